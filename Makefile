@@ -1,0 +1,49 @@
+# make help tells the targets. Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+#   make demo TORCH_INDEX=URL   takes torch from that index (CPU wheels are 4 GB smaller)
+#   make test PYTHON=python3.12 takes that Python
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+MADE := $(VENV)/made
+
+.PHONY: help demo test lab lint notebooks
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo       attribute the bundled samples, write out/report.html'
+	@echo 'make test       run every test, notebooks included'
+	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make lint       ruff, mypy and the import contract'
+	@echo 'make notebooks  run every notebook into out/notebooks'
+
+demo: $(MADE)
+	$(BIN)/workbench attribute data/samples --report out/report.html
+	@echo
+	@echo 'Open out/report.html in a browser. Next: make lab, and notebooks/01_attribution_step_by_step.ipynb.'
+
+test: $(MADE)
+	$(BIN)/python -m pytest
+
+lab: $(MADE)
+	$(BIN)/jupyter lab notebooks
+
+lint: $(MADE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy workbench
+	$(BIN)/lint-imports
+
+notebooks: $(MADE)
+	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir out/notebooks notebooks/*.ipynb
+
+# Made once; again only when what it is made from has changed.
+$(MADE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("This needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v[:2])'
+	@echo 'Making $(VENV): several minutes the first time, most of it torch.'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifneq ($(TORCH_INDEX),)
+	$(BIN)/python -m pip install --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision
+endif
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@touch $@

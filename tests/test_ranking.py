@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from workbench import frames, ranking
+
+
+def similarities(cube: np.ndarray, images=None, models=None) -> pd.DataFrame:
+    """Lay an (N, K, γ) cube out as the similarities frame."""
+    rows = []
+    for n, k, j in np.ndindex(cube.shape):
+        rows.append(
+            {
+                "image_id": (images or [f"i{n}" for n in range(cube.shape[0])])[n],
+                "prompt_id": "p",
+                "generator": (models or [f"g{k}" for k in range(cube.shape[1])])[k],
+                "index": j,
+                "similarity": "s",
+                "value": cube[n, k, j],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def attribute(cube: np.ndarray, aggregate: str = "mean", threshold: float | None = None):
+    return ranking.decide(
+        ranking.rank(ranking.score(similarities(cube), "a", aggregate)), threshold
+    )
+
+
+def test_every_aggregation_follows_its_formula():
+    a = np.array([[[0.9, 0.1, 0.2], [0.6, 0.5, 0.4]]])
+    weights = np.exp(a / 0.05) / np.exp(a / 0.05).sum(axis=2, keepdims=True)
+    assert ranking.mean(a) == pytest.approx(np.array([[0.4, 0.5]]))
+    assert ranking.maximum(a) == pytest.approx(np.array([[0.9, 0.6]]))
+    assert ranking.softmax(a) == pytest.approx((weights * a).sum(axis=2))
+    # the three nearest are .9 of the first model, .6 and .5 of the second
+    assert ranking.knn(a) == pytest.approx(np.array([[1 / 3 + 0.4e-6, 2 / 3 + 0.5e-6]]))
+
+
+@pytest.mark.parametrize("aggregate", ranking.AGGREGATIONS)
+def test_one_candidate_image_leaves_nothing_to_aggregate(aggregate):
+    cube = np.random.default_rng(0).random((20, 4, 1))
+    got = ranking.rank(ranking.score(similarities(cube), "a", aggregate))
+    best = got[got["rank"] == 1].set_index("image_id")["generator"]
+    assert list(best) == [f"g{k}" for k in cube[:, :, 0].argmax(axis=1)]
+
+
+@pytest.mark.parametrize("aggregate", ranking.AGGREGATIONS)
+def test_rankings_do_not_depend_on_the_order_of_rows_or_on_company(aggregate):
+    cube = np.random.default_rng(1).integers(0, 3, (12, 4, 4)) / 2  # many ties
+    table = similarities(cube)
+    key = ["image_id", "generator"]
+    whole = ranking.rank(ranking.score(table, "a", aggregate)).set_index(key).sort_index()
+    shuffled = table.sample(frac=1, random_state=0)
+    again = ranking.rank(ranking.score(shuffled, "a", aggregate)).set_index(key).sort_index()
+    pd.testing.assert_frame_equal(whole, again)
+    alone = ranking.rank(ranking.score(table[table["image_id"] == "i7"], "a", aggregate))
+    pd.testing.assert_frame_equal(
+        whole.loc[["i7"]], alone.set_index(key).sort_index(), check_like=True
+    )
+
+
+def test_a_failed_candidate_image_is_left_out_and_a_failed_model_comes_last():
+    cube = np.array([[[0.5, np.nan], [0.4, 0.4], [np.nan, np.nan]]])
+    for aggregate in ranking.AGGREGATIONS:
+        got = ranking.rank(ranking.score(similarities(cube), "a", aggregate))
+        assert got["generator"].iloc[2] == "g2"
+        assert math.isnan(got["score"].iloc[2])
+    assert ranking.score(similarities(cube), "a")["score"].iloc[0] == 0.5
+
+
+def test_an_image_without_any_similarity_stays_as_a_miss():
+    scores = ranking.score(
+        similarities(np.ones((1, 2, 1))), "a", images=["i0", "lost"], generators=["g0", "g1"]
+    )
+    got = ranking.decide(ranking.rank(scores)).set_index("image_id")
+    assert pd.isna(got.loc["lost", "predicted"])
+    assert math.isnan(got.loc["lost", "margin"])
+    assert not got.loc["lost", "accepted"]
+
+
+def test_one_comparable_model_is_no_comparison():
+    got = attribute(np.array([[[0.5], [np.nan]]]))
+    assert got["predicted"].item() == "g0"
+    assert not got["accepted"].item()
+
+
+def test_a_tie_goes_to_the_smaller_hash_and_abstains():
+    got = attribute(np.full((40, 3, 2), 0.5)).set_index("image_id")
+    for image, row in got.iterrows():
+        expected = min(["g0", "g1", "g2"], key=lambda name: frames.digest([image, name]))
+        assert row["predicted"] == expected
+    assert set(got["margin"]) == {0.0}
+    assert not got["accepted"].any()
+    assert got["predicted"].nunique() == 3
+
+
+def test_knn_settles_an_equal_nearest_by_the_same_hash():
+    cube = np.full((40, 3, 1), 0.5)
+    table = ranking.rank(ranking.score(similarities(cube), "a", "knn"))
+    best = table[table["rank"] == 1].set_index("image_id")["generator"]
+    for image, name in best.items():
+        assert name == min(["g0", "g1", "g2"], key=lambda g: frames.digest([image, g]))
+
+
+def test_the_margin_is_the_distance_of_the_first_two_and_the_threshold_is_inclusive():
+    cube = np.array([[[0.75], [0.5], [0.25]]])
+    assert attribute(cube)["margin"].item() == 0.25
+    assert attribute(cube)["accepted"].item()
+    assert attribute(cube, threshold=0.25)["accepted"].item()
+    assert not attribute(cube, threshold=0.26)["accepted"].item()
+    assert not attribute(cube, threshold=math.inf)["accepted"].item()
+
+
+def test_the_threshold_is_the_smallest_margin_with_a_good_bound():
+    rng = np.random.default_rng(0)
+    margins = rng.random(400).round(2)
+    correct = rng.random(400) < np.clip(0.7 + margins, 0, 1)
+
+    def bound(t: float) -> float:
+        kept = (margins >= t) & (margins > 0)
+        test = binomtest(int((~correct[kept]).sum()), int(kept.sum()), alternative="less")
+        return test.proportion_ci(0.95, method="exact").high
+
+    expected = min(t for t in np.unique(margins) if t > 0 and bound(t) <= 0.05)
+    assert ranking.threshold(margins, correct) == pytest.approx(expected)
+
+
+def test_no_good_bound_means_always_abstain():
+    assert ranking.threshold([0.1] * 500, [False] * 500) == math.inf
+    assert ranking.threshold([], []) == math.inf
+    assert ranking.threshold([0.0, math.nan], [True, True]) == math.inf
+
+
+def test_an_unknown_aggregation_names_the_known_ones():
+    with pytest.raises(ValueError) as error:
+        ranking.score(similarities(np.ones((1, 2, 1))), "a", "median")
+    assert str(error.value) == ("no aggregation named 'median'; there are: mean, max, softmax, knn")
+
+
+def test_two_similarities_are_not_mixed():
+    one = similarities(np.ones((1, 2, 1)))
+    with pytest.raises(ValueError) as error:
+        ranking.score(pd.concat([one, one.assign(similarity="t")]), "a")
+    assert str(error.value) == "scores are of one similarity at a time; the table holds s, t"

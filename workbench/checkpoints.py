@@ -1,0 +1,424 @@
+"""Checkpoints: the weights behind a plug-in, loaded safely, cached once, run in a fixed shape.
+
+A `Checkpoint` is a value: one row of the catalogue. A plug-in holds it, asks `weights` for the
+loaded model, and runs it through `in_fixed_shape`, the one place where batch and threads are set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workbench import frames
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
+CACHE_MODELS = 6
+CACHE_BYTES = 16 * 2**30
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint:
+    """Name one set of weights and everything that decides what they answer.
+
+    `source` is a folder (an absolute path) or a hub id; `stages` are subfolders or ids of a
+    cascade, in order. `batch` and `threads` are the fixed shape on the CPU, `size` the native side
+    in pixels. `options` (a mapping; kept as sorted pairs) go to the plug-in: steps, guidance, …
+
+    >>> row = Checkpoint("pocket-clip", "encoder", "", "/weights")
+    >>> row, row.option("steps", 20)
+    (pocket-clip, 20)
+    """
+
+    name: str
+    role: str
+    plugin: str
+    source: str
+    revision: str = ""
+    class_name: str = ""
+    stages: tuple[str, ...] = ()
+    dtype: str = "float32"
+    batch: int = 4
+    threads: int = 2
+    size: int = 64
+    options: Any = ()
+    licence: str = ""
+    family: str = ""
+    verified: str = ""
+    allow_pickle: bool = False
+    seedable: bool = True
+
+    def __post_init__(self) -> None:
+        """Freeze what TOML gives as lists and tables; refuse an impossible shape."""
+        items = self.options.items() if isinstance(self.options, Mapping) else self.options
+        pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in items)
+        object.__setattr__(self, "options", tuple(sorted(pairs)))
+        object.__setattr__(self, "stages", tuple(self.stages))
+        if self.batch < 1 or self.threads < 1:
+            raise ValueError(
+                f"checkpoint {self.name!r} needs batch and threads of at least 1; "
+                f"they are {self.batch} and {self.threads}"
+            )
+
+    def __repr__(self) -> str:
+        """Answer the name: a checkpoint is known by its catalogue row."""
+        return self.name
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """Look up one option of the row."""
+        return dict(self.options).get(key, default)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the weights, or None for a hub id."""
+        path = Path(self.source)
+        return path if path.is_absolute() else None
+
+    def digest(self) -> str:
+        """Identify the weights: sha256 over a folder's file names and contents, or hub id@commit.
+
+        Raises LookupError where the weights are not on this computer.
+        """
+        if self.folder is None:
+            ids = [self.source, *(s for s in self.stages if "/" in s)]
+            return " ".join(f"{name}@{self.revision or _cached_commit(self, name)}" for name in ids)
+        if not self.folder.is_dir():
+            raise _missing(self)
+        files = sorted(
+            (path.relative_to(self.folder).as_posix(), path)
+            for path in self.folder.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        )
+        return frames.digest([[name, _file_digest(path)] for name, path in files])
+
+
+_files: dict[tuple[str, int, int], str] = {}
+
+
+def _file_digest(path: Path) -> str:
+    """Hash a file once per (path, size, modification time)."""
+    state = path.stat()
+    key = (str(path), state.st_size, state.st_mtime_ns)
+    if key not in _files:
+        with path.open("rb") as file:
+            _files[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _files[key]
+
+
+def _missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
+    """Say that weights are not here, and what would help."""
+    because = f" ({why})" if why else ""
+    if checkpoint.folder is not None:
+        return LookupError(
+            f"the weights of {checkpoint.name!r} are not in the folder "
+            f"{checkpoint.source}{because}; restore it or choose another model"
+        )
+    return LookupError(
+        f"the weights of {checkpoint.name!r} ({checkpoint.source}) are not on this computer"
+        f"{because}; set WORKBENCH_ALLOW_DOWNLOAD=1 to download them"
+    )
+
+
+def _cached_commit(checkpoint: Checkpoint, name: str) -> str:
+    """Find the commit of a hub row without a revision in the local hub cache."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True)).name
+    except (OSError, ValueError) as error:
+        raise _missing(checkpoint) from error
+
+
+def may_download() -> bool:
+    """Tell whether the user allowed the network (WORKBENCH_ALLOW_DOWNLOAD=1)."""
+    return os.environ.get("WORKBENCH_ALLOW_DOWNLOAD") == "1"
+
+
+def locate(checkpoint: Checkpoint, stage: str = "") -> str:
+    """Answer what to hand to a library's loader: the folder (of a stage) or the hub id.
+
+    Raises LookupError when the folder is missing.
+    """
+    if checkpoint.folder is None:
+        return stage or checkpoint.source
+    folder = checkpoint.folder / stage
+    if not folder.is_dir():
+        raise _missing(checkpoint)
+    return str(folder)
+
+
+def safely(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Answer the loader arguments every row gets: safetensors only, and no unasked-for network."""
+    arguments: dict[str, Any] = {"use_safetensors": None if checkpoint.allow_pickle else True}
+    if checkpoint.folder is None:
+        arguments["revision"] = checkpoint.revision or None
+    arguments["local_files_only"] = checkpoint.folder is not None or not may_download()
+    return arguments
+
+
+def resolve_class(name: str) -> type:
+    """Import a class a catalogue row may name: of diffusers, transformers, open_clip or workbench.
+
+    >>> resolve_class("os.system")
+    Traceback (most recent call last):
+    ValueError: no class 'os.system' for a checkpoint; there are: classes of diffusers, \
+transformers, open_clip, workbench
+    """
+    module, _, attribute = name.rpartition(".")
+    found = None
+    if module.split(".")[0] in LIBRARIES:
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except ModuleNotFoundError as error:
+            if not module.startswith(error.name or "?"):
+                raise
+    if not isinstance(found, type):
+        raise ValueError(
+            f"no class {name!r} for a checkpoint; there are: classes of {', '.join(LIBRARIES)}"
+        )
+    return found
+
+
+def device() -> str:
+    """Choose where models run: "cuda" where there is a GPU, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def dtype(checkpoint: Checkpoint) -> Any:
+    """Answer the torch dtype: float32 on the CPU, the row's on a GPU."""
+    import torch
+
+    return torch.float32 if device() == "cpu" else getattr(torch, checkpoint.dtype)
+
+
+_cache: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+_lock = threading.RLock()
+
+
+def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> Answer:
+    """Load through `loader(checkpoint)` once, and keep the few models used last.
+
+    Raises LookupError when the weights are missing or damaged.
+    """
+    key = (checkpoint, loader.__module__, loader.__qualname__, device())
+    with _lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+        else:
+            while len(_cache) >= CACHE_MODELS:
+                _cache.popitem(last=False)
+            with _loading(checkpoint):
+                loaded = loader(checkpoint)
+            _cache[key] = (loaded, _bytes(loaded))
+            while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
+                _cache.popitem(last=False)
+        return _cache[key][0]
+
+
+def clear_weights() -> None:
+    """Forget every loaded model."""
+    with _lock:
+        _cache.clear()
+
+
+def _bytes(loaded: Any) -> int:
+    """Count the bytes of the parameters in a module, a pipeline, or a tuple of these."""
+    if isinstance(loaded, (list, tuple)):
+        return sum(map(_bytes, loaded))
+    if hasattr(loaded, "parameters"):
+        return sum(p.numel() * p.element_size() for p in loaded.parameters())
+    return sum(map(_bytes, getattr(loaded, "components", {}).values()))
+
+
+@contextmanager
+def _loading(checkpoint: Checkpoint) -> Iterator[None]:
+    """Silence the libraries' bars while loading; turn a failed load into one sentence."""
+    from diffusers.utils import logging as diffusers_logging
+    from safetensors import SafetensorError
+    from transformers.utils import logging as transformers_logging
+
+    bars = [x for x in (diffusers_logging, transformers_logging) if x.is_progress_bar_enabled()]
+    for library in bars:
+        library.disable_progress_bar()
+    try:
+        yield
+    except LookupError as error:
+        if type(error) is LookupError:
+            raise
+        raise _missing(checkpoint, _first_line(error)) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if exhausted(error):
+            raise
+        raise _missing(checkpoint, _first_line(error)) from error
+    finally:
+        for library in bars:
+            library.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    """Shorten an error of a library to its first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def exhausted(error: BaseException) -> bool:
+    """Tell errors that may pass (memory, disk, device) from those that will come again.
+
+    >>> exhausted(RuntimeError("CUDA out of memory")), exhausted(ValueError("too long"))
+    (True, False)
+    """
+    words = ("out of memory", "allocate memory", "no space left", "cuda", "cudnn", "cublas")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+@contextmanager
+def fixed_threads(count: int) -> Iterator[None]:
+    """Run with `count` intra-op threads, one caller at a time; restore what was set before."""
+    import torch
+
+    with _lock:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[tuple[list[Item], int]]:
+    """Cut into chunks of exactly `size`, the last one padded by its last item, with true counts.
+
+    >>> list(batches("abc", 2))
+    [(['a', 'b'], 2), (['c', 'c'], 1)]
+    """
+    for start in range(0, len(items), size):
+        chunk = list(items[start : start + size])
+        yield chunk + chunk[-1:] * (size - len(chunk)), len(chunk)
+
+
+def in_fixed_shape(
+    call: Callable[[list[Item]], Sequence[Answer]],
+    items: Sequence[Item],
+    checkpoint: Checkpoint,
+    batch: int | None = None,
+) -> list[Answer]:
+    """Run `call` over items in chunks of the row's batch and threads, and join the answers.
+
+    On the CPU every chunk is padded, so the answer for an item depends neither on its company, its
+    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short. `batch` overrides the row's.
+    """
+    import torch
+
+    answers: list[Answer] = []
+    padded = device() == "cpu"
+    with fixed_threads(checkpoint.threads), torch.inference_mode():
+        for chunk, count in batches(items, batch or checkpoint.batch):
+            answers.extend(call(chunk if padded else chunk[:count])[:count])
+    return answers
+
+
+class Named:
+    """Give a frozen dataclass its repr: required fields by place, others where not the default."""
+
+    def __repr__(self) -> str:
+        """Answer the name used in tables, legends and keys; it reads back as the same plug-in."""
+        return f"{type(self).__name__}({', '.join(arguments(self))})"
+
+
+def arguments(plugin: Any) -> list[str]:
+    """Write the fields of a plug-in that tell it from its default, as source text."""
+    written = []
+    for field in dataclasses.fields(plugin):
+        value = getattr(plugin, field.name)
+        if not field.repr:
+            continue
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            written.append(_literal(value))
+        elif value != field.default:
+            written.append(f"{field.name}={_literal(value)}")
+    return written
+
+
+def _literal(value: Any) -> str:
+    """Write a value so that `ast` reads it back; a checkpoint as its quoted name."""
+    if isinstance(value, Checkpoint):
+        return json.dumps(value.name, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def identity(plugin: Any) -> dict[str, Any] | None:
+    """Collect what a store key must name about a plug-in; None when it cannot be cached.
+
+    repr, `revision`, and for each checkpoint inside: weights, options, dtype, device and, on the
+    CPU, shape. A plug-in whose answers come from files offers `contents() -> dict`, which replaces
+    its repr (a path is no identity). A class from outside `workbench` adds the sha256 of its
+    source; without source, or with a repr that is only an address, it is not cached.
+    """
+    if isinstance(plugin, Checkpoint):
+        return _weights_identity(plugin)
+    name = repr(plugin)
+    parts: dict[str, Any] = {"revision": getattr(type(plugin), "revision", 0), "repr": name}
+    if hasattr(plugin, "contents"):
+        parts["repr"] = plugin.contents()
+    if type(plugin).__module__.split(".")[0] != "workbench":
+        source = _source(type(plugin))
+        if source is None or " at 0x" in name:
+            return None
+        parts["source"] = source
+    for field, value in sorted(getattr(plugin, "__dict__", {}).items()):
+        if isinstance(value, Checkpoint) or callable(value):
+            inner = identity(value)
+            if inner is None:
+                return None
+            parts[field] = inner
+    return parts
+
+
+def _weights_identity(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Name weights and how they run."""
+    where = device()
+    parts: dict[str, Any] = {
+        "weights": checkpoint.digest(),
+        "class": checkpoint.class_name,
+        "options": [list(pair) for pair in checkpoint.options],
+        "size": checkpoint.size,
+        "device": where,
+        "dtype": "float32" if where == "cpu" else checkpoint.dtype,
+    }
+    if where == "cpu":
+        parts["shape"] = [checkpoint.batch, checkpoint.threads]
+    return parts
+
+
+def _source(kind: type) -> str | None:
+    """Hash the source of a class and of its bases outside `workbench`; None without source."""
+    texts = []
+    for cls in kind.__mro__:
+        if cls.__module__.split(".")[0] in ("builtins", "typing", "abc", "workbench"):
+            continue
+        try:
+            texts.append(inspect.getsource(cls))
+        except (OSError, TypeError):  # a class of a notebook: its methods have source, it has not
+            code = [f for f in vars(cls).values() if inspect.isfunction(f)]
+            code = [f for f in code if f.__code__.co_filename != "<string>"]
+            try:
+                texts.extend(inspect.getsource(function) for function in code)
+            except (OSError, TypeError):
+                return None
+            if not code:
+                return None
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

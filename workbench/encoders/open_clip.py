@@ -1,0 +1,170 @@
+"""Any vision tower of open_clip, any layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+FILES = ("open_clip_model.safetensors", "open_clip_config.json")
+
+
+@dataclass(frozen=True, repr=False)
+class OpenClip(Named):
+    """Encode with a CLIP of open_clip (Cherti et al. 2023, arXiv:2212.07143).
+
+    `layer=None` is the projected image embedding (CosCLIP, Li et al. 2024); `layer=l` in 1 … L is
+    taken after block l, before the final norm and projection (default ours): the CLS token, or with
+    `pooling="mean"` the mean of the patch tokens. The row's source is a folder, a hub id
+    (org/name), or an architecture of open_clip with its tag (ViT-L-14/openai).
+
+    >>> OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4)
+    OpenClip("pocket-clip", layer=4)
+    """
+
+    checkpoint: Checkpoint
+    layer: int | None = None
+    pooling: str = "cls"
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("cls", "mean"):
+            raise ValueError(f"no pooling {self.pooling!r}; there are: cls, mean")
+        if self.layer is not None and self.layer < 1:
+            raise ValueError(f"layers count from 1; the layer is {self.layer}")
+
+    def at(self, layer: int | None) -> OpenClip:
+        """Answer the same encoder at another layer."""
+        return replace(self, layer=layer)
+
+    def __call__(self, images: Sequence[Image]) -> np.ndarray:
+        """Answer (N, D) float32 unit rows for N RGB images of any size.
+
+        Raises ValueError for a layer the model lacks, LookupError for missing weights.
+        """
+        return self.layers(images, [self.layer])[self.layer]
+
+    def depth(self) -> int:
+        """Count the blocks L of the vision tower."""
+        return _depth(checkpoints.weights(self.checkpoint, _load)[0])
+
+    def layers(
+        self, images: Sequence[Image], layers: Sequence[int | None]
+    ) -> dict[int | None, np.ndarray]:
+        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        import numpy as np
+        import torch
+
+        model, preprocess, _ = checkpoints.weights(self.checkpoint, _load)
+        blocks = sorted({layer for layer in layers if layer is not None})
+        if blocks and not 1 <= blocks[0] <= blocks[-1] <= _depth(model):
+            wrong = blocks[0] if blocks[0] < 1 else blocks[-1]
+            raise ValueError(
+                f"{self.checkpoint.name!r} has the layers 1 to {_depth(model)}; "
+                f"layer {wrong} was asked for"
+            )
+        wanted = list(dict.fromkeys(layers))
+
+        def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
+            pixels = torch.stack([preprocess(image) for image in chunk])
+            output = model.visual.forward_intermediates(
+                pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
+                indices=[block - 1 for block in blocks],
+                stop_early=None not in wanted,
+                intermediates_only=None not in wanted,
+                output_fmt="NLC",
+                output_extra_tokens=True,
+            )
+            found: dict[int | None, np.ndarray] = {}
+            if None in wanted:
+                found[None] = _unit(output["image_features"])
+            for place, block in enumerate(blocks):
+                found[block] = _unit(self._pool(output, place))
+            return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
+
+        rows = checkpoints.in_fixed_shape(encode, images, self.checkpoint)
+        if not rows:
+            return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
+        return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Answer (N, D) float32 unit rows for N captions: the projected text embedding."""
+        import numpy as np
+
+        model, _, tokenizer = checkpoints.weights(self.checkpoint, _load)
+
+        def encode(chunk: list[str]) -> list[np.ndarray]:
+            return list(_unit(model.encode_text(tokenizer(chunk).to(checkpoints.device()))))
+
+        rows = checkpoints.in_fixed_shape(encode, texts, self.checkpoint)
+        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+
+    def _pool(self, output: Any, place: int) -> Any:
+        """Reduce the tokens (B, T, D) of one block to (B, D)."""
+        if self.pooling == "mean":
+            return output["image_intermediates"][place].mean(dim=1)
+        if "image_intermediates_prefix" not in output:
+            raise ValueError(f'{self.checkpoint.name!r} has no CLS token; use pooling="mean"')
+        return output["image_intermediates_prefix"][place][:, 0]
+
+
+def _unit(rows: Any) -> np.ndarray:
+    """Scale (B, D) rows to length 1, as float32 on the CPU."""
+    import torch
+
+    return torch.nn.functional.normalize(rows.float(), dim=-1).cpu().numpy()
+
+
+def _depth(model: Any) -> int:
+    """Count the blocks of a vision tower, ours or timm's."""
+    tower = getattr(model.visual, "transformer", None)
+    return len(tower.resblocks if tower is not None else model.visual.trunk.blocks)
+
+
+def _load(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
+    """Load model, its own preprocessing of one image, and its tokenizer."""
+    import open_clip
+
+    name, weights = _where(checkpoint)
+    model, preprocess = open_clip.create_model_from_pretrained(
+        name, pretrained=weights, precision="fp32", weights_only=True
+    )
+    model = model.to(checkpoints.device(), checkpoints.dtype(checkpoint)).eval()
+    return model, preprocess, open_clip.get_tokenizer(name)
+
+
+def _where(checkpoint: Checkpoint) -> tuple[str, str | None]:
+    """Choose the name for open_clip and the file of the weights: safetensors, and downloaded.
+
+    Raises LookupError when the weights are not on this computer.
+    """
+    import open_clip
+    from huggingface_hub import hf_hub_download
+
+    if checkpoint.folder is not None:
+        if not (checkpoint.folder / FILES[0]).is_file():
+            raise LookupError(
+                f"no {FILES[0]} in the folder {checkpoint.source} of {checkpoint.name!r}"
+            )
+        return f"local-dir:{checkpoints.locate(checkpoint)}", None
+    offline = not checkpoints.may_download()
+    revision = checkpoint.revision or None
+    model, _, tag = checkpoint.source.partition("/")
+    if model in open_clip.list_models():
+        config = open_clip.get_pretrained_cfg(model, tag)
+        hub = str(config.get("hf_hub", "")).rpartition("/")[0]
+        if not hub:
+            raise LookupError(f"open_clip has no safetensors weights {tag!r} for {model}")
+        return model, hf_hub_download(hub, FILES[0], revision=revision, local_files_only=offline)
+    paths = [
+        hf_hub_download(checkpoint.source, file, revision=revision, local_files_only=offline)
+        for file in FILES
+    ]
+    return f"local-dir:{paths[0].rpartition('/')[0]}", None

@@ -1,0 +1,173 @@
+"""Any text-to-image pipeline of diffusers as a candidate model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.generators import Failure, make_pictures
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
+"""Classes that draw from torch's global generator: one picture a call, under a set global seed."""
+
+LOADING = ("variant",)
+"""Options of a row that the loader takes, not the call."""
+
+RESERVED = ("prompt", "generator", "image", "height", "width", "output_type", "return_dict")
+
+
+@dataclass(frozen=True, repr=False)
+class Diffusers(Named):
+    """Make pictures with a diffusers pipeline, or a cascade of them (the row's `stages`).
+
+    `steps` and `guidance` are a number, or a tuple with one number a stage; left None they are the
+    catalogue row's options, else the pipeline's own defaults. Other options of the row are handed
+    to the pipeline's call by name. One CPU generator a picture draws its noise, so a picture
+    depends on its own prompt and seed alone.
+
+    >>> Diffusers(Checkpoint("pocket-sd", "generator", "", "/weights"), steps=10)
+    Diffusers("pocket-sd", steps=10)
+    """
+
+    checkpoint: Checkpoint
+    steps: int | tuple[int, ...] | None = None
+    guidance: float | tuple[float, ...] | None = None
+    revision: ClassVar[int] = 1
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
+        """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
+
+        Raises ValueError for lengths that differ or an option the pipeline does not know,
+        LookupError when the weights are missing, and MemoryError and the like as they come.
+        """
+        stages = checkpoints.weights(self.checkpoint, _load)
+        self._check_options(stages)
+        settings = [self._settings(pipe, index) for index, pipe in enumerate(stages)]
+        alone = any(_draws_globally(pipe) for pipe in stages)
+
+        def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
+            return _cascade(stages, settings, chunk)
+
+        return make_pictures(make, prompts, seeds, self.checkpoint, batch=1 if alone else None)
+
+    def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
+        """Choose the arguments of one stage's call."""
+        options = dict(self.checkpoint.options)
+        steps, guidance = options.pop("steps", None), options.pop("guidance", None)
+        chosen = {
+            "clean_caption": False,  # else it depends on which other packages are installed
+            "eta": 0.0,
+            "num_inference_steps": steps if self.steps is None else self.steps,
+            "guidance_scale": guidance if self.guidance is None else self.guidance,
+            **options,
+        }
+        known = inspect.signature(pipe.__call__).parameters
+        if "height" in known and not self.checkpoint.stages:
+            chosen |= {"height": self.checkpoint.size, "width": self.checkpoint.size}
+        if type(pipe).__name__ == "LDMTextToImagePipeline" and chosen["eta"]:
+            raise ValueError(
+                f"eta must be 0 for {self.checkpoint.name!r}, whose pipeline draws further noise "
+                f"from no seed; it is {chosen['eta']}"
+            )
+        return {
+            name: value[stage] if isinstance(value, tuple) else value
+            for name, value in chosen.items()
+            if name in known and value is not None
+        }
+
+    def _check_options(self, stages: list[Any]) -> None:
+        """Refuse options that no stage's call knows."""
+        known = {name for pipe in stages for name in inspect.signature(pipe.__call__).parameters}
+        known = (known | {"steps", "guidance", *LOADING}) - set(RESERVED)
+        for name, _ in self.checkpoint.options:
+            if name not in known:
+                raise ValueError(
+                    f"{self.checkpoint.name!r} has no option {name!r}; "
+                    f"there are: {', '.join(sorted(known))}"
+                )
+
+
+def _cascade(
+    stages: list[Any], settings: list[dict[str, Any]], chunk: list[tuple[str, int]]
+) -> list[Image | Failure]:
+    """Run one chunk through every stage: B (prompt, seed) pairs in, B pictures out."""
+    import torch
+
+    prompts, seeds = [prompt for prompt, _ in chunk], [seed for _, seed in chunk]
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    flagged = [False] * len(chunk)
+    images: Any = None
+    for pipe, setting in zip(stages, settings, strict=True):
+        last = pipe is stages[-1]
+        inputs: dict[str, Any] = {"prompt": prompts}
+        if images is not None:
+            inputs["image"] = images
+        if images is not None and getattr(pipe, "text_encoder", pipe) is None:
+            embeds, negative = stages[0].encode_prompt(prompts, clean_caption=False)
+            inputs = {"image": images, "prompt_embeds": embeds, "negative_prompt_embeds": negative}
+        output_type = "np" if last else "pt"
+        if _draws_globally(pipe):
+            with torch.random.fork_rng(enabled=True):
+                torch.manual_seed(seeds[0])
+                output = pipe(**inputs, output_type=output_type, **setting)
+        else:
+            output = pipe(**inputs, generator=generators, output_type=output_type, **setting)
+        images = output.images
+        for name in ("nsfw_content_detected", "nsfw_detected"):
+            flags = getattr(output, name, None) or [False] * len(chunk)
+            flagged = [a or bool(b) for a, b in zip(flagged, flags, strict=True)]
+    return [_picture(array, flag) for array, flag in zip(images, flagged, strict=True)]
+
+
+def _picture(array: Any, flagged: bool) -> Image | Failure:
+    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none."""
+    import numpy as np
+    from PIL import Image
+
+    if flagged:
+        return Failure("the model's safety checker blacked the picture")
+    if not np.isfinite(array).all():
+        return Failure("the picture holds values that are not numbers")
+    return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"), "RGB")
+
+
+def _draws_globally(pipe: Any) -> bool:
+    """Tell pipelines whose noise no list of generators governs."""
+    parameters = inspect.signature(pipe.__call__).parameters
+    return type(pipe).__name__ in GLOBAL_SEED or "generator" not in parameters
+
+
+def _load(checkpoint: Checkpoint) -> list[Any]:
+    """Load the pipeline of each stage, ready to infer, without watermark or progress bar."""
+    from diffusers import DiffusionPipeline
+
+    first: Any = checkpoints.resolve_class(checkpoint.class_name or "diffusers.DiffusionPipeline")
+    if (
+        first.__name__ == "LDMTextToImagePipeline"
+    ):  # its text encoder resolves only through the base
+        first = DiffusionPipeline
+    pipes = []
+    for index, stage in enumerate(checkpoint.stages or ("",)):
+        pipe = (DiffusionPipeline if index else first).from_pretrained(
+            checkpoints.locate(checkpoint, stage),
+            torch_dtype=checkpoints.dtype(checkpoint),
+            **{name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)},
+            **checkpoints.safely(checkpoint),
+        )
+        for part in ("watermark", "watermarker"):  # an installed extra must not change pictures
+            if getattr(pipe, part, None) is not None:
+                setattr(pipe, part, None)
+        pipe.set_progress_bar_config(disable=True)
+        pipe.to(checkpoints.device())
+        for module in pipe.components.values():
+            if hasattr(module, "eval"):
+                module.eval()
+        pipes.append(pipe)
+    return pipes

@@ -1,0 +1,102 @@
+"""Captions of any BLIP checkpoint as inverted prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.inverters import Prompt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class Blip(Named):
+    """Caption pictures with BLIP (Li et al. 2022, arXiv:2201.12086) by beam search.
+
+    Any `BlipForConditionalGeneration`. A field left None is the catalogue row's option of that
+    name, else the setting of DE-FAKE (CCS 2023): 3 beams, 5 to 60 tokens; no prefix (default ours;
+    DE-FAKE's is "a picture of "). The prefix is fed to the decoder and cut from the caption. The
+    score is the log-probability per token of the best beam.
+
+    >>> Blip(Checkpoint("pocket-blip", "inverter", "", "/weights"), beams=5)
+    Blip("pocket-blip", beams=5)
+    """
+
+    checkpoint: Checkpoint
+    prefix: str | None = None
+    beams: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    revision: ClassVar[int] = 1
+
+    def __call__(self, images: Sequence[Image]) -> list[Prompt]:
+        """Answer N Prompts for N RGB images of any size.
+
+        Raises LookupError when the weights are missing.
+        """
+        model, processor = checkpoints.weights(self.checkpoint, _load)
+
+        def caption(chunk: list[Image]) -> list[Prompt]:
+            return self._caption(chunk, model, processor)
+
+        return checkpoints.in_fixed_shape(caption, images, self.checkpoint)
+
+    def _setting(self, name: str, default: Any) -> Any:
+        value = getattr(self, name)
+        return self.checkpoint.option(name, default) if value is None else value
+
+    def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
+        """Caption one chunk: (B, 3, H, W) pixels in, B Prompts out."""
+        import torch
+
+        pixels = [processor.image_processor(image, return_tensors="pt") for image in images]
+        inputs = {"pixel_values": torch.cat([p["pixel_values"] for p in pixels])}
+        prefix = self._setting("prefix", "")
+        if prefix:
+            inputs |= dict(processor.tokenizer([prefix] * len(images), return_tensors="pt"))
+            inputs.pop("token_type_ids", None)
+        inputs = {
+            name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+        beams = self._setting("beams", 3)
+        found = model.generate(
+            **inputs,
+            num_beams=beams,
+            do_sample=False,
+            min_length=self._setting("min_length", 5),
+            max_length=self._setting("max_length", 60),
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        scores: Sequence[float | None] = [None] * len(images)
+        if beams > 1:
+            scores = found.sequences_scores.tolist()
+        end = model.config.text_config.sep_token_id
+        start = inputs["input_ids"].shape[1] - 1 if prefix else 1
+        return [
+            Prompt(
+                processor.tokenizer.decode(tokens[start:], skip_special_tokens=True).strip(),
+                score,
+                truncated=end not in tokens[start:].tolist(),
+            )
+            for tokens, score in zip(found.sequences, scores, strict=True)
+        ]
+
+
+def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Load the model, ready to infer, and its processor."""
+    from transformers import BlipForConditionalGeneration, BlipProcessor
+
+    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
+    model = BlipForConditionalGeneration.from_pretrained(
+        source, dtype=checkpoints.dtype(checkpoint), **safely
+    )
+    safely.pop("use_safetensors")
+    processor = BlipProcessor.from_pretrained(source, **safely)
+    return model.to(checkpoints.device()).eval(), processor

@@ -134,8 +134,9 @@ def score(
         similarities: frame of that name, of one similarity.
         attributor: name the scores go under.
         aggregate: one of ``mean``, ``max``, ``softmax``, ``knn``.
-        images, generators: test images and candidate models that must stand in the answer even
-            when every candidate image failed; those of ``similarities`` when left out.
+        images: test images that must stand in the answer even when nothing could be compared;
+            those of ``similarities`` when left out.
+        generators: candidate models, likewise.
 
     Returns:
         scores frame, a row for each image and generator; NaN where nothing could be compared.

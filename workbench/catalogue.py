@@ -1,0 +1,465 @@
+"""Names: of checkpoints, plug-ins, zoos and presets, and the way from a name to its object.
+
+A name is a catalogue row (``pocket-blip``), a plug-in without weights (``natural``, ``ssim``) or
+a repr (``Cosine("pocket-clip", layer=4)``), which is read back with `ast`, never evaluated.
+The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and presets.toml
+with the zoos and the presets. To add a row or a preset, edit those files.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import dataclasses
+import difflib
+import inspect
+import pkgutil
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from workbench import frames
+from workbench.checkpoints import Checkpoint
+
+ROLES = {
+    "generator": "generators",
+    "inverter": "inverters",
+    "encoder": "encoders",
+    "similarity": "similarities",
+}
+PORTIONS = {
+    "evaluation": ("evaluation", 0.0, 1.0),
+    "calibration": ("calibration", 0.0, 1.0),
+    "bank": ("calibration", 0.0, 0.5),
+    "selection": ("calibration", 0.5, 0.75),
+    "threshold": ("calibration", 0.75, 1.0),
+}
+"""Parts of a preset's prompts: split, and where in it the part begins and ends.
+
+The reference bank, the choice of a setting and its threshold take disjoint calibration prompts."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named setting of the whole path, from presets.toml.
+
+    ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
+    setting is not calibrated; ``threshold_from`` tells how it was found. ``prompts`` is a CSV file
+    of the data folder with the columns prompt and split (calibration, evaluation).
+    """
+
+    name: str
+    zoo: str | tuple[str, ...]
+    inverter: str
+    similarity: str
+    aggregate: str = "mean"
+    gamma: int = 4
+    size: int = 64
+    threshold: float | None = None
+    threshold_from: str = ""
+    prompts: str = ""
+
+    def override(self, **fields: Any) -> Preset:
+        """Change fields; ``None`` keeps one. What is really changed loses its threshold.
+
+        >>> preset("pocket-paper").override(aggregate="max").threshold is None
+        True
+        """
+        new = {
+            name: value
+            for name, value in fields.items()
+            if value is not None and value != getattr(self, name)
+        }
+        if not new:
+            return self
+        return dataclasses.replace(self, **new, threshold=None, threshold_from="")
+
+
+def data_folder() -> Path:
+    """Find the data: ``data/`` of the checkout, else what the wheel carries.
+
+    Raises:
+        LookupError: neither is there.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here.parent / "data", here / "_data"):
+        if (folder / "catalogue").is_dir():
+            return folder
+    raise LookupError("the catalogue is missing: this installation of workbench has no data folder")
+
+
+def rows(role: str) -> dict[str, Checkpoint]:
+    """Read the checkpoints of one role: ``generator``, ``inverter`` or ``encoder``."""
+    path = data_folder() / "catalogue" / f"{_folder(role)}.toml"
+    if not path.exists():
+        return {}  # similarities have no weights of their own
+    return {name: _checkpoint(role, name, row) for name, row in _table(path).items()}
+
+
+def checkpoint(name: str) -> Checkpoint:
+    """Look up a catalogue row of any role.
+
+    Raises:
+        LookupError: there is no such row; the sentence lists what there is.
+
+    >>> checkpoint("pocket-sd").class_name
+    'diffusers.StableDiffusionPipeline'
+    """
+    found = {name: row for role in ROLES for name, row in rows(role).items()}
+    if name not in found:
+        raise _unknown("checkpoint", name, found)
+    return found[name]
+
+
+def names(role: str) -> list[str]:
+    """List what `load` knows of a role: rows, and plug-ins that need no weights.
+
+    >>> "natural" in names("inverter")
+    True
+    """
+    encoders = rows("encoder") if role == "similarity" else {}
+    return sorted({*rows(role), *encoders, *_weightless(role)})
+
+
+def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
+    """Make the plug-in that a name stands for; its weights load on first use.
+
+    Args:
+        name: catalogue row, plug-in without weights, or repr.
+        role: ``generator``, ``inverter``, ``encoder`` or ``similarity``, where only one will do.
+            An encoder's row as a similarity is the cosine over it.
+        **fields: of the plug-in, where they differ from the default.
+
+    Raises:
+        LookupError: there is no such name; the sentence lists what there is.
+        ValueError: the repr cannot be read, or has a field its class lacks.
+
+    >>> load("pocket-clip", layer=4)
+    OpenClip("pocket-clip", layer=4)
+    """
+    if "(" in name and not fields:
+        return _as_role(parse(name), role)
+    if role == "similarity" and name in rows("encoder"):
+        return _make(_class("similarities", "cosine"), [name], fields)
+    for each in [role] if role else ROLES:
+        if name in (table := rows(each)):
+            path, _, attribute = table[name].plugin.rpartition(".")
+            return _make(getattr(import_module(path), attribute), [_pinned(name)], fields)
+        if name in (stems := _weightless(each)):
+            return _make(stems[name], [], fields)
+    known = names(role) if role else [n for each in ROLES for n in names(each)]
+    raise _unknown(role or "plug-in", name, known)
+
+
+def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+    """Read a repr back into its plug-in: class names, literals and nested calls, nothing else.
+
+    A catalogue name in the first place is the class's checkpoint, or the plug-in made from it,
+    which then takes the fields that the class itself lacks.
+
+    Args:
+        text: such as ``Cosine("pocket-clip", layer=4)``.
+        namespace: further classes by name, those of a notebook for example.
+
+    Raises:
+        ValueError: anything else stands in the text.
+        LookupError: a class or a catalogue row is unknown.
+
+    >>> parse('Cosine("pocket-clip", layer=4)')
+    Cosine("pocket-clip", layer=4)
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")') from error
+    if not isinstance(tree, ast.Call):
+        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")')
+    return _read(tree, {**_classes(), **(namespace or {})}, text)
+
+
+def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """Gather candidate models by name, at least two of them.
+
+    Args:
+        names: a zoo of presets.toml (``pocket``), several models (``pocket-sd,pocket-ld``), a list
+            of names or generators, or a mapping of name to generator.
+
+    Returns:
+        name → Generator. A model is named by its row, any other generator by its repr.
+
+    Raises:
+        LookupError: a name is unknown.
+        ValueError: fewer than two models, or one name twice.
+
+    >>> list(zoo("pocket-sd, pocket-ld"))
+    ['pocket-sd', 'pocket-ld']
+    """
+    if isinstance(names, Mapping):
+        pairs = list(names.items())
+    else:
+        if isinstance(names, str):
+            known = zoos()
+            parts = _commas(names)
+            if len(parts) == 1 and parts[0] not in rows("generator") and "(" not in names:
+                if parts[0] not in known:
+                    raise _unknown("zoo", parts[0], [*known, *rows("generator")])
+                parts = known[parts[0]]
+            names = parts
+        pairs = [
+            (each, load(each, "generator")) if isinstance(each, str) else (repr(each), each)
+            for each in names
+        ]
+    seen = [name for name, _ in pairs]
+    if len(set(seen)) < len(seen):
+        raise ValueError(f"a zoo names each model once; seen {', '.join(seen)}")
+    if len(seen) < 2:
+        raise ValueError(
+            f"a zoo has at least two candidate models; seen {', '.join(seen) or 'none'}"
+        )
+    return dict(pairs)
+
+
+def zoos() -> dict[str, list[str]]:
+    """List the named zoos and their models."""
+    return dict(_table(data_folder() / "catalogue" / "presets.toml").get("zoos", {}))
+
+
+def presets() -> dict[str, Preset]:
+    """Read every preset."""
+    table = _table(data_folder() / "catalogue" / "presets.toml").get("presets", {})
+    found = {}
+    for name, row in table.items():
+        threshold = float(row["threshold"]) if "threshold" in row else None
+        found[name] = Preset(name, **{**row, "threshold": threshold})
+    return found
+
+
+def preset(name: str) -> Preset:
+    """Look up a preset.
+
+    Raises:
+        LookupError: there is no such preset; the sentence lists what there is.
+
+    >>> preset("pocket-paper").aggregate
+    'mean'
+    """
+    known = presets()
+    if name not in known:
+        raise _unknown("preset", name, known)
+    return known[name]
+
+
+def prompts(preset: Preset, portion: str) -> list[str]:
+    """Read the prompts of a preset, in the order of its file, each text once.
+
+    Args:
+        preset: whose ``prompts`` file is read.
+        portion: ``evaluation``, ``calibration``, or a part of the latter (see `PORTIONS`).
+
+    Raises:
+        LookupError: the preset has no prompts, or no such portion is known.
+    """
+    if portion not in PORTIONS:
+        raise _unknown("portion of prompts", portion, PORTIONS)
+    if not preset.prompts:
+        raise LookupError(f"the preset {preset.name!r} has no file of prompts to evaluate with")
+    split, start, stop = PORTIONS[portion]
+    try:
+        with (data_folder() / preset.prompts).open(newline="", encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+        texts = list(dict.fromkeys(row["prompt"] for row in table if row["split"] == split))
+    except (OSError, KeyError) as error:
+        raise LookupError(
+            f"the prompts of the preset {preset.name!r} cannot be read: {preset.prompts} in the "
+            "data folder should be a CSV file with the columns prompt and split"
+        ) from error
+    return texts[round(start * len(texts)) : round(stop * len(texts))]
+
+
+def draw(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
+    """Draw n prompts with a seed; more extend fewer, and the order of the file does not matter.
+
+    Raises:
+        ValueError: fewer than n are there, or n is below 1.
+
+    >>> draw(["a", "b", "c"], 2) == draw(["c", "b", "a"], 3)[:2]
+    True
+    """
+    order = sorted(set(texts), key=lambda text: frames.digest(["draw", seed, text]))
+    if not 1 <= n <= len(order):
+        raise ValueError(f"n must be between 1 and the {len(order)} prompts there are; seen {n}")
+    return order[:n]
+
+
+def plugins(role: str) -> list[str]:
+    """List the plug-in files of a role by their stem; nothing of them is imported.
+
+    >>> "open_clip" in plugins("encoder")
+    True
+    """
+    package = import_module(f"workbench.{_folder(role)}")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+@cache
+def _table(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def _checkpoint(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
+    """Make the checkpoint of a row; a source that is a folder of the data becomes absolute."""
+    values = {"class_name" if key == "class" else key: value for key, value in row.items()}
+    if "revision" not in values:  # a folder; rows of the hub have a revision, be it empty
+        values["source"] = str(data_folder() / values["source"])
+    return Checkpoint(name=name, role=role, **values)
+
+
+def _folder(role: str) -> str:
+    if role not in ROLES:
+        raise _unknown("role", role, ROLES)
+    return ROLES[role]
+
+
+def _class(folder: str, stem: str) -> Any:
+    """Find the plug-in of a file: its only public dataclass."""
+    module = import_module(f"workbench.{folder}.{stem}")
+    found = [
+        thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing)
+        and dataclasses.is_dataclass(thing)
+        and thing.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        raise LookupError(
+            f"a plug-in file defines one public dataclass; workbench/{folder}/{stem}.py defines "
+            f"{len(found)}"
+        )
+    return found[0]
+
+
+def _classes() -> dict[str, Any]:
+    """Gather the plug-in classes by name."""
+    found = [_class(ROLES[role], stem) for role in ROLES for stem in plugins(role)]
+    return {each.__name__: each for each in found}
+
+
+def _weightless(role: str) -> dict[str, Any]:
+    """Gather the plug-ins of a role that can be made without any field, by stem."""
+    found = {}
+    for stem in plugins(role):
+        made = _class(ROLES[role], stem)
+        if not any(_required(field) for field in dataclasses.fields(made)):
+            found[stem] = made
+    return found
+
+
+def _as_role(plugin: Any, role: str | None) -> Any:
+    """Hold a plug-in that was read from a repr to its role; an encoder may stand for its cosine."""
+    home = type(plugin).__module__
+    if role == "similarity" and home.startswith("workbench.encoders."):
+        return _class("similarities", "cosine")(plugin)
+    if role and home.startswith("workbench.") and not home.startswith(f"workbench.{ROLES[role]}."):
+        raise ValueError(f"{plugin!r} cannot serve as {role}; there are: {', '.join(names(role))}")
+    return plugin
+
+
+def _pinned(name: str) -> Checkpoint:
+    """Look up a row to load; one of the hub says which commit it means."""
+    row = checkpoint(name)
+    if row.folder is None and not row.revision:
+        raise LookupError(
+            f"{name!r} is not pinned: write the commit of {row.source} that you mean into the "
+            f"field revision of [{name}] in data/catalogue/{_folder(row.role)}.toml"
+        )
+    return row
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.init and field.default is missing and field.default_factory is missing
+
+
+def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
+    """Turn a node of a repr into its object."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id not in classes:
+            raise _unknown("class", node.func.id, classes)
+        if any(k.arg is None for k in node.keywords):
+            raise ValueError(f"{text!r} is not a repr: ** does not stand in one")
+        args = [_read(a, classes, text) for a in node.args]
+        fields = {str(k.arg): _read(k.value, classes, text) for k in node.keywords}
+        return _make(classes[node.func.id], args, fields)
+    if isinstance(node, (ast.Tuple, ast.List)):
+        values = [_read(each, classes, text) for each in node.elts]
+        return tuple(values) if isinstance(node, ast.Tuple) else values
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(
+            f"{text!r} is not a repr: {ast.unparse(node)} is neither a literal nor a plug-in"
+        ) from error
+
+
+def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
+    """Call a plug-in class, with checkpoints and inner plug-ins looked up by their name."""
+    fields, args = dict(fields), list(args)
+    known = {}
+    if dataclasses.is_dataclass(made):
+        known = {field.name: field for field in dataclasses.fields(made)}
+    for i, (field, value) in enumerate(zip(known.values(), args, strict=False)):
+        if isinstance(value, str) and "Checkpoint" in str(field.type):
+            args[i] = _pinned(value)
+        elif isinstance(value, str) and (role := _role(str(field.type))):
+            inner = {name: fields.pop(name) for name in list(fields) if name not in known}
+            args[i] = load(value, role, **inner)
+    for name, value in fields.items():
+        if isinstance(value, str) and name in known and (role := _role(str(known[name].type))):
+            fields[name] = load(value, role)
+    strange = [name for name in fields if known and name not in known]
+    if strange:
+        raise ValueError(f"{made.__name__} has no field {strange[0]!r}; it has: {', '.join(known)}")
+    try:
+        return made(*args, **fields)
+    except TypeError as error:
+        raise ValueError(f"{made.__name__} cannot be made like this: {error}") from error
+
+
+def _role(annotation: str) -> str | None:
+    """Tell the role a field's type stands for: ``Encoder`` → ``encoder``."""
+    role = annotation.rpartition(".")[2].lower()
+    return role if role in ROLES else None
+
+
+def _commas(text: str) -> list[str]:
+    """Split at the commas outside brackets and quotes.
+
+    >>> _commas('a, Diffusers("b", steps=2)')
+    ['a', 'Diffusers("b", steps=2)']
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        depth += 0 if quote else (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> LookupError:
+    """Say what there is instead, and what was perhaps meant."""
+    there = sorted(known)
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return LookupError(f"no {kind} named {name!r}; there are: {', '.join(there)}{hint}")

@@ -53,28 +53,37 @@ def open_image(path: str | Path) -> Image.Image:
     Raises ImageError for whatever cannot be opened: missing, a folder, no permission, empty, not
     a picture, cut short, or more than `MAX_PIXELS`.
     """
-    data = _read(path)
-    Image.init()
+    try:
+        return decode(_read(path))
+    except MemoryError:
+        raise ImageError("there is not enough memory to open it") from None
+
+
+def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Decode the bytes of a picture file, by the rules of `open_image`, if of one of `formats`.
+
+    Raises ImageError; MemoryError is let through, for it says nothing about the picture.
+    """
+    Image.preinit()
+    if not Image.OPEN.keys() >= set(formats):
+        Image.init()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            known = [name for name in FORMATS if name in Image.OPEN]
+            known = [name for name in formats if name in Image.OPEN]
             with Image.open(io.BytesIO(data), formats=known) as image:
                 _check_size(image.size)
                 image.load()
                 return _rgb(_turned(image))
-        except ImageError:
+        except (ImageError, MemoryError):
             raise
         except UnidentifiedImageError:
-            raise ImageError(
-                f"it is not a picture of a known kind ({', '.join(FORMATS)})"
-            ) from None
+            kinds = ", ".join(formats)
+            raise ImageError(f"it is not a picture of a known kind ({kinds})") from None
         except Image.DecompressionBombError:
             raise ImageError(
                 f"it has far more than the {MAX_PIXELS:,} pixels that are opened"
             ) from None
-        except MemoryError:
-            raise ImageError("there is not enough memory to open it") from None
         except Exception as error:  # a decoder fed with damaged bytes may raise anything
             reason = str(error).split("\n")[0] or type(error).__name__
             raise ImageError(f"the picture is damaged or cut short ({reason})") from None
@@ -98,8 +107,6 @@ def _read(path: str | Path) -> bytes:
         raise ImageError("there is no such file") from None
     except PermissionError:
         raise ImageError("there is no permission to read it") from None
-    except MemoryError:
-        raise ImageError("there is not enough memory to open it") from None
     except OSError as error:
         raise ImageError(f"it could not be read ({error.strerror or error})") from None
     except ImageError:

@@ -1,0 +1,217 @@
+"""The index of the store: one SQLite file in WAL mode, shared by processes and threads.
+
+It knows how to open, read, write and explain what went wrong; what the rows mean, `store` knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+KEY = re.compile(r"[0-9a-f]{64}")
+ELSEWHERE = "name another folder with WORKBENCH_STORE"
+WAIT = 60.0  # seconds another process may hold the index before we give up
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+CLOSED_FILE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+NETWORK = frozenset(
+    "nfs nfs4 cifs smb2 smb3 smbfs afs ncpfs ceph lustre gpfs beegfs glusterfs pvfs2 davfs "
+    "fuse.sshfs fuse.glusterfs fuse.ceph fuse.ceph-fuse fuse.rclone fuse.s3fs fuse.davfs2 "
+    "fuse.gcsfuse fuse.smbnetfs fuse.curlftpfs".split()
+)
+TABLES = """
+CREATE TABLE meta(id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
+CREATE TABLE prompts(key TEXT PRIMARY KEY, text TEXT, score REAL, truncated INTEGER NOT NULL,
+    seconds REAL NOT NULL, failure TEXT, meta INTEGER NOT NULL REFERENCES meta) WITHOUT ROWID;
+CREATE TABLE generations(key TEXT PRIMARY KEY, picture TEXT, failure TEXT, seconds REAL NOT NULL,
+    paid INTEGER NOT NULL, meta INTEGER NOT NULL REFERENCES meta) WITHOUT ROWID;
+CREATE INDEX generations_picture ON generations(picture);
+CREATE TABLE features(key TEXT PRIMARY KEY, vector BLOB NOT NULL, seconds REAL NOT NULL,
+    meta INTEGER NOT NULL REFERENCES meta)
+"""
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used as asked; the message says why and what would work."""
+
+
+class Index:
+    """The index in `folder`, which is made if need be; one connection a process, under a lock.
+
+    Raises StoreError: a network file system, no permission, a full disk, a damaged index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        self._connections: dict[int, sqlite3.Connection] = {}
+        kind = filesystem(folder)
+        if kind in NETWORK:
+            raise StoreError(
+                f"the store {folder} lies on a network file system ({kind}), where its index "
+                f"could be damaged; {ELSEWHERE}"
+            )
+        with self.guard():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._connection()
+
+    def close(self) -> None:
+        """Close the connection of this process; the next use opens it again."""
+        with self._lock:
+            connection = self._connections.pop(os.getpid(), None)
+            if connection is not None:
+                connection.close()
+
+    def read(self, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT."""
+        with self.guard(), self._lock:
+            return self._connection().execute(sql, values).fetchall()
+
+    def rows(self, table: str, fields: str, keys: Iterable[str]) -> list[tuple[Any, ...]]:
+        """Return (key, *fields) of those of `keys` that the table has, in their order."""
+        wanted = check_keys(keys)
+        found: dict[str, tuple[Any, ...]] = {}
+        with self.guard(), self._lock:
+            for start in range(0, len(wanted), 500):
+                some = wanted[start : start + 500]
+                marks = ",".join("?" * len(some))
+                sql = f"SELECT key,{fields} FROM {table} WHERE key IN ({marks})"  # noqa: S608
+                found |= {row[0]: row for row in self.read(sql, some)}
+        return [found[key] for key in wanted if key in found]
+
+    def insert(
+        self,
+        table: str,
+        rows: list[tuple[Any, ...]],
+        meta: Mapping[str, Any],
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Add rows (key, …) to a table, `first` being called under the lock; known keys stay."""
+        check_keys(row[0] for row in rows)
+        text = json.dumps(meta, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        if not rows:
+            return
+        with self.transaction() as index:
+            first()
+            index.execute("INSERT INTO meta(json) VALUES (?) ON CONFLICT DO NOTHING", (text,))
+            (number,) = index.execute("SELECT id FROM meta WHERE json = ?", (text,)).fetchone()
+            marks = "?," * len(rows[0]) + "?"
+            sql = f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT(key) DO NOTHING"  # noqa: S608
+            index.executemany(sql, [(*row, number) for row in rows])
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn errors of the disk and of SQLite into StoreErrors of one sentence."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(self._sentence(error)) from error
+
+    def _sentence(self, error: Exception) -> str:
+        """Say in one sentence what went wrong with the disk or the index."""
+        number = getattr(error, "errno", None)
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL or number in FULL:
+            return f"the disk of the store {self.folder} is full; free some space or {ELSEWHERE}"
+        if code in CLOSED or number in CLOSED_FILE:
+            return f"the store {self.folder} cannot be written ({error}); {ELSEWHERE}"
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return f"the store {self.folder} was held by another process for over {WAIT:.0f} s"
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return f"the index of the store {self.folder} is damaged ({error}); {ELSEWHERE}"
+        return f"the store {self.folder} could not be used ({error})"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the index alone; all is written at the end, or, after an error, nothing."""
+        with self.guard(), self._lock:
+            index = self._connection()
+            index.execute("BEGIN IMMEDIATE")
+            try:
+                yield index
+                index.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    index.rollback()
+                raise
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return the connection of this process (a forked one needs its own)."""
+        if os.getpid() not in self._connections:
+            self._connections[os.getpid()] = self._open()
+        return self._connections[os.getpid()]
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.folder / "index.sqlite",
+            timeout=WAIT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                _make_tables(connection)
+            elif version != VERSION:
+                raise StoreError(
+                    f"the store {self.folder} has format {version}, this program reads {VERSION}; "
+                    f"{ELSEWHERE}"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables, unless another process is just doing so."""
+    for patience in range(int(WAIT * 50), -1, -1):
+        try:  # the change to WAL does not wait for others by itself
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or not patience:
+                raise
+            time.sleep(0.02)
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone() == (0,):
+        for statement in TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def filesystem(path: Path, mounts: str = "/proc/mounts") -> str:
+    """Name the kind of file system `path` lies on ("ext4", "nfs4"); "" where nobody can tell."""
+    try:
+        lines = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    place = path.resolve()
+    deepest, kind = -1, ""
+    for line in lines:
+        _, point, name, *_ = line.split(" ")
+        mount = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point))
+        if len(mount.parts) >= deepest and place.is_relative_to(mount):
+            deepest, kind = len(mount.parts), name
+    return kind
+
+
+def check_keys(keys: Iterable[str]) -> list[str]:
+    """Return the distinct keys, in order; ValueError for what is no sha256."""
+    wanted = list(dict.fromkeys(keys))
+    for key in wanted:
+        if not (isinstance(key, str) and KEY.fullmatch(key)):
+            raise ValueError(f"a key is 64 hexadecimal digits (frames.digest), not {key!r}")
+    return wanted

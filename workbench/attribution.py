@@ -1,0 +1,373 @@
+"""The main job in one call: pictures in, a ranking of the candidate models and a verdict out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import catalogue, images, ranking
+from workbench.attributors.reference_bank import ReferenceBank
+from workbench.attributors.regeneration import Regeneration
+from workbench.checkpoints import Checkpoint
+from workbench.inverters.natural import Natural
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATTRIBUTORS = ("regeneration", "reference_bank")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that decides an answer, apart from the picture.
+
+    ``call`` keeps the options as they were given, so that a report can be made again.
+    """
+
+    preset: str
+    attributor: Any
+    zoo: dict[str, Any]
+    threshold: float | None
+    threshold_from: str
+    seed: int
+    call: dict[str, Any] = field(repr=False)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Name every checkpoint in play and the digest of its weights."""
+        found = {c.name: c for each in (self.attributor, *self.zoo.values()) for c in _inside(each)}
+        return {name: found[name].digest() for name in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate image of a case: its picture in the store, or why there is none."""
+
+    index: int
+    seed: int
+    picture: str | None
+    failure: str | None
+    similarity: float | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What came out for one test image.
+
+    ``best`` is the model ranked first even where the decision abstains; ``ranking`` holds
+    (generator, score, rank), best first; ``error`` is a sentence where there is no answer.
+    """
+
+    error: str | None
+    prompt: str | None = None
+    truncated: bool = False
+    ranking: tuple[tuple[str, float | None, int], ...] = ()
+    best: str | None = None
+    margin: float | None = None
+    accepted: bool = False
+    candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=False)
+class Attribution:
+    """The result of `attribute`: the frames of every stage, and what they say in words.
+
+    ``paths`` holds every path that was asked for with its image_id: the same pixels are one row of
+    the frames, but every path has its answer. ``seconds`` is the time of the whole run.
+    """
+
+    images: pd.DataFrame
+    prompts: pd.DataFrame
+    candidates: pd.DataFrame
+    similarities: pd.DataFrame
+    scores: pd.DataFrame
+    rankings: pd.DataFrame
+    attributions: pd.DataFrame
+    paths: tuple[tuple[str, str], ...]
+    setting: Setting
+    store: Store
+    seconds: float
+    made: str
+
+    @cached_property
+    def cases(self) -> dict[str, Case]:
+        """Gather the frames by image_id."""
+        prompts = {row.image_id: row for row in self.prompts.itertuples()}
+        ranked = _by(self.rankings.sort_values("rank"), "image_id")
+        decided = {row.image_id: row for row in self.attributions.itertuples()}
+        compared = _by(self._compared(), "image_id")
+        return {
+            row.image_id: _case(
+                row,
+                prompts.get(row.image_id),
+                ranked.get(row.image_id, []),
+                decided.get(row.image_id),
+                compared.get(row.image_id, []),
+            )
+            for row in self.images.itertuples()
+        }
+
+    def _compared(self) -> pd.DataFrame:
+        """Join candidates to their similarities; a failed one stays, under its own prompt."""
+        import pandas as pd
+
+        key = ["prompt_id", "generator", "index"]
+        joined = self.similarities.merge(self.candidates, on=key)
+        failed = self.candidates[self.candidates["failure"].notna()]
+        failed = failed.merge(self.prompts[["image_id", "prompt_id"]], on="prompt_id")
+        return pd.concat([joined, failed]).sort_values(["image_id", *key])
+
+    def records(self) -> list[dict[str, Any]]:
+        """Tell every path's answer as plain values: what ``--json`` prints, one a line.
+
+        ``predicted`` is None where the decision abstains; ``seconds`` is the picture's share of
+        the run's time; a failed picture has every key, None where unknown.
+        """
+        done = sum(case.error is None for case in self.cases.values())
+        return [
+            {
+                "image": path,
+                "prompt": case.prompt,
+                "predicted": case.best if case.accepted else None,
+                "ranking": [
+                    {"generator": name, "score": score, "rank": rank}
+                    for name, score, rank in case.ranking
+                ]
+                or None,
+                "margin": case.margin,
+                "seconds": round(self.seconds / done, 4) if case.error is None else None,
+                "error": case.error,
+            }
+            for path, case in ((path, self.cases[image_id]) for path, image_id in self.paths)
+        ]
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file: everything seen, decided and used.
+
+        Raises OSError where the file cannot be written.
+        """
+        from workbench import report
+
+        return report.write(self, path)
+
+    def _repr_html_(self) -> str:
+        from workbench import report
+
+        return report.fragment(self)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{record['image']}: {record['error'] or record['predicted'] or 'no call'}"
+            for record in self.records()
+        ]
+        return "\n".join(lines)
+
+
+def attribute(
+    paths: str | Path | Iterable[str | Path],
+    preset: str = "pocket",
+    *,
+    attributor: Any = None,
+    zoo: Any = None,
+    inverter: Any = None,
+    prompt: str | None = None,
+    similarity: Any = None,
+    aggregate: str | None = None,
+    gamma: int | None = None,
+    seed: int = 0,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Attribution:
+    """Attribute pictures to candidate models: invert, generate, encode, compare, rank, decide.
+
+    Args:
+        paths: a picture, a folder of pictures, or several of either.
+        preset: the setting; whatever else is given overrides a field of it, and what is really
+            changed (all but the seed) is no longer calibrated: the threshold falls away.
+        attributor: ``regeneration``, ``reference_bank``, or an Attributor, which then decides
+            inverter, similarity, aggregation and γ itself.
+        zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
+        inverter, similarity: a name, a repr, or an object of that role.
+        prompt: the known prompt of every picture, instead of an inverter.
+        aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
+        gamma: candidate images per model, at least 1.
+        seed: the run's seed.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with (stage, done, total).
+
+    Raises:
+        LookupError: a name is unknown, or weights are missing.
+        ValueError: an option makes no sense, or a folder holds no picture.
+        StoreError: the store cannot be used.
+
+    A picture that cannot be opened raises nothing: its row tells why.
+    """
+    started = time.perf_counter()
+    setting = plan(
+        preset,
+        attributor=attributor,
+        zoo=zoo,
+        inverter=inverter,
+        prompt=prompt,
+        similarity=similarity,
+        aggregate=aggregate,
+        gamma=gamma,
+        seed=seed,
+    )
+    wanted = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    images.find(wanted)  # an empty folder is told before a store is opened
+    store = Store() if store is None else store
+    entries = images.index(wanted, keep=store.put_picture)
+    frame = images.frame(entries)
+    stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
+    rankings = ranking.rank(stages.scores)
+    return Attribution(
+        images=frame,
+        prompts=stages.prompts,
+        candidates=stages.candidates,
+        similarities=stages.similarities,
+        scores=stages.scores,
+        rankings=rankings,
+        attributions=ranking.decide(rankings, setting.threshold),
+        paths=tuple((str(entry.path), entry.image_id) for entry in entries),
+        setting=setting,
+        store=store,
+        seconds=time.perf_counter() - started,
+        made=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    )
+
+
+def plan(
+    preset: str = "pocket",
+    *,
+    attributor: Any = None,
+    zoo: Any = None,
+    inverter: Any = None,
+    prompt: str | None = None,
+    similarity: Any = None,
+    aggregate: str | None = None,
+    gamma: int | None = None,
+    seed: int = 0,
+) -> Setting:
+    """Settle every option before any work: the arguments and errors of `attribute`."""
+    call = {name: _plain(value) for name, value in locals().items() if value is not None}
+    if prompt is not None and inverter is not None:
+        raise ValueError("a known prompt leaves nothing to invert: give a prompt or an inverter")
+    if gamma is not None and gamma < 1:
+        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
+    if aggregate is not None and aggregate not in ranking.AGGREGATIONS:
+        known = ", ".join(ranking.AGGREGATIONS)
+        raise ValueError(f"no aggregation named {aggregate!r}; there are: {known}")
+    given = catalogue.preset(preset)
+    row = given.override(
+        zoo=_plain(zoo),
+        inverter=_plain(inverter if prompt is None else Natural(text=prompt)),
+        similarity=_plain(similarity),
+        aggregate=aggregate,
+        gamma=gamma,
+    )
+    tool = (
+        Natural(text=prompt) if prompt is not None else _load(inverter or row.inverter, "inverter")
+    )
+    shared = {
+        "inverter": tool,
+        "similarity": _load(similarity or row.similarity, "similarity"),
+        "aggregate": row.aggregate,
+        "gamma": row.gamma,
+        "size": row.size,
+    }
+    method: Any = attributor
+    if attributor is None or attributor == "regeneration":
+        method = Regeneration(**shared)
+    elif attributor == "reference_bank":
+        method = ReferenceBank(**shared, prompts=tuple(catalogue.prompts(given, "bank")))
+    elif isinstance(attributor, str):
+        raise LookupError(
+            f"no attributor named {attributor!r}; there are: {', '.join(ATTRIBUTORS)}"
+        )
+    same = row == given and (attributor is None or repr(method) == repr(Regeneration(**shared)))
+    return Setting(
+        preset=preset,
+        attributor=method,
+        zoo=catalogue.zoo(row.zoo if zoo is None else zoo),
+        threshold=row.threshold if same else None,
+        threshold_from=row.threshold_from if same else "",
+        seed=seed,
+        call=call,
+    )
+
+
+def _load(name: Any, role: str) -> Any:
+    return catalogue.load(name, role) if isinstance(name, str) else name
+
+
+def _plain(value: Any) -> Any:
+    """Say an option as text or number, so that a report can keep it."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return ",".join(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else repr(value)
+
+
+def _inside(thing: Any) -> list[Checkpoint]:
+    """Find the checkpoints held by a plug-in, or by a plug-in inside it."""
+    if isinstance(thing, Checkpoint):
+        return [thing]
+    if not dataclasses.is_dataclass(thing):
+        return []
+    return [c for f in dataclasses.fields(thing) for c in _inside(getattr(thing, f.name))]
+
+
+def _by(frame: pd.DataFrame, column: str) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for row in frame.itertuples():
+        groups.setdefault(getattr(row, column), []).append(row)
+    return groups
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and value == value else None
+
+
+def _case(image: Any, prompt: Any, ranked: list[Any], decided: Any, compared: list[Any]) -> Case:
+    """Make a case from the rows of its image; anything but ``image`` may be missing."""
+    if _text(image.failure):
+        return Case(error=image.failure)
+    if prompt is not None and _text(prompt.failure):
+        return Case(error=f"no prompt could be inverted: {prompt.failure}")
+    candidates: dict[str, list[Candidate]] = {}
+    for row in compared:
+        made = Candidate(
+            index=int(row.index),
+            seed=int(row.seed),
+            picture=_text(row.candidate_id),
+            failure=_text(row.failure),
+            similarity=_number(row.value),
+        )
+        candidates.setdefault(row.generator, []).append(made)
+    best = _text(decided.predicted) if decided is not None else None
+    failures = [c.failure for made in candidates.values() for c in made if c.failure]
+    why = f": {failures[0]}" if failures else ""
+    return Case(
+        error=None if best else f"no candidate image could be made and compared{why}",
+        prompt=_text(prompt.prompt) if prompt is not None else None,
+        truncated=bool(prompt.truncated) if prompt is not None else False,
+        ranking=tuple((row.generator, _number(row.score), int(row.rank)) for row in ranked),
+        best=best,
+        margin=_number(decided.margin) if best else None,
+        accepted=bool(decided.accepted) if best else False,
+        candidates=candidates,
+    )

@@ -1,0 +1,510 @@
+"""The ``workbench`` command: results on stdout, progress and errors on stderr.
+
+Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped. Nothing heavy is imported before
+the names in a command are known to be right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from workbench import catalogue
+from workbench.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from workbench.attribution import Attribution
+    from workbench.checkpoints import Checkpoint
+
+Progress = Callable[[str, int, int], None]
+
+app = typer.Typer(
+    help="Which model made this picture? Training-free source attribution (arXiv:2403.01489).",
+    epilog="Everything made is kept in the store ($WORKBENCH_STORE, else ~/workbench-store): "
+    "an interrupted command goes on where it stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+zoo_app = typer.Typer(help="Look at the models of the catalogue.", no_args_is_help=True)
+store_app = typer.Typer(help="Look after the store.", no_args_is_help=True)
+app.add_typer(zoo_app, name="zoo")
+app.add_typer(store_app, name="store")
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")
+]
+PresetName = Annotated[str, typer.Option("--preset", help="Setting to start from.")]
+Gamma = Annotated[int | None, typer.Option("--gamma", help="Candidate images per model.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+InverterName = Annotated[str | None, typer.Option("--inverter", help="Prompt inverter.")]
+
+
+@app.command()
+def attribute(
+    paths: Paths,
+    preset: PresetName = "pocket",
+    attributor: Annotated[
+        str | None, typer.Option(help="regeneration (the paper's) or reference_bank.")
+    ] = None,
+    zoo: Annotated[str | None, typer.Option(help="Candidate models: a zoo, or A,B,C.")] = None,
+    inverter: InverterName = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="The known prompt of every picture; excludes --inverter.")
+    ] = None,
+    similarity: Annotated[
+        str | None, typer.Option(help="An encoder's name, ssim, mse, or a repr.")
+    ] = None,
+    aggregate: Annotated[str | None, typer.Option(help="mean, max, softmax or knn.")] = None,
+    gamma: Gamma = None,
+    seed: Seed = 0,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report there.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Redo the run of a report, and say what matches."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the candidate models of each picture, and decide or abstain.
+
+    An option that changes the preset leaves its calibration: the decision is then forced.
+    `seconds` is a picture's share of the run's time.
+    """
+    options: dict[str, Any] = {
+        "attributor": attributor,
+        "zoo": zoo,
+        "inverter": inverter,
+        "prompt": prompt,
+        "similarity": similarity,
+        "aggregate": aggregate,
+        "gamma": gamma,
+    }
+    with _answering():
+        if report is not None:
+            _check_report(report)
+        if source is None:
+            result = _attribute(paths, {"preset": preset, "seed": seed, **options})
+            matches = None
+        else:
+            if preset != "pocket" or seed or any(value is not None for value in options.values()):
+                raise ValueError("--from takes every setting from the report: give no other")
+            result, matches = _again(source, paths)
+        _print_records(result, as_json)
+        if matches is not None:
+            _print_matches(matches, as_json)
+        if report is not None:
+            _tell(f"Report: {result.report(report)}")
+        failed = any(case.error is not None for case in result.cases.values())
+        if failed or not all(match.matches for match in matches or ()):
+            raise typer.Exit(1)
+
+
+@app.command()
+def invert(
+    paths: Paths,
+    inverter: InverterName = None,
+    preset: PresetName = "pocket",
+    as_json: AsJson = False,
+) -> None:
+    """Tell the prompt that each picture may have been made from."""
+    with _answering():
+        row = catalogue.preset(preset)
+        tool = catalogue.load(inverter or row.inverter, "inverter")
+        from workbench import images
+
+        images.find(paths)
+        store = Store()
+        entries = images.index(paths, keep=store.put_picture)
+        with _progress() as progress:
+            from workbench import pipeline
+
+            found = pipeline.invert(images.frame(entries), tool, store, progress=progress)
+        rows = {row.image_id: row for row in found.itertuples()}
+        failed = False
+        for entry in entries:
+            made = rows.get(entry.image_id)
+            error = entry.failure or (made.failure if isinstance(made.failure, str) else None)
+            failed |= error is not None
+            text = None if error else made.prompt
+            if as_json:
+                record = {"image": str(entry.path), "prompt": text, "error": error}
+                print(json.dumps(record))
+            elif error:
+                _tell(f"{entry.path}: {error}")
+            else:
+                print(f"{shown(entry.path)}\t{shown(text)}")
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def generate(
+    generator: Annotated[str, typer.Option(help="Candidate model.")],
+    prompt: Annotated[str, typer.Option(help="What the pictures should show.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and generations.csv.")],
+    seeds: Annotated[str, typer.Option(help="0:4 is 0, 1, 2, 3; also 7 or 1,5,9.")] = "0:4",
+) -> None:
+    """Make pictures: PNG files named by their seed, and generations.csv beside them."""
+    with _answering():
+        model = catalogue.load(generator, "generator")
+        numbers = parse_seeds(seeds)
+        table = out / "generations.csv"
+        rows = _read_generations(table, generator, prompt)
+        from workbench import images, pipeline
+
+        store = Store()
+        with _progress() as progress:
+            made = pipeline.make(
+                model, [(prompt, s) for s in numbers], store, name=generator, progress=progress
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        failed = False
+        for seed, generation in zip(numbers, made, strict=True):
+            if generation.picture is None:
+                failed = True
+                _tell(f"seed {seed}: {generation.failure}")
+                continue
+            file = f"{seed}.png"
+            (out / file).write_bytes(images.png_bytes(store.picture(generation.picture)))
+            rows[seed] = [file, generator, prompt, str(seed), generation.picture]
+            print(shown(out / file))
+        with table.open("w", newline="", encoding="utf-8") as handle:
+            csv.writer(handle).writerows([COLUMNS, *(rows[seed] for seed in sorted(rows))])
+        if failed:
+            raise typer.Exit(1)
+
+
+COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds: ``0:4`` is 0, 1, 2, 3; also ``7`` or ``1,5,9``.
+
+    Raises:
+        ValueError: it is none of these, or names no seed.
+
+    >>> parse_seeds("0:3,7")
+    [0, 1, 2, 7]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        ends = part.strip().split(":")
+        if not all(end.isascii() and end.isdigit() and int(end) < 2**63 for end in ends):
+            ends = []
+        if len(ends) == 1:
+            found.append(int(ends[0]))
+        elif len(ends) == 2 and int(ends[0]) < int(ends[1]) <= int(ends[0]) + 100_000:
+            found.extend(range(int(ends[0]), int(ends[1])))
+        else:
+            raise ValueError(
+                f"seeds are written 0:4 (that is 0, 1, 2, 3), 7 or 1,5,9; seen {text!r}"
+            )
+    return list(dict.fromkeys(found))
+
+
+def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, list[str]]:
+    """Read what an earlier call left in a folder, so that more seeds extend it."""
+    if not table.exists():
+        return {}
+    try:
+        with table.open(newline="", encoding="utf-8") as handle:
+            header, *rows = csv.reader(handle)
+        if header != COLUMNS or any(row[1:3] != [generator, prompt] for row in rows):
+            raise ValueError
+        return {int(row[3]): row for row in rows}
+    except (ValueError, IndexError):
+        raise ValueError(
+            f"{str(table.parent)!r} holds pictures of another generator or prompt: "
+            "choose another folder for --out"
+        ) from None
+
+
+@zoo_app.command("list")
+def zoo_list() -> None:
+    """List every checkpoint of the catalogue, and the zoos made of them."""
+    from rich.table import Table
+
+    with _answering():
+        table = Table("name", "role", "class", "licence", "where", box=None, pad_edge=False)
+        for row in _rows():
+            where = "here" if _is_here(row) else ("missing" if row.folder else "to be downloaded")
+            table.add_row(row.name, row.role, row.class_name, row.licence or "?", where)
+        _results().print(table)
+        for name, models in catalogue.zoos().items():
+            print(f"zoo {name}: {', '.join(models)}")
+
+
+@zoo_app.command("show")
+def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) -> None:
+    """Show one checkpoint: its row of the catalogue and its card."""
+    import dataclasses
+
+    with _answering():
+        row = catalogue.checkpoint(name)
+        card = _manifest().get(name, {})
+        facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        facts["options"] = ", ".join(f"{key}={value}" for key, value in row.options)
+        facts |= {key: value for key, value in card.items() if key != "sha256"}
+        if _is_here(row):
+            facts["weights sha256"] = row.digest()
+        for key, value in facts.items():
+            if value not in ("", (), None):
+                print(f"{key:16} {value}")
+
+
+@zoo_app.command("verify")
+def zoo_verify(
+    name: Annotated[str | None, typer.Argument(help="One checkpoint; all that are here.")] = None,
+) -> None:
+    """Check the checksums of models, load them, and let each do one picture."""
+    with _answering():
+        rows = [catalogue.checkpoint(name)] if name else [row for row in _rows() if _is_here(row)]
+        failed = False
+        for row in rows:
+            fault = _fault(row)
+            failed |= fault is not None
+            print(f"{row.name}: {fault or 'good'}", flush=True)
+        if failed:
+            raise typer.Exit(1)
+
+
+@store_app.command("info")
+def store_info() -> None:
+    """Tell where the store is and what it holds."""
+    with _answering():
+        for key, value in Store().info().items():
+            print(f"{key:16} {value}")
+
+
+@store_app.command("verify")
+def store_verify() -> None:
+    """Look for missing and damaged pictures; exit 1 if there are any."""
+    with _answering():
+        problems = Store().verify()
+        for problem in problems:
+            print(problem)
+        if problems:
+            _tell(
+                "`workbench store gc` removes what is damaged; it is then made again when needed."
+            )
+            raise typer.Exit(1)
+        print("good")
+
+
+@store_app.command("gc")
+def store_gc() -> None:
+    """Remove what no row needs; what was paid for always stays."""
+    with _answering():
+        for key, value in Store().gc().items():
+            print(f"{key:16} {value}")
+
+
+def shown(value: object) -> str:
+    """Write text so that nothing in it can act on a terminal or break a line.
+
+    >>> shown("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
+def _rows() -> list[Checkpoint]:
+    return [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
+
+
+def _is_here(row: Checkpoint) -> bool:
+    return row.folder is not None and row.folder.is_dir()
+
+
+def _manifest() -> dict[str, Any]:
+    path = catalogue.data_folder() / "pocket" / "manifest.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _fault(row: Checkpoint) -> str | None:
+    """Find what is wrong with a checkpoint; None when it works and is what was published."""
+    import hashlib
+
+    known = _manifest().get(row.name, {}).get("sha256", {})
+    for file, sha in known.items():
+        path = (row.folder or Path()) / file
+        if not path.is_file():
+            return f"the file {file} is missing"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha:
+            return f"the file {file} is not the one that was published: its sha256 differs"
+    from PIL import Image
+
+    grey = Image.new("RGB", (row.size, row.size), "grey")
+    try:
+        tool = catalogue.load(row.name)
+        answer = tool(["a red circle"], [0]) if row.role == "generator" else tool([grey])
+    except (LookupError, ValueError, OSError, RuntimeError) as error:
+        return str(error)
+    return str(getattr(answer[0], "reason", "")) or None
+
+
+def _attribute(paths: list[str], options: dict[str, Any]) -> Attribution:
+    from workbench import attribution
+
+    attribution.plan(**options)
+    with _progress() as progress:
+        return attribution.attribute(paths, **options, progress=progress)
+
+
+def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
+    """Redo a report's run in a store of its own, so that everything is really made again."""
+    from workbench import attribution, report
+
+    kept = report.read(source)
+    try:
+        attribution.plan(**kept["call"])
+    except TypeError:
+        raise ValueError(
+            f"{str(source)!r} has settings that this workbench does not know"
+        ) from None
+    with _progress() as progress:
+        store = Store.temporary()
+        result = attribution.attribute(paths, **kept["call"], store=store, progress=progress)
+    return result, report.compare(kept, result)
+
+
+def _check_report(path: Path) -> None:
+    """Refuse a report's path before hours are spent."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a report's name ends with .html; seen {str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"the report {str(path)!r} would replace a folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _print_records(result: Attribution, as_json: bool) -> None:
+    """Print the answer of every path."""
+    for (_, image_id), record in zip(result.paths, result.records(), strict=True):
+        if as_json:
+            print(json.dumps(record))
+        elif record["error"]:
+            _tell(f"{record['image']}: {record['error']}")
+        else:
+            _print_ranking(result, image_id, record)
+
+
+def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -> None:
+    from rich.bar import Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    from workbench import report
+
+    case = result.cases[image_id]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, score, rank in case.ranking:
+        strong = "bold" if rank == 1 else ""
+        figure = "–" if score is None else f"{score:.4f}"
+        length = report.bar(case, score)
+        colour = "cyan" if rank == 1 else "bright_black"
+        table.add_row(
+            str(rank), Text(name, strong), figure, Bar(1, 0, length, width=30, color=colour)
+        )
+    words = report.verdict(case, result.setting.threshold)
+    out = _results()
+    out.print(Text(shown(record["image"]), "bold"))
+    out.print(Text(f"prompt: {shown(case.prompt)}", "italic"))
+    out.print(table)
+    margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
+    out.print(f"margin {margin}, {record['seconds']:.2f} s")
+    out.print(Text.assemble((words.headline, "bold"), " ", words.text))
+    out.print()
+
+
+def _print_matches(matches: list[Any], as_json: bool) -> None:
+    """Print what a second run made alike, and the sum of it."""
+    alike = sum(match.matches for match in matches)
+    for match in matches:
+        if as_json:
+            print(json.dumps({"what": match.what, "matches": match.matches, "note": match.note}))
+        else:
+            sign = "same " if match.matches else "OTHER"
+            print(f"{sign}  {shown(match.what)}: {shown(match.note)}")
+    if not as_json:
+        whole = "Everything matches the report" if alike == len(matches) else "Not all matches"
+        print(f"{whole}: {alike} of {len(matches)}.")
+
+
+def _results() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _tell(sentence: str) -> None:
+    """Say something that is no result."""
+    print(shown(sentence), file=sys.stderr)
+
+
+def _stop(code: int, sentence: str) -> NoReturn:
+    _tell(sentence)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop(130, "Stopped. What was made is kept: the same command goes on from there.")
+    except (KeyError, IndexError):
+        raise
+    except (LookupError, ValueError) as error:
+        _stop(2, f"workbench: {error}")
+    except (StoreError, OSError) as error:
+        _stop(1, f"workbench: {error}")
+    except MemoryError:
+        _stop(1, "workbench: there is not enough memory; give fewer or smaller pictures")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show a bar for each stage on stderr, gone when all is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {"": bars.add_task("load libraries", total=None)}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if "" in tasks:
+                bars.remove_task(tasks.pop(""))
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def main() -> None:
+    """Run the command."""
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+        os.environ.setdefault(name, "1")
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="workbench")

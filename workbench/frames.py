@@ -211,7 +211,8 @@ def _column(series: pd.Series, dtype: str, where: str) -> pd.Series:
             raise ValueError(f"{where} must hold {dtype}, but it holds {plain!r}")
     if dtype in ("int64", "bool") and len(known) < len(series):
         raise ValueError(
-            f"{where} must hold {dtype}, but {len(series) - len(known)} cells are missing"
+            f"{where} must hold {dtype}, but {len(series) - len(known)} of its {len(series)} cells are "
+            "missing"
         )
     if dtype == "float64":
         return pd.to_numeric(series).astype("float64")
@@ -252,7 +253,8 @@ class Features:
                 f"not {self.matrix.shape}"
             )
         if len(self._row) != len(self.ids):
-            raise ValueError(f"{len(self.ids) - len(self._row)} ids are there twice")
+            twice = next(name for i, name in enumerate(self.ids) if self._row[name] != i)
+            raise ValueError(f"the id {twice!r} is there twice")
 
     def rows(self, ids: Iterable[str]) -> np.ndarray:
         """Return the vectors of `ids`, (n, D) float32, in that order; LookupError if one lacks."""

@@ -1,0 +1,555 @@
+"""The stages of attribution as plain functions, frame → frame, each through the store.
+
+x → `invert` → p̂ → `generate` → C_k → `encode` → φ → `similarity` → a_kj, and from there
+`workbench.ranking` (Li et al. 2024, arXiv:2403.01489). Every stage first asks the store, loads
+weights only where something is missing, makes that in full batches, and writes each batch as it
+comes: a killed run loses the batch in the making, and nothing is made twice, not even by two
+processes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from workbench import checkpoints, frames, images
+from workbench.frames import Features
+from workbench.generators import Failure
+from workbench.store import Generation, Store, StoreError, versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+Progress = Callable[[str, int, int], None]
+Row = TypeVar("Row")
+PICTURES = 64
+"""Pictures encoded between two writes to the store."""
+
+
+def invert(
+    images: pd.DataFrame, inverter: Any, store: Store, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Invert the prompt of every test image: p̂ = PromptInversion(x).
+
+    Args:
+        images: frame of that name; its pictures lie in the store or at ``path``.
+        inverter: an Inverter. One with a method ``known`` (`Natural`) is handed the images'
+            ``prompt`` column instead of their pixels.
+        store: where prompts are kept.
+        progress: called with ("invert", done, total).
+
+    Returns:
+        prompts frame, a row for each image; a failed one keeps its reason in ``failure``.
+    """
+    table = frames.check(images, "images")
+    good = table[table["failure"].isna()]
+    tick = _ticker("invert", len(good), progress)
+    if hasattr(inverter, "known"):
+        texts = good.set_index("image_id")["prompt"].items()
+        made = {image: _known(inverter, text) for image, text in texts}
+        tick(len(made))
+    else:
+        made = _inverted(good, inverter, store, tick)
+    rows = []
+    for row in table.itertuples():
+        found = made.get(row.image_id, {"failure": row.failure, "text": None})
+        text = found["text"]
+        rows.append(
+            {
+                "image_id": row.image_id,
+                "inverter": repr(inverter),
+                "prompt_id": None if text is None else frames.prompt_id(text),
+                "prompt": text,
+                "score": found.get("score"),
+                "truncated": bool(found.get("truncated", False)),
+                "failure": found.get("failure"),
+                "seconds": found.get("seconds"),
+            }
+        )
+    return frames.build("prompts", rows)
+
+
+def generate(
+    prompts: pd.DataFrame,
+    zoo: Mapping[str, Any],
+    gamma: int,
+    seed: int,
+    store: Store,
+    progress: Progress | None = None,
+    draw: Callable[[int, str, int], int] = frames.candidate_seed,
+) -> pd.DataFrame:
+    """Let every candidate model make γ pictures of every prompt: C_k = {G_k(p̂; s)}.
+
+    Args:
+        prompts: frame of that name, or any with ``prompt_id`` and ``prompt``; each text once.
+        zoo: name → Generator.
+        gamma: candidate images per model, at least 1.
+        seed: the run's seed, from which ``draw`` derives one for each (prompt, index).
+        store: where pictures are kept.
+        progress: called with ("generate", done, total).
+        draw: `frames.candidate_seed`, or `frames.query_seed` for test images.
+
+    Returns:
+        candidates frame; ``candidate_id`` is the digest of the picture in the store, missing where
+        ``failure`` tells why there is none.
+
+    Raises:
+        ValueError: γ is below 1.
+        LookupError: the weights of a model are missing.
+    """
+    if gamma < 1:
+        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
+    known = prompts[["prompt_id", "prompt"]].dropna().drop_duplicates("prompt_id")
+    jobs = [
+        (text, index, draw(seed, text, index)) for text in known["prompt"] for index in range(gamma)
+    ]
+    rows = []
+    for place, (name, generator) in enumerate(zoo.items()):
+        tick = _ticker("generate", len(jobs) * len(zoo), progress, place * len(jobs))
+        made = _generated(generator, jobs, draw.__name__, store, tick)
+        for (text, index, drawn), found in zip(jobs, made, strict=True):
+            rows.append(
+                {
+                    "prompt_id": frames.prompt_id(text),
+                    "generator": name,
+                    "index": index,
+                    "run_seed": seed,
+                    "seed": drawn,
+                    "candidate_id": found.picture,
+                    "failure": found.failure,
+                    "seconds": found.seconds,
+                }
+            )
+    return frames.build("candidates", rows)
+
+
+def encode(
+    ids: Iterable[str],
+    encoder: Any,
+    store: Store,
+    size: int,
+    progress: Progress | None = None,
+    pictures: Callable[[str], Image] | None = None,
+) -> Features:
+    """Encode pictures, brought to one size: φ(x).
+
+    Args:
+        ids: digests of pictures, repeated ones count once.
+        encoder: an Encoder.
+        store: where feature vectors are kept.
+        size: side in pixels every picture goes to first.
+        progress: called with ("encode", done, total).
+        pictures: digest → RGB picture, the store's own when left out.
+
+    Returns:
+        `Features` of N pictures, (N, D) float32.
+    """
+    found = _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, pictures)
+    return found[0]
+
+
+def encode_layers(
+    ids: Iterable[str],
+    encoder: Any,
+    layers: Sequence[int | None],
+    store: Store,
+    size: int,
+    progress: Progress | None = None,
+) -> dict[int | None, Features]:
+    """Encode pictures at several layers in one pass; arguments as of `encode`.
+
+    Returns:
+        {layer: Features}, each stored under the encoder of that layer, ``encoder.at(layer)``.
+    """
+
+    def compute(some: list[Image]) -> list[np.ndarray]:
+        found = encoder.layers(some, layers)
+        return [found[layer] for layer in layers]
+
+    at = [encoder.at(layer) for layer in layers]
+    found = _encoded(ids, at, compute, store, size, progress, None)
+    return dict(zip(layers, found, strict=True))
+
+
+def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray:
+    """Encode captions with the encoder's text tower: (N, D) float32 unit rows, by the store.
+
+    Raises:
+        ValueError: the encoder has no text tower.
+    """
+    if not hasattr(encoder, "text"):
+        raise ValueError(f"{encoder!r} has no text tower, which is needed to compare captions")
+    stamp = checkpoints.identity(encoder)
+    keys = {text: _key("text", stamp, text=text) for text in dict.fromkeys(texts)}
+
+    def make(todo: dict[str, str]) -> dict[str, np.ndarray]:
+        started = time.perf_counter()
+        rows = _paired(todo, encoder.text(list(todo.values())), encoder)
+        if stamp is None:
+            return rows
+        return store.put_features(rows, time.perf_counter() - started, _meta("text", encoder))
+
+    jobs = {key: text for text, key in keys.items()}
+    found = _once(jobs, store.features, make, store, PICTURES, lambda _: None)
+    return np.stack([found[keys[text]] for text in texts])
+
+
+def similarity(
+    images: pd.DataFrame,
+    prompts: pd.DataFrame,
+    candidates: pd.DataFrame,
+    similarity: Any,
+    store: Store,
+    size: int,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Compare every test image with the candidate images of its prompts: a_kj.
+
+    Args:
+        images: frame of that name.
+        prompts: frame of that name, or any with ``image_id`` and ``prompt_id`` (an image may have
+            several: a reference bank's).
+        candidates: frame of that name.
+        similarity: a Similarity; one with ``encoder`` and ``compare`` takes features of the store.
+        store: where pictures and features are kept.
+        size: side in pixels every picture goes to first.
+        progress: called with ("encode", …) and ("similarity", done, total).
+
+    Returns:
+        similarities frame, higher is closer; the value of a failed candidate image is missing.
+    """
+    table = frames.check(images, "images")
+    good = table[table["failure"].isna()][["image_id", "path"]]
+    pairs = good.merge(prompts[["image_id", "prompt_id"]].dropna(), on="image_id")
+    pairs = pairs.merge(candidates, on="prompt_id")
+    pairs["similarity"] = repr(similarity)
+    pairs["value"] = np.nan
+    valid = pairs[pairs["candidate_id"].notna()]
+    paths = dict(zip(good["image_id"], good["path"], strict=True))
+    pictures = _pictures(store, paths)
+    if hasattr(similarity, "encoder") and hasattr(similarity, "compare"):
+        ids = [*valid["image_id"], *valid["candidate_id"]]
+        features = encode(ids, similarity.encoder, store, size, progress, pictures)
+
+        def compare(image: str, others: list[str]) -> np.ndarray:
+            return similarity.compare(features.rows([image]), features.rows(others))
+
+    else:
+        fitted = lru_cache(maxsize=1024)(lambda name: _fit(pictures(name), size))
+
+        def compare(image: str, others: list[str]) -> np.ndarray:
+            return similarity([fitted(image)], [fitted(name) for name in others])
+
+    groups = valid.groupby("image_id", sort=False)
+    tick = _ticker("similarity", len(groups), progress)
+    for done, (image, group) in enumerate(groups, 1):
+        pairs.loc[group.index, "value"] = compare(str(image), list(group["candidate_id"]))[0]
+        tick(done)
+    return frames.check(pairs, "similarities")
+
+
+def _known(inverter: Any, text: Any) -> dict[str, Any]:
+    """Ask for a known prompt; an image without one is a failure."""
+    try:
+        prompt = inverter.known([text if isinstance(text, str) else None])[0]
+    except ValueError:
+        return {"text": None, "failure": "the known prompt of this picture is missing"}
+    return {"text": prompt.text, "score": prompt.score, "seconds": 0.0}
+
+
+def _inverted(
+    good: pd.DataFrame, inverter: Any, store: Store, tick: Callable[[int], None]
+) -> dict[str, dict[str, Any]]:
+    """Answer image_id → row of the store, inverting what is missing."""
+    stamp = checkpoints.identity(inverter)
+    pictures = _pictures(store, dict(zip(good["image_id"], good["path"], strict=True)))
+    jobs = {_key("inverter", stamp, image=image): image for image in good["image_id"]}
+
+    def make(todo: dict[str, str]) -> dict[str, dict[str, Any]]:
+        some = [pictures(image) for image in todo.values()]
+        started = time.perf_counter()
+        made, passing = _carefully(inverter, some)
+        seconds = (time.perf_counter() - started) / len(todo)
+        rows = {
+            key: {"text": None, "failure": answer, "seconds": seconds}
+            if isinstance(answer, str)
+            else {
+                "text": answer.text,
+                "score": answer.score,
+                "truncated": answer.truncated,
+                "seconds": seconds,
+            }
+            for key, answer in _paired(todo, made, inverter).items()
+        }
+        if stamp is None or passing:
+            return rows
+        return store.put_prompts(rows, _meta("inverter", inverter))
+
+    found = _once(jobs, store.prompts, make, store, _batch(inverter), tick)
+    return {image: found[key] for key, image in jobs.items()}
+
+
+def _carefully(inverter: Any, some: list[Image]) -> tuple[list[Any], bool]:
+    """Invert a batch, one by one where it fails; and tell whether the failure may pass.
+
+    Answers a Prompt, or the sentence of a failure, for each image.
+    """
+    try:
+        return list(inverter(some)), False
+    except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
+        if checkpoints.exhausted(error):
+            return [_sentence(error)] * len(some), True
+        if len(some) == 1:
+            return [_sentence(error)], False
+    parts = [_carefully(inverter, [image]) for image in some]
+    return [made[0] for made, _ in parts], any(passing for _, passing in parts)
+
+
+def _generated(
+    generator: Any,
+    jobs: list[tuple[str, int, int]],
+    tag: str,
+    store: Store,
+    tick: Callable[[int], None],
+) -> list[Generation]:
+    """Answer a generation for each (prompt, index, seed), making what is missing.
+
+    A generator that cannot be seeded is handed the index, and cached by it.
+    """
+    stamp = checkpoints.identity(generator)
+    seedable = getattr(getattr(generator, "checkpoint", generator), "seedable", True)
+    keys = [
+        _key("generator", stamp, prompt=text, seed=seed if seedable else [tag, index])
+        for text, index, seed in jobs
+    ]
+
+    def make(todo: dict[str, tuple[str, int, int]]) -> dict[str, Generation]:
+        texts = [text for text, _, _ in todo.values()]
+        seeds = [seed if seedable else index for _, index, seed in todo.values()]
+        started = time.perf_counter()
+        try:
+            made = generator(texts, seeds)
+        except (RuntimeError, MemoryError) as error:
+            if not checkpoints.exhausted(error):
+                raise
+            return dict.fromkeys(todo, Generation(failure=_sentence(error)))  # it may pass
+        seconds = (time.perf_counter() - started) / len(todo)
+        paid = bool(getattr(generator, "paid", False))
+        rows = {
+            key: Generation(failure=answer.reason, seconds=seconds, paid=paid)
+            if isinstance(answer, Failure)
+            else Generation(image=answer, seconds=seconds, paid=paid)
+            for key, answer in _paired(todo, made, generator).items()
+        }
+        if stamp is None:
+            return {key: _unnamed(row, store) for key, row in rows.items()}
+        return store.put_generations(rows, _meta("generator", generator))
+
+    found = _once(
+        dict(zip(keys, jobs, strict=True)), store.generations, make, store, _batch(generator), tick
+    )
+    return [found[key] for key in keys]
+
+
+def _unnamed(row: Generation, store: Store) -> Generation:
+    """Keep the picture of a generator that cannot be cached, without its key."""
+    if row.image is None:
+        return row
+    return Generation(picture=store.put_picture(row.image), seconds=row.seconds)
+
+
+def _encoded(
+    ids: Iterable[str],
+    encoders: Sequence[Any],
+    compute: Callable[[list[Image]], list[np.ndarray]],
+    store: Store,
+    size: int,
+    progress: Progress | None,
+    pictures: Callable[[str], Image] | None,
+) -> list[Features]:
+    """Encode pictures with encoders that share a pass; a picture lacking for one is computed."""
+    unique = list(dict.fromkeys(ids))
+    load = pictures or store.picture
+    stamps = [checkpoints.identity(encoder) for encoder in encoders]
+    keys = {
+        name: [_key("encoder", stamp, picture=name, size=size) for stamp in stamps]
+        for name in unique
+    }
+    owner = {row[0]: name for name, row in keys.items()}
+
+    def look(some: Iterable[str]) -> dict[str, list[np.ndarray]]:
+        wanted = {first: keys[owner[first]] for first in some}
+        found = store.features([key for row in wanted.values() for key in row])
+        return {
+            first: [found[key] for key in row]
+            for first, row in wanted.items()
+            if all(key in found for key in row)
+        }
+
+    def make(todo: dict[str, str]) -> dict[str, list[np.ndarray]]:
+        some = [_fit(load(name), size) for name in todo.values()]
+        started = time.perf_counter()
+        made = compute(some)
+        seconds = (time.perf_counter() - started) / len(encoders)
+        for place, (encoder, stamp, matrix) in enumerate(zip(encoders, stamps, made, strict=True)):
+            rows = _paired([keys[name][place] for name in todo.values()], matrix, encoder)
+            if stamp is not None:
+                store.put_features(rows, seconds, _meta("encoder", encoder))
+        if all(stamp is not None for stamp in stamps):
+            return look(todo)
+        return {first: [matrix[i] for matrix in made] for i, first in enumerate(todo)}
+
+    batch = _batch(encoders[0])
+    tick = _ticker("encode", len(unique), progress)
+    found = _once(owner, look, make, store, max(PICTURES // batch, 1) * batch, tick)
+    answer = []
+    for place, encoder in enumerate(encoders):
+        rows = [found[keys[name][0]][place] for name in unique]
+        matrix = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+        answer.append(Features(tuple(unique), matrix, repr(encoder)))
+    return answer
+
+
+def _once(
+    jobs: Mapping[str, Any],
+    look: Callable[[Iterable[str]], dict[str, Row]],
+    make: Callable[[dict[str, Any]], dict[str, Row]],
+    store: Store,
+    batch: int,
+    tick: Callable[[int], None],
+) -> dict[str, Row]:
+    """Answer every key from the store; make what is missing, in batches, and each thing once.
+
+    Args:
+        jobs: key → what ``make`` needs to know.
+        look: keys → the rows the store holds of them.
+        make: jobs of a batch → their rows, stored.
+        store: whose claims keep two processes from making the same thing.
+        batch: jobs in one call of ``make``, at most.
+        tick: called with the number of jobs done.
+    """
+    found = look(jobs)
+    tick(len(found))
+    waiting = [key for key in jobs if key not in found]
+    while waiting:
+        with _claim(store, waiting, batch) as mine:
+            found |= look(mine)  # another process may just have made them
+            todo = {key: jobs[key] for key in mine if key not in found}
+            if todo:
+                found |= make(todo)
+        waiting = [key for key in waiting if key not in found]
+        tick(len(found))
+    return found
+
+
+@contextlib.contextmanager
+def _claim(store: Store, keys: Sequence[str], batch: int) -> Iterator[list[str]]:
+    """Hold up to ``batch`` keys that no other process or thread holds; wait where none is free.
+
+    A claim is a lock on an empty file of the store, which the system drops when a process dies.
+    Where the system has no such locks, two processes may make the same thing; the first is kept.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield list(keys[:batch])
+        return
+    folder = store.path / "claims"
+    folder.mkdir(exist_ok=True)
+    held: dict[str, IO[bytes]] = {}
+    busy: set[str] = set()
+    mine: list[str] = []
+
+    def hold(shard: str, flags: int) -> None:
+        file = (folder / shard).open("ab")
+        try:
+            fcntl.flock(file, flags)
+            held[shard] = file
+        except BlockingIOError:
+            busy.add(shard)
+            file.close()
+
+    try:
+        for key in keys:
+            if len(mine) == batch:
+                break
+            if (shard := key[:3]) not in held and shard not in busy:
+                hold(shard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if shard in held:
+                mine.append(key)
+        if not mine:
+            hold(keys[0][:3], fcntl.LOCK_EX)
+            mine.append(keys[0])
+        yield mine
+    finally:
+        for file in held.values():
+            file.close()
+
+
+def _key(role: str, stamp: dict[str, Any] | None, **inputs: Any) -> str:
+    """Name one answer of a plug-in; without a stamp it is never found again."""
+    plugin = stamp if stamp is not None else uuid.uuid4().hex
+    return frames.digest({"role": role, "plugin": plugin, **inputs})
+
+
+def _meta(role: str, plugin: Any) -> dict[str, Any]:
+    return {"role": role, "repr": repr(plugin), "versions": versions()}
+
+
+def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
+    """Give every input its answer; ValueError where a plug-in answered too few or too many."""
+    wanted = list(keys)
+    if len(answers) != len(wanted):
+        raise ValueError(f"{plugin!r} gave {len(answers)} answers to {len(wanted)} inputs")
+    return dict(zip(wanted, answers, strict=True))
+
+
+def _batch(plugin: Any) -> int:
+    """Tell how many inputs fill one call of a plug-in."""
+    return int(getattr(getattr(plugin, "checkpoint", None), "batch", 4))
+
+
+def _pictures(store: Store, paths: Mapping[str, Any]) -> Callable[[str], Image]:
+    """Answer digest → RGB picture: of the store, else of the path, which is then kept."""
+
+    def load(name: str) -> Image:
+        try:
+            return store.picture(name)
+        except StoreError:
+            path = paths.get(name)
+            if not isinstance(path, str) or not Path(path).is_file():
+                raise
+            image = images.open_image(path)
+            if store.put_picture(image) != name:
+                raise
+            return image
+
+    return load
+
+
+def _fit(image: Image, size: int) -> Image:
+    return images.fit(image, size)
+
+
+def _sentence(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _ticker(
+    stage: str, total: int, progress: Progress | None, before: int = 0
+) -> Callable[[int], None]:
+    """Bind the name and the total of a stage, of which ``before`` are done."""
+
+    def tick(done: int) -> None:
+        if progress is not None and total:
+            progress(stage, before + done, total)
+
+    return tick

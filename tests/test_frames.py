@@ -170,7 +170,8 @@ def test_a_seed_of_48_bits_survives_every_way_in() -> None:
         ),
         (
             [row(rank=None)],
-            "the column 'rank' of the rankings table must hold int64, but 1 of its 1 cells are missing",
+            "the column 'rank' of the rankings table must hold int64, "
+            "but 1 of its 1 cells are missing",
         ),
         (
             [row(score=True)],

@@ -211,8 +211,8 @@ def _column(series: pd.Series, dtype: str, where: str) -> pd.Series:
             raise ValueError(f"{where} must hold {dtype}, but it holds {plain!r}")
     if dtype in ("int64", "bool") and len(known) < len(series):
         raise ValueError(
-            f"{where} must hold {dtype}, but {len(series) - len(known)} of its {len(series)} cells are "
-            "missing"
+            f"{where} must hold {dtype}, but "
+            f"{len(series) - len(known)} of its {len(series)} cells are missing"
         )
     if dtype == "float64":
         return pd.to_numeric(series).astype("float64")

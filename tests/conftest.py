@@ -26,6 +26,58 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a data folder whose models are tiny and untrained, but real."""
+    from tests import tiny
+
+    data = tmp_path_factory.mktemp("data")
+    (data / "catalogue").mkdir()
+    made: dict[str, list[str]] = {"generators": [], "inverters": [], "encoders": []}
+    for name in ("tiny-sd", "tiny-ld", "tiny-blip", "tiny-clip"):
+        row = tiny.build(name, data / "pocket")
+        made[row.role + "s"].append(
+            f"[{name}]\nplugin = {row.plugin!r}\nclass = {row.class_name!r}\n"
+            f"source = 'pocket/{name}'\nsize = {row.size}\n[{name}.options]\n"
+            + "".join(f"{key} = {value}\n" for key, value in row.options)
+        )
+    for role, rows in made.items():
+        (data / "catalogue" / f"{role}.toml").write_text("\n".join(rows))
+    setting = "zoo = 'tiny'\ninverter = 'tiny-blip'\nsimilarity = 'tiny-clip'\ngamma = 2\n"
+    setting += "size = 32\nprompts = 'prompts.csv'\n"
+    (data / "catalogue" / "presets.toml").write_text(
+        "[zoos]\ntiny = ['tiny-sd', 'tiny-ld']\n"
+        f"[presets.pocket]\n{setting}threshold = 0.0\nthreshold_from = 'a test'\n"
+        f"[presets.never]\n{setting}threshold = inf\nthreshold_from = 'a test'\n"
+    )
+    splits = [f"a thing {i},{'calibration' if i % 2 else 'evaluation'}" for i in range(24)]
+    (data / "prompts.csv").write_text("\n".join(["prompt,split", *splits]) + "\n")
+    return data
+
+
+@pytest.fixture
+def tiny(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the catalogue be the tiny one; its presets are pocket and never."""
+    from workbench import catalogue
+
+    monkeypatch.setattr(catalogue, "data_folder", lambda: tiny_data)
+    return tiny_data
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Paint three pictures into a folder: one.png, two.jpg, and three.png in a folder below."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "below").mkdir()
+    for seed, name in enumerate(["one.png", "two.jpg", "below/three.png"]):
+        pixels = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((60, 48)).save(folder / name)
+    return folder
+
+
 @pytest.fixture
 def store(tmp_path: Path):
     """Open an empty store."""

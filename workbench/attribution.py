@@ -103,7 +103,9 @@ class Attribution:
         prompts = {row.image_id: row for row in self.prompts.itertuples()}
         ranked = _by(self.rankings.sort_values("rank"), "image_id")
         decided = {row.image_id: row for row in self.attributions.itertuples()}
-        compared = _by(self._compared(), "image_id")
+        key = ["prompt_id", "generator", "index"]
+        joined = self.similarities.merge(self.candidates, on=key).sort_values(key)
+        compared = _by(joined, "image_id")
         return {
             row.image_id: _case(
                 row,
@@ -114,16 +116,6 @@ class Attribution:
             )
             for row in self.images.itertuples()
         }
-
-    def _compared(self) -> pd.DataFrame:
-        """Join candidates to their similarities; a failed one stays, under its own prompt."""
-        import pandas as pd
-
-        key = ["prompt_id", "generator", "index"]
-        joined = self.similarities.merge(self.candidates, on=key)
-        failed = self.candidates[self.candidates["failure"].notna()]
-        failed = failed.merge(self.prompts[["image_id", "prompt_id"]], on="prompt_id")
-        return pd.concat([joined, failed]).sort_values(["image_id", *key])
 
     def records(self) -> list[dict[str, Any]]:
         """Tell every path's answer as plain values: what ``--json`` prints, one a line.
@@ -195,7 +187,8 @@ def attribute(
         attributor: ``regeneration``, ``reference_bank``, or an Attributor, which then decides
             inverter, similarity, aggregation and γ itself.
         zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
-        inverter, similarity: a name, a repr, or an object of that role.
+        inverter: a name, a repr, or an Inverter.
+        similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
         prompt: the known prompt of every picture, instead of an inverter.
         aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
         gamma: candidate images per model, at least 1.

@@ -159,23 +159,29 @@ def generate(
         numbers = parse_seeds(seeds)
         table = out / "generations.csv"
         rows = _read_generations(table, generator, prompt)
-        from workbench import images, pipeline
+        import pandas as pd
+
+        from workbench import frames, images, pipeline
+
+        def draw(_run_seed: int, _prompt: str, index: int) -> int:
+            return numbers[index]
 
         store = Store()
+        asked = pd.DataFrame({"prompt_id": [frames.prompt_id(prompt)], "prompt": [prompt]})
         with _progress() as progress:
-            made = pipeline.make(
-                model, [(prompt, s) for s in numbers], store, name=generator, progress=progress
+            made = pipeline.generate(
+                asked, {generator: model}, len(numbers), 0, store, progress, draw
             )
         out.mkdir(parents=True, exist_ok=True)
         failed = False
-        for seed, generation in zip(numbers, made, strict=True):
-            if generation.picture is None:
+        for row in made.itertuples():
+            if not isinstance(row.candidate_id, str):
                 failed = True
-                _tell(f"seed {seed}: {generation.failure}")
+                _tell(f"seed {row.seed}: {row.failure}")
                 continue
-            file = f"{seed}.png"
-            (out / file).write_bytes(images.png_bytes(store.picture(generation.picture)))
-            rows[seed] = [file, generator, prompt, str(seed), generation.picture]
+            file = f"{row.seed}.png"
+            (out / file).write_bytes(images.png_bytes(store.picture(row.candidate_id)))
+            rows[row.seed] = [file, generator, prompt, str(row.seed), row.candidate_id]
             print(shown(out / file))
         with table.open("w", newline="", encoding="utf-8") as handle:
             csv.writer(handle).writerows([COLUMNS, *(rows[seed] for seed in sorted(rows))])

@@ -1,0 +1,129 @@
+"""One call from pictures to verdicts: its plan, its frames, its records."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import workbench as wb
+from workbench import attribution, frames
+from workbench.similarities.ssim import SSIM
+
+KEYS = ["image", "prompt", "predicted", "ranking", "margin", "seconds", "error"]
+
+
+@pytest.fixture
+def result(tiny, pictures, shared_store):
+    missing = pictures / "missing.png"
+    return wb.attribute([pictures, missing, pictures / "one.png"], store=shared_store)
+
+
+def test_every_path_has_its_answer_and_the_same_pixels_are_one_row(result, pictures):
+    names = [path.rpartition("/")[2] for path, _ in result.paths]
+    assert names == ["three.png", "one.png", "two.jpg", "missing.png", "one.png"]
+    assert len(result.images) == 4
+    records = result.records()
+    assert records[1] | {"image": ""} == records[4] | {"image": ""}
+    assert records[1]["ranking"] == records[4]["ranking"]
+
+
+def test_the_frames_follow_their_schemas(result):
+    for name in frames.SCHEMAS:
+        if name != "evaluations":
+            frames.check(getattr(result, name), name)
+
+
+def test_a_record_has_every_key_and_is_plain_json(result):
+    for record in result.records():
+        assert list(record) == KEYS
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_a_failed_picture_has_nulls_and_a_sentence_and_does_not_stop_the_others(result):
+    failed = result.records()[3]
+    assert failed.pop("error") == "there is no such file"
+    assert failed.pop("image").endswith("missing.png")
+    assert set(failed.values()) == {None}
+    assert sum(record["error"] is None for record in result.records()) == 4
+
+
+def test_a_record_ranks_the_zoo_and_its_margin_is_the_first_gap(result):
+    record = result.records()[0]
+    first, second = record["ranking"]
+    assert {first["generator"], second["generator"]} == {"tiny-sd", "tiny-ld"}
+    assert (first["rank"], second["rank"]) == (1, 2)
+    assert record["margin"] == pytest.approx(first["score"] - second["score"], abs=1e-9)
+    assert record["predicted"] == first["generator"]
+
+
+def test_a_second_run_makes_nothing_and_says_the_same(result, tiny, pictures, shared_store):
+    before = shared_store.info()["generations"]
+    again = wb.attribute([pictures], store=shared_store)
+    assert shared_store.info()["generations"] == before
+    assert again.records()[0]["ranking"] == result.records()[0]["ranking"]
+
+
+def test_gamma_extends_the_candidates(tiny, pictures, shared_store, result):
+    more = wb.attribute(pictures / "one.png", gamma=3, store=shared_store)
+    key = ["prompt_id", "generator", "index", "seed", "candidate_id"]
+    one = result.candidates.merge(more.candidates, on=key)
+    assert len(one) == 4
+    assert len(more.candidates) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "threshold"),
+    [
+        ({}, 0.0),
+        ({"seed": 7}, 0.0),
+        ({"gamma": 2}, 0.0),  # what the preset says anyway
+        ({"attributor": "regeneration"}, 0.0),
+        ({"gamma": 3}, None),
+        ({"aggregate": "max"}, None),
+        ({"similarity": "ssim"}, None),
+        ({"similarity": SSIM()}, None),
+        ({"prompt": "a red circle"}, None),
+        ({"inverter": "empty"}, None),
+        ({"zoo": "tiny-ld,tiny-sd"}, None),
+        ({"attributor": "reference_bank"}, None),
+    ],
+)
+def test_what_changes_the_setting_but_not_the_seed_drops_the_threshold(tiny, options, threshold):
+    assert attribution.plan(**options).threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"preset": "poket"}, r"no preset named 'poket'; there are: .* did you mean 'pocket'\?"),
+        ({"inverter": "tiny-blp"}, "no inverter named 'tiny-blp'; there are: .*'tiny-blip'"),
+        ({"zoo": "tiny-sd"}, "a zoo has at least two candidate models; seen tiny-sd"),
+        ({"gamma": 0}, "gamma, the candidate images per model, is at least 1; seen 0"),
+        ({"aggregate": "median"}, "no aggregation named 'median'; there are: mean, max"),
+        ({"attributor": "defake"}, "no attributor named 'defake'; there are: regeneration"),
+        (
+            {"prompt": "x", "inverter": "empty"},
+            "a known prompt leaves nothing to invert: give a prompt or an inverter",
+        ),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_told_before_any_work(tiny, options, sentence):
+    with pytest.raises((LookupError, ValueError), match=sentence):
+        wb.attribute("anything.png", **options)
+
+
+def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared_store):
+    one = wb.attribute(pictures, attributor="reference_bank", store=shared_store)
+    assert {record["error"] for record in one.records()} == {None}
+    assert one.setting.threshold is None
+    cases = list(one.cases.values())
+    assert all(len(made) == 2 for case in cases for made in case.candidates.values())
+
+
+def test_jupyter_shows_the_pictures_and_no_page(result):
+    html = result._repr_html_()
+    assert html.startswith('<div class="wb"')
+    assert html.count("<article") == 4
+    assert "<html" not in html
+    assert "missing.png: there is no such file" in repr(result)

@@ -76,7 +76,7 @@ class OpenClip(Named):
             pixels = torch.stack([preprocess(image) for image in chunk])
             output = model.visual.forward_intermediates(
                 pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
-                indices=[block - 1 for block in blocks],
+                indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
                 stop_early=None not in wanted,
                 intermediates_only=None not in wanted,
                 output_fmt="NLC",

@@ -295,6 +295,16 @@ def draw(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
     return order[:n]
 
 
+def weights(*plugins: Any) -> dict[str, str]:
+    """Name every checkpoint inside plug-ins and the digest of its weights, sorted by name.
+
+    Raises:
+        LookupError: weights are missing.
+    """
+    found = {each.name: each for plugin in plugins for each in _inside(plugin)}
+    return {name: found[name].digest() for name in sorted(found)}
+
+
 def plugins(role: str) -> list[str]:
     """List the plug-in files of a role by their stem; nothing of them is imported.
 
@@ -317,6 +327,16 @@ def _checkpoint(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
     if "revision" not in values:  # a folder; rows of the hub have a revision, be it empty
         values["source"] = str(data_folder() / values["source"])
     return Checkpoint(name=name, role=role, **values)
+
+
+def _inside(plugin: Any) -> list[Checkpoint]:
+    """Find the checkpoints a plug-in holds, those of its inner plug-ins too."""
+    if isinstance(plugin, Checkpoint):
+        return [plugin]
+    if not dataclasses.is_dataclass(plugin):
+        return []
+    fields = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
+    return [each for value in fields for each in _inside(value)]
 
 
 def _folder(role: str) -> str:
@@ -422,9 +442,11 @@ def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
     for name, value in fields.items():
         if isinstance(value, str) and name in known and (role := _role(str(known[name].type))):
             fields[name] = load(value, role)
-    strange = [name for name in fields if known and name not in known]
-    if strange:
-        raise ValueError(f"{made.__name__} has no field {strange[0]!r}; it has: {', '.join(known)}")
+    strange = [name for name in fields if name not in known]
+    if strange and dataclasses.is_dataclass(made):
+        raise ValueError(
+            f"{made.__name__} has no field {strange[0]!r}; it has: {', '.join(known) or 'none'}"
+        )
     try:
         return made(*args, **fields)
     except TypeError as error:

@@ -1,0 +1,249 @@
+"""From attributions to metrics: test images of known source, outcomes, intervals, signatures.
+
+A picture that failed anywhere counts as a miss. Intervals are bootstrapped by prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench import frames, pipeline
+from workbench.pipeline import Progress
+from workbench.statistics import DRAWS, bootstrap_interval
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def queries(
+    texts: Sequence[str],
+    zoo: Mapping[str, Any],
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make fresh test images: one picture of every prompt by every model, with query seeds.
+
+    Args:
+        texts: the natural prompts.
+        zoo: name → Generator.
+        store: where pictures are kept.
+        seed: the run's seed; candidates of the same seed still differ.
+        progress: called with ("generate", done, total).
+
+    Returns:
+        images frame (equal pictures once), and the truth: ``image_id``, ``truth`` (the generator),
+        ``prompt`` and ``failure``, a row for each prompt and model. A picture that could not be
+        made has an image_id that begins with ``query:`` and stands in the truth alone.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {"prompt_id": [frames.prompt_id(text) for text in texts], "prompt": list(texts)}
+    )
+    made = pipeline.generate(table, zoo, 1, seed, store, progress, draw=frames.query_seed)
+    made = made.merge(table, on="prompt_id").rename(columns={"generator": "truth"})
+    lost = [f"query:{frames.digest([row.truth, row.prompt])}" for row in made.itertuples()]
+    made["image_id"] = made["candidate_id"].where(made["candidate_id"].notna(), lost)
+    whole = made[made["candidate_id"].notna()].drop_duplicates("image_id")
+    rows = [
+        {
+            "image_id": row.image_id,
+            "source": row.truth,
+            "prompt": row.prompt,
+            "attack": "none",
+            "intensity": 0.0,
+        }
+        for row in whole.itertuples()
+    ]
+    return frames.build("images", rows), made[["image_id", "truth", "prompt", "failure"]]
+
+
+def outcomes(
+    attributions: pd.DataFrame, rankings: pd.DataFrame, truth: pd.DataFrame
+) -> pd.DataFrame:
+    """Tell for every test image and attributor whether the attribution was right.
+
+    Args:
+        attributions: frame of that name.
+        rankings: frame of that name.
+        truth: ``image_id``, ``truth`` (a generator), ``prompt``, and ``failure`` if there is any.
+
+    Returns:
+        frame with image_id, attributor, truth, prompt, predicted (missing for a failed image),
+        correct, accepted, margin, rank_of_truth (missing where there is none), failure; a row for
+        each row of ``truth`` and each attributor.
+    """
+    import pandas as pd
+
+    known = truth[["image_id", "truth", "prompt"]].copy()
+    known["failure"] = truth.get("failure")
+    names = pd.DataFrame({"attributor": attributions["attributor"].unique()})
+    table = known.merge(names, how="cross")
+    table = table.merge(attributions, on=["image_id", "attributor"], how="left")
+    ranks = rankings[rankings["score"].notna()].rename(
+        columns={"generator": "truth", "rank": "rank_of_truth"}
+    )
+    keys = ["image_id", "attributor", "truth"]
+    table = table.merge(ranks[[*keys, "rank_of_truth"]], on=keys, how="left")
+    table["rank_of_truth"] = table["rank_of_truth"].astype("float64")
+    table["correct"] = (table["predicted"] == table["truth"]).fillna(False).astype(bool)
+    table["accepted"] = table["accepted"].eq(True)
+    silent = table["predicted"].isna() & table["failure"].isna()
+    table["failure"] = table["failure"].mask(silent, "no candidate image could be compared")
+    columns = ["image_id", "attributor", "truth", "prompt", "predicted", "correct", "accepted"]
+    return table[[*columns, "margin", "rank_of_truth", "failure"]]
+
+
+def metrics(outcomes: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
+    """Summarise outcomes with bootstrap intervals over prompts.
+
+    The metrics, all in [0, 1] and higher is better: ``accuracy`` (forced choice), ``coverage``
+    (accepted), ``accuracy_accepted`` (among the accepted alone), ``top2``, and ``mrr``, the mean of
+    1 / rank of the true model, 0 for a miss. Slices: ``all``, and each true generator.
+
+    Args:
+        outcomes: what `outcomes` answers.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+
+    Returns:
+        evaluations frame.
+    """
+    rows = []
+    for attributor, table in outcomes.groupby("attributor", sort=False):
+        parts = [("all", table), *table.groupby("truth", sort=True)]
+        for (name, part), (metric, values) in itertools.product(parts, _MEASURES.items()):
+            found = bootstrap_interval(values(part), part["prompt"], draws, seed)
+            rows.append(
+                {
+                    "attributor": attributor,
+                    "attack": "none",
+                    "intensity": 0.0,
+                    "metric": metric,
+                    "slice": name,
+                    "value": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "n": found.n,
+                }
+            )
+    return frames.build("evaluations", rows)
+
+
+_MEASURES = {
+    "accuracy": lambda table: table["correct"],
+    "coverage": lambda table: table["accepted"],
+    "accuracy_accepted": lambda table: table["correct"].astype(float).where(table["accepted"]),
+    "top2": lambda table: table["rank_of_truth"] <= 2,
+    "mrr": lambda table: (1 / table["rank_of_truth"]).fillna(0.0),
+}
+
+
+def confusion(outcomes: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Count predictions: (K, K) integers, a row for each true and a column for each predicted one.
+
+    Images without any prediction are in no column, so a row sums to its n less its failures.
+    """
+    import pandas as pd
+
+    counts = pd.crosstab(outcomes["truth"], outcomes["predicted"])
+    square = counts.reindex(index=list(labels), columns=list(labels), fill_value=0).astype(int)
+    return square.rename_axis(index="truth", columns="predicted")
+
+
+def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFrame) -> str:
+    """Name in one sentence the failure that explains most, or answer "" where there is none.
+
+    The first rule that holds speaks (the bounds are ours):
+
+    1. *failures*: at least a tenth of the images could not be attributed at all.
+    2. *chance*: the interval of the accuracy holds 1 / K.
+    3. *poor prompts*: the natural prompt is at least 5 points better than the inverted one, and the
+       interval of the difference, over prompts, lies above 0.
+    4. *twin models*: K > 2, at least 5 errors, and two models exchange at least half of all errors,
+       in both directions.
+    5. *one weak model*: at least 5 errors, and a model 15 points or more below the accuracy of the
+       others together, which lies above its interval.
+    6. *one attractor*: K > 2, at least 5 errors, and one model takes at least two thirds of them.
+
+    Args:
+        outcomes: of one attributor.
+        labels: the K candidate models.
+        natural: outcomes of the same images with their natural prompt.
+    """
+    missed = float(outcomes["predicted"].isna().mean())
+    if missed >= 0.1:
+        return f"Failures: {missed:.0%} of the pictures could not be attributed at all."
+    accuracy = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
+    if accuracy.low <= 1 / len(labels):
+        return (
+            f"At chance: {accuracy.value:.1%} right cannot be told from 1 / {len(labels)}, so the "
+            "similarity does not see these models."
+        )
+    for rule in (_poor_prompts(outcomes, natural), _twins(outcomes, labels)):
+        if rule:
+            return rule
+    return _weak(outcomes, labels) or _attractor(outcomes, labels)
+
+
+def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
+    key = ["image_id", "truth", "prompt"]
+    pairs = outcomes.merge(natural, on=key, suffixes=("", "_natural"))
+    gain = pairs["correct_natural"].astype(float) - pairs["correct"].astype(float)
+    found = bootstrap_interval(gain, pairs["prompt"])
+    if not (found.value >= 0.05 and found.low > 0):
+        return ""
+    return (
+        f"Poor prompts: with the natural prompt {found.value:.1%} more of the pictures are "
+        f"attributed rightly ({found.low:.1%} to {found.high:.1%}), so the inverter loses what "
+        "tells the models apart."
+    )
+
+
+def _twins(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    counts = confusion(outcomes, labels)
+    errors = int(counts.to_numpy().sum() - np.trace(counts))
+    if errors < 5 or len(labels) < 3:
+        return ""
+    pairs = list(itertools.combinations(labels, 2))
+    both = {pair: (counts.loc[pair], counts.loc[pair[::-1]]) for pair in pairs}
+    one, two = max(pairs, key=lambda pair: sum(both[pair]))
+    there, back = both[one, two]
+    if there + back < errors / 2 or not there or not back:
+        return ""
+    return (
+        f"Twin models: {one} and {two} exchange {there + back} of the {errors} errors "
+        f"({there} and {back})."
+    )
+
+
+def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    if int((~outcomes["correct"]).sum()) < 5:
+        return ""
+    means = outcomes.groupby("truth")["correct"].mean().reindex(list(labels))
+    worst = str(means.idxmin())
+    own = outcomes[outcomes["truth"] == worst]
+    rest = float(outcomes[outcomes["truth"] != worst]["correct"].mean())
+    found = bootstrap_interval(own["correct"], own["prompt"])
+    if not (found.value <= rest - 0.15 and found.high < rest):
+        return ""
+    return (
+        f"One weak model: pictures of {worst} are attributed rightly in {found.value:.1%}, those "
+        f"of the others in {rest:.1%}."
+    )
+
+
+def _attractor(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    wrong = outcomes[~outcomes["correct"] & outcomes["predicted"].notna()]
+    if len(wrong) < 5 or len(labels) < 3:
+        return ""
+    name, count = next(iter(wrong["predicted"].value_counts().items()))
+    if count < len(wrong) * 2 / 3:
+        return ""
+    return f"One attractor: {count} of the {len(wrong)} errors are attributed to {name}."

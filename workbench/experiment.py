@@ -1,0 +1,269 @@
+"""Experiments: attributors on test images of known source, and the evaluation of a preset.
+
+Resumable through the store alone: a killed evaluation, started again, makes what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import catalogue, evaluation, ranking
+from workbench.attributors import Stages
+from workbench.attributors.reference_bank import ReferenceBank
+from workbench.attributors.regeneration import Regeneration
+from workbench.catalogue import Preset
+from workbench.inverters.natural import Natural
+from workbench.pipeline import Progress
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTROLS = ("natural", "arbitrary_bank", "matched_bank")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hold an evaluation: its frames by name, its summary as plain values, its closing sentence.
+
+    ``frames``: images, prompts, candidates, similarities of the attributor itself; scores,
+    rankings, attributions, outcomes, evaluations of its controls too.
+    """
+
+    summary: dict[str, Any]
+    sentence: str
+    frames: dict[str, pd.DataFrame] = field(repr=False)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write every frame as Parquet, and summary.json, into a folder; answer it.
+
+        Raises OSError where it cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in self.frames.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
+        text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        return folder
+
+
+def evaluate(
+    attributors: Mapping[str, Any],
+    images: pd.DataFrame,
+    zoo: Mapping[str, Any],
+    *,
+    truth: pd.DataFrame | None = None,
+    thresholds: Mapping[str, float | None] | None = None,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Let attributors attribute the same images, and measure them.
+
+    Args:
+        attributors: Attributors by a short name, which goes into the progress; the tables name
+            them by their repr, and one that appears twice runs once.
+        images: frame of that name; ``source`` and ``prompt`` are the truth unless it is given.
+        zoo: name → Generator.
+        truth: as of `evaluation.queries`.
+        thresholds: the smallest accepted margin by short name; a forced choice for the others.
+        store: where everything made is kept.
+        seed: the run's seed.
+        progress: called with ("short name: stage", done, total).
+
+    Returns:
+        frames by name: images; prompts, candidates, similarities of the first attributor; scores,
+        rankings, attributions, outcomes, evaluations of all.
+    """
+    import pandas as pd
+
+    if truth is None:
+        truth = images.rename(columns={"source": "truth"})
+    stages: dict[str, Stages] = {}
+    decided = []
+    for name, attributor in attributors.items():
+        if repr(attributor) in stages:
+            continue
+        made = attributor(images, zoo, store=store, seed=seed, progress=_under(name, progress))
+        stages[repr(attributor)] = made
+        rankings = ranking.rank(made.scores)
+        decided.append((rankings, ranking.decide(rankings, (thresholds or {}).get(name))))
+    first = next(iter(stages.values()))
+    rankings = pd.concat([each for each, _ in decided], ignore_index=True)
+    attributions = pd.concat([each for _, each in decided], ignore_index=True)
+    outcomes = evaluation.outcomes(attributions, rankings, truth)
+    return {
+        "images": images,
+        "prompts": first.prompts,
+        "candidates": first.candidates,
+        "similarities": first.similarities,
+        "scores": pd.concat([each.scores for each in stages.values()], ignore_index=True),
+        "rankings": rankings,
+        "attributions": attributions,
+        "outcomes": outcomes,
+        "evaluations": evaluation.metrics(outcomes, seed),
+    }
+
+
+def evaluate_preset(
+    preset: str | Preset = "pocket",
+    n: int = 100,
+    gamma: int | None = None,
+    seed: int = 0,
+    *,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    zoo: Any = None,
+    inverter: Any = None,
+    similarity: Any = None,
+    aggregate: str | None = None,
+) -> Evaluation:
+    """Evaluate a preset on fresh pictures: the same n evaluation prompts for every model.
+
+    Beside it, at equal γ: the natural prompt instead of the inverted one, an arbitrary and a
+    matched reference bank (no regeneration), and chance.
+
+    Args:
+        preset: a name, or a `Preset`.
+        n: prompts, drawn with the seed from the preset's evaluation prompts.
+        gamma: candidate images per model.
+        seed: of the draw, the pictures and the bootstrap.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with (stage, done, total).
+        zoo: another zoo: a name, ``"A,B"``, a list, or name → Generator.
+        inverter: another inverter: a name, a repr or an object.
+        similarity: another similarity: a name, a repr or an object.
+        aggregate: another aggregation. What is really changed loses the preset's threshold.
+
+    Returns:
+        an `Evaluation`; accuracies are of the forced choice, and what failed is a miss.
+
+    Raises:
+        LookupError: a name is unknown, or weights or prompts are missing.
+        ValueError: n or an option makes no sense.
+        StoreError: the store cannot be used.
+    """
+    given = catalogue.preset(preset) if isinstance(preset, str) else preset
+    models = catalogue.zoo(given.zoo if zoo is None else zoo)
+    plugs = {
+        "inverter": _load(inverter or given.inverter, "inverter"),
+        "similarity": _load(similarity or given.similarity, "similarity"),
+    }
+    row = given.override(
+        zoo=None if zoo is None else ",".join(models),
+        inverter=_name(inverter),
+        similarity=_name(similarity),
+        aggregate=aggregate,
+        gamma=gamma,
+    )
+    texts = catalogue.draw(catalogue.prompts(given, "evaluation"), n, seed)
+    methods = _methods(row, plugs)
+    if store is None:
+        store = Store()
+    images, truth = evaluation.queries(texts, models, store, seed, _under("pictures", progress))
+    tables = evaluate(
+        methods,
+        images,
+        models,
+        truth=truth,
+        thresholds={"regeneration": row.threshold},
+        store=store,
+        seed=seed,
+        progress=progress,
+    )
+    settings = {
+        "preset": row.name,
+        "attributor": repr(methods["regeneration"]),
+        "zoo": list(models),
+        "inverter": repr(plugs["inverter"]),
+        "similarity": repr(plugs["similarity"]),
+        "aggregate": row.aggregate,
+        "gamma": row.gamma,
+        "size": row.size,
+        "threshold": "inf" if row.threshold == math.inf else row.threshold,
+        "threshold_from": row.threshold_from,
+        "n": n,
+        "seed": seed,
+        "weights": catalogue.weights(methods["regeneration"], *models.values()),
+    }
+    names = {kind: repr(method) for kind, method in methods.items()}
+    outcomes = {
+        kind: tables["outcomes"][tables["outcomes"]["attributor"] == name]
+        for kind, name in names.items()
+    }
+    sentence = evaluation.signature(outcomes["regeneration"], list(models), outcomes["natural"])
+    return Evaluation(_summary(settings, tables, names), sentence, tables)
+
+
+def _methods(row: Preset, plugs: dict[str, Any]) -> dict[str, Any]:
+    """Make the attributor of a preset and those of its controls, at equal γ."""
+    shared = {
+        "similarity": plugs["similarity"],
+        "aggregate": row.aggregate,
+        "gamma": row.gamma,
+        "size": row.size,
+    }
+    bank = tuple(catalogue.prompts(row, "bank"))
+    methods: dict[str, Any] = {
+        "regeneration": Regeneration(plugs["inverter"], **shared),
+        "natural": Regeneration(Natural(), **shared),
+        "arbitrary_bank": ReferenceBank(plugs["inverter"], **shared, prompts=bank, matched=False),
+    }
+    if hasattr(getattr(plugs["similarity"], "encoder", None), "text"):
+        methods["matched_bank"] = ReferenceBank(plugs["inverter"], **shared, prompts=bank)
+    return methods
+
+
+def _summary(
+    settings: dict[str, Any], tables: dict[str, pd.DataFrame], names: dict[str, str]
+) -> dict[str, Any]:
+    """Say an evaluation as plain values, None where a number is not defined."""
+    table = tables["evaluations"].set_index(["attributor", "metric", "slice"])
+    own, labels = names["regeneration"], settings["zoo"]
+
+    def interval(name: str, metric: str, part: str = "all") -> dict[str, Any]:
+        found = table.loc[(name, metric, part)]
+        values = {key: _number(found[key]) for key in ("value", "low", "high")}
+        return {**values, "n": int(found["n"])}
+
+    outcomes = tables["outcomes"][tables["outcomes"]["attributor"] == own]
+    counts = evaluation.confusion(outcomes, labels)
+    controls: dict[str, Any] = {
+        kind: interval(names[kind], "accuracy") if kind in names else None for kind in CONTROLS
+    }
+    return {
+        "settings": settings,
+        "accuracy": interval(own, "accuracy"),
+        "coverage": interval(own, "coverage")["value"],
+        "accuracy_accepted": interval(own, "accuracy_accepted")["value"],
+        "per_model": {name: interval(own, "accuracy", name) for name in labels},
+        "top2": interval(own, "top2")["value"],
+        "mrr": interval(own, "mrr")["value"],
+        "confusion": {"labels": list(labels), "counts": counts.to_numpy().tolist()},
+        "controls": {**controls, "chance": {"value": 1 / len(labels)}},
+    }
+
+
+def _under(name: str, progress: Progress | None) -> Progress | None:
+    """Put a name before every stage that is told."""
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+
+
+def _load(name: Any, role: str) -> Any:
+    return catalogue.load(name, role) if isinstance(name, str) else name
+
+
+def _name(plugin: Any) -> str | None:
+    return plugin if plugin is None or isinstance(plugin, str) else repr(plugin)
+
+
+def _number(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)

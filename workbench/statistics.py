@@ -1,0 +1,80 @@
+"""Intervals, thin over numpy and scipy: bootstrap by prompt, and Clopper–Pearson."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DRAWS = 2000
+"""Bootstrap draws behind an interval."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Hold an estimate, its interval from `low` to `high`, and the n values behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    groups: Sequence[Any] | np.ndarray,
+    draws: int = DRAWS,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Estimate a mean and its percentile interval by drawing whole groups with replacement.
+
+    Pictures of one prompt succeed and fail together, so the prompts are drawn, not the pictures
+    (Efron & Tibshirani 1993, chapter 13). Where all values are equal the interval has no width.
+
+    Args:
+        values: (N,) numbers; NaN ones are left out.
+        groups: (N,) the group (prompt) of each.
+        draws: bootstrap draws.
+        seed: of the draws.
+        confidence: of the interval.
+
+    Returns:
+        the mean, its interval, and how many values it is of; NaN without any value.
+
+    >>> bootstrap_interval([1, 1, 0, 0], ["a", "a", "b", "b"])
+    Interval(value=0.5, low=0.0, high=1.0, n=4)
+    """
+    numbers = np.asarray(values, dtype=float)
+    kept = ~np.isnan(numbers)
+    if not kept.any():
+        return Interval(np.nan, np.nan, np.nan, 0)
+    names = np.asarray(groups, dtype=object)[kept].astype(str)
+    _, place = np.unique(names, return_inverse=True)
+    sums = np.bincount(place, weights=numbers[kept])
+    counts = np.bincount(place)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(counts), np.full(len(counts), 1 / len(counts)), size=draws
+    )
+    means = (drawn @ sums) / (drawn @ counts)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(numbers[kept].mean()), float(low), float(high), int(kept.sum()))
+
+
+def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Estimate a proportion with its exact two-sided interval (Clopper & Pearson 1934).
+
+    Raises:
+        ValueError: n is below 1, or successes are not within 0 … n.
+
+    >>> round(clopper_pearson(0, 10).high, 6)
+    0.308497
+    """
+    from scipy.stats import binomtest
+
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"a proportion needs 0 ≤ successes ≤ n and n ≥ 1; seen {successes} of {n}")
+    found = binomtest(successes, n).proportion_ci(confidence, method="exact")
+    return Interval(successes / n, float(found.low), float(found.high), n)

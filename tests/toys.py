@@ -42,7 +42,7 @@ class Toy:
     def __call__(self, prompts, seeds):
         time.sleep(self.wait)
         pairs = list(zip(prompts, seeds, strict=True))
-        note(self.log, [f"{self.tint} {prompt} {seed}" for prompt, seed in pairs])
+        note(self.log, [f"make {self.tint} {prompt} {seed}" for prompt, seed in pairs])
         return [self._paint(*pair) for pair in pairs]
 
     def _paint(self, prompt: str, seed: int):
@@ -61,7 +61,7 @@ class Teller:
     log: Any = field(default=None, repr=False, compare=False)
 
     def __call__(self, pictures):
-        note(self.log, [images.digest(picture) for picture in pictures])
+        note(self.log, [f"invert {images.digest(picture)}" for picture in pictures])
         words = "one two three four five six seven eight".split()
         return [Prompt(words[int(images.array(x).mean() * 7.99)], score=-1.0) for x in pictures]
 
@@ -83,7 +83,7 @@ class Mean:
         return self.layers(pictures, [self.layer])[self.layer]
 
     def layers(self, pictures, layers):
-        note(self.log, [images.digest(picture) for picture in pictures])
+        note(self.log, [f"encode {images.digest(picture)}" for picture in pictures])
         return {
             layer: unit([images.array(x).mean(axis=(0, 1)) ** (layer or 3) for x in pictures])
             for layer in layers

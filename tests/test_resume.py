@@ -1,0 +1,104 @@
+"""Acceptance 5: a run killed at random moments ends like an undisturbed one, nothing made twice."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import toys
+from workbench import experiment, pipeline
+from workbench.catalogue import Preset
+from workbench.similarities.cosine import Cosine
+from workbench.store import Store
+
+ROOT = Path(__file__).parent.parent
+AT_ONCE = {"make": 4, "invert": 4, "encode": pipeline.PICTURES}
+"""What is in the making when a run dies, and made again: one batch, no more."""
+
+
+def run(folder: str, log: str, out: str) -> None:
+    """Evaluate a toy preset; what the child process of these tests does."""
+    prompts = Path(folder).parent / "prompts.csv"
+    preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=str(prompts))
+    found = experiment.evaluate_preset(
+        preset,
+        6,
+        zoo=toys.zoo(log, wait=0.01),
+        inverter=toys.Teller(log),
+        similarity=Cosine(toys.Mean(log=log)),
+        store=Store(folder),
+    )
+    found.save(out)
+
+
+def start(tmp_path: Path, name: str, out: str) -> subprocess.Popen:
+    arguments = [str(tmp_path / part) for part in (name, f"{name}.log", out)]
+    code = f"from tests.test_resume import run; run(*{arguments!r})"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 8)]
+    (tmp_path / "prompts.csv").write_text("\n".join(["prompt,split", *lines]) + "\n")
+
+
+def frames(folder: Path) -> dict[str, pd.DataFrame]:
+    found = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    return {name: frame.drop(columns="seconds", errors="ignore") for name, frame in found.items()}
+
+
+def assert_equal(one: Path, two: Path) -> None:
+    left, right = frames(one), frames(two)
+    assert set(left) == set(right)
+    assert len(left) == 9
+    for name, frame in left.items():
+        pd.testing.assert_frame_equal(frame, right[name])
+
+
+def made(tmp_path: Path, name: str) -> Counter:
+    return Counter((tmp_path / f"{name}.log").read_text().splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prompts")
+def test_killed_at_random_moments_and_finished(tmp_path):
+    began = time.monotonic()
+    assert start(tmp_path, "calm", "calm-out").wait(300) == 0
+    whole = time.monotonic() - began
+    rng, kills = random.Random(0), 0
+    while kills < 3:
+        child = start(tmp_path, "killed", "killed-out")
+        try:
+            child.wait(rng.uniform(0.3, 0.8) * whole)
+            break  # done before the blow fell
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            kills += 1
+    assert start(tmp_path, "killed", "killed-out").wait(300) == 0
+    assert kills
+    assert_equal(tmp_path / "calm-out", tmp_path / "killed-out")
+    for kind, batch in AT_ONCE.items():
+        counts = [n for line, n in made(tmp_path, "killed").items() if line.startswith(kind)]
+        assert sum(counts) - len(counts) <= kills * batch
+    with Store(tmp_path / "killed") as store, Store(tmp_path / "calm") as calm:
+        assert store.verify() == []
+        same = ("prompts", "generations", "features", "pictures")
+        assert [store.info()[each] for each in same] == [calm.info()[each] for each in same]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prompts")
+def test_two_processes_on_one_store(tmp_path):
+    children = [start(tmp_path, "shared", out) for out in ("one", "two")]
+    assert [child.wait(300) for child in children] == [0, 0]
+    assert_equal(tmp_path / "one", tmp_path / "two")
+    assert set(made(tmp_path, "shared").values()) == {1}

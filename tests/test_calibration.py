@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+import tomllib
+
+import pytest
+
+from tests import toys
+from workbench import calibration, catalogue
+from workbench.catalogue import Preset
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "prompts.csv"
+    lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 120)]
+    path.write_text("\n".join(["prompt,split", *lines]) + "\n")
+    text = 'Natural(text="scene 0")'
+    return Preset("toy", "pocket", text, "mse", size=16, gamma=2, prompts=str(path))
+
+
+def test_select_compares_every_layer_aggregation_and_similarity(preset, store):
+    log: list[list[str]] = []
+    found = calibration.select(preset, 5, encoder=toys.Mean(log=log), zoo=toys.zoo(), store=store)
+    assert len(found.grid) == (3 + 2) * 4  # three layers, two similarities of pixels
+    assert found.grid["accuracy"].is_monotonic_decreasing
+    assert found.similarity == found.grid["similarity"][0]
+    assert (found.grid["n"] == 20).all()
+    encoded = [line for call in log for line in call]
+    assert len(encoded) == len(set(encoded))  # all layers in one pass
+    table = tomllib.loads(found.toml())["presets"]["toy"]
+    assert table == {"similarity": found.similarity, "aggregate": found.aggregate}
+    assert "--preset toy --n 5 --seed 0: " in found.provenance
+
+
+def test_equals_go_to_the_earlier_in_the_grid(preset, store):
+    found = calibration.select(preset, 3, encoder=toys.Mean(), zoo=toys.zoo(), store=store)
+    best = found.grid[found.grid["accuracy"] == found.grid["accuracy"][0]]
+    best = best[best["mrr"] == best["mrr"].iloc[0]]
+    order = ["mean", "max", "softmax", "knn"]
+    for _, part in best.groupby("similarity"):
+        assert list(part["aggregate"]) == [name for name in order if name in set(part["aggregate"])]
+
+
+def test_a_similarity_without_encoder_has_no_layers(preset, store):
+    with pytest.raises(ValueError, match=r"^'mse' has no encoder whose layers could be compared$"):
+        calibration.select(preset, 3, zoo=toys.zoo(), store=store)
+
+
+def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset, store):
+    easy = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    assert 0 < easy.value < math.inf
+    table = tomllib.loads(easy.toml())["presets"]["toy"]
+    assert table["threshold"] == easy.value
+    assert table["threshold_from"].startswith("python -m workbench.calibration threshold ")
+    few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
+    assert few.value == math.inf
+    assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
+
+
+def test_twins_leave_nothing_to_accept(preset, store):
+    zoo = {"one": toys.Toy((1, 0, 0)), "two": toys.Toy((1, 0, 0), noise=0.0500001)}
+    found = calibration.threshold(preset, 20, zoo=zoo, store=store)
+    assert found.value == math.inf
+
+
+def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):
+    parts = ("bank", "selection", "threshold", "evaluation")
+    texts = [text for part in parts for text in catalogue.prompts(preset, part)]
+    assert len(texts) == len(set(texts)) == 240
+
+
+def test_the_command_says_in_one_sentence_what_is_wrong(capsys):
+    with pytest.raises(SystemExit) as stop:
+        calibration.main(["threshold", "--preset", "poket"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.endswith(
+        "no preset named 'poket'; there are: pocket, pocket-paper; did you mean 'pocket'?"
+    )

@@ -207,7 +207,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     bare: list[Path] = []
     for path in map(Path, paths):
-        inside = _inside(path) if path.is_dir() else [path]
+        inside = _inside(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - never raises
         if not inside:
             bare.append(path)
         found.extend(inside or [path])

@@ -158,9 +158,9 @@ def confusion(outcomes: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFrame) -> str:
-    """Name in one sentence the failure that explains most, or answer "" where there is none.
+    """Name the failure signatures seen in one sentence, or answer "" where there are none.
 
-    The first rule that holds speaks (the bounds are ours):
+    The rules (the bounds are ours); 1 and 2 speak alone, and of 4, 5 and 6 only the first:
 
     1. *failures*: at least a tenth of the images could not be attributed at all.
     2. *chance*: the interval of the accuracy holds 1 / K.
@@ -186,10 +186,9 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
             f"At chance: {accuracy.value:.1%} right cannot be told from 1 / {len(labels)}, so the "
             "similarity does not see these models."
         )
-    for rule in (_poor_prompts(outcomes, natural), _twins(outcomes, labels)):
-        if rule:
-            return rule
-    return _weak(outcomes, labels) or _attractor(outcomes, labels)
+    which = _twins(outcomes, labels) or _weak(outcomes, labels) or _attractor(outcomes, labels)
+    seen = "; ".join(filter(None, [_poor_prompts(outcomes, natural), which]))
+    return f"{seen[0].upper()}{seen[1:]}." if seen else ""
 
 
 def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
@@ -200,9 +199,9 @@ def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
     if not (found.value >= 0.05 and found.low > 0):
         return ""
     return (
-        f"Poor prompts: with the natural prompt {found.value:.1%} more of the pictures are "
+        f"poor prompts: with the natural prompt {found.value:.1%} more of the pictures are "
         f"attributed rightly ({found.low:.1%} to {found.high:.1%}), so the inverter loses what "
-        "tells the models apart."
+        "tells the models apart"
     )
 
 
@@ -218,8 +217,8 @@ def _twins(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     if there + back < errors / 2 or not there or not back:
         return ""
     return (
-        f"Twin models: {one} and {two} exchange {there + back} of the {errors} errors "
-        f"({there} and {back})."
+        f"twin models: {one} and {two} exchange {there + back} of the {errors} errors "
+        f"({there} and {back})"
     )
 
 
@@ -234,8 +233,8 @@ def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     if not (found.value <= rest - 0.15 and found.high < rest):
         return ""
     return (
-        f"One weak model: pictures of {worst} are attributed rightly in {found.value:.1%}, those "
-        f"of the others in {rest:.1%}."
+        f"one weak model: pictures of {worst} are attributed rightly in {found.value:.1%}, those "
+        f"of the others in {rest:.1%}"
     )
 
 
@@ -246,4 +245,4 @@ def _attractor(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     name, count = next(iter(wrong["predicted"].value_counts().items()))
     if count < len(wrong) * 2 / 3:
         return ""
-    return f"One attractor: {count} of the {len(wrong)} errors are attributed to {name}."
+    return f"one attractor: {count} of the {len(wrong)} errors are attributed to {name}"

@@ -32,11 +32,13 @@ class Evaluation:
     """Hold an evaluation: its frames by name, its summary as plain values, its closing sentence.
 
     ``frames``: images, prompts, candidates, similarities of the attributor itself; scores,
-    rankings, attributions, outcomes, evaluations of its controls too.
+    rankings, attributions, outcomes, evaluations of its controls too. ``attributors``: the name in
+    the frames of ``regeneration`` and of each control.
     """
 
     summary: dict[str, Any]
     sentence: str
+    attributors: dict[str, str]
     frames: dict[str, pd.DataFrame] = field(repr=False)
 
     def save(self, folder: str | Path) -> Path:
@@ -198,7 +200,7 @@ def evaluate_preset(
         for kind, name in names.items()
     }
     sentence = evaluation.signature(outcomes["regeneration"], list(models), outcomes["natural"])
-    return Evaluation(_summary(settings, tables, names), sentence, tables)
+    return Evaluation(_summary(settings, tables, names), sentence, names, tables)
 
 
 def _methods(row: Preset, plugs: dict[str, Any]) -> dict[str, Any]:

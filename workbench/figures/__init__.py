@@ -1,0 +1,13 @@
+"""Figures: frame → Axes, one figure a file. They show n and an interval, and save nothing.
+
+To add one, copy the nearest file beside this one and name it below.
+"""
+
+from __future__ import annotations
+
+from workbench.figures.accuracy import accuracy
+from workbench.figures.confusion import confusion
+from workbench.figures.evaluation import evaluation
+from workbench.figures.ranking import ranking
+
+__all__ = ["accuracy", "confusion", "evaluation", "ranking"]

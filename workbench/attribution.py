@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, images, ranking
+from workbench import catalogue, checkpoints, images, ranking
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.checkpoints import Checkpoint
@@ -203,7 +203,6 @@ def attribute(
 
     A picture that cannot be opened raises nothing: its row tells why.
     """
-    started = time.perf_counter()
     setting = plan(
         preset,
         attributor=attributor,
@@ -217,6 +216,8 @@ def attribute(
     )
     wanted = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     images.find(wanted)  # an empty folder is told before a store is opened
+    checkpoints.device()  # imports torch: the time of a run is told beyond the imports
+    started = time.perf_counter()
     store = Store() if store is None else store
     entries = images.index(wanted, keep=store.put_picture)
     frame = images.frame(entries)

@@ -40,7 +40,7 @@ app.add_typer(zoo_app, name="zoo")
 app.add_typer(store_app, name="store")
 
 Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")
+    list[str], typer.Argument(metavar="PATH", help="Pictures, or folders of pictures.")
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="Setting to start from.")]
 Gamma = Annotated[int | None, typer.Option("--gamma", help="Candidate images per model.")]
@@ -219,6 +219,8 @@ def parse_seeds(text: str) -> list[int]:
 
 def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, list[str]]:
     """Read what an earlier call left in a folder, so that more seeds extend it."""
+    if table.parent.exists() and not table.parent.is_dir():
+        raise ValueError(f"{str(table.parent)!r} is not a folder")
     if not table.exists():
         return {}
     try:
@@ -491,7 +493,8 @@ def _progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = {"": bars.add_task("load libraries", total=None)}
 
         def progress(stage: str, done: int, total: int) -> None:

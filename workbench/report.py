@@ -186,7 +186,7 @@ def compare(kept: dict[str, Any], result: Attribution) -> list[Match]:
             found.append(Match(f"{path}: pixels", False, "this picture is not in the report"))
             continue
         before, after = kept["pictures"][image_id], now["pictures"][image_id]
-        found.append(Match(f"{path}: pixels", True, "the picture of the report"))
+        found.append(Match(f"{path}: pixels", True, "as in the report"))
         same = before.get("error") == after["error"]
         if after["error"]:
             found.append(Match(f"{path}: failure", same, after["error"]))

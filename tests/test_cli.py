@@ -1,0 +1,225 @@
+"""The ``workbench`` command: what it prints where, its exit codes, and how fast it answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench import catalogue, cli, images
+from workbench.store import Store
+
+HEAVY = ("torch", "pandas", "diffusers", "transformers", "open_clip", "matplotlib")
+ANSWER_AT_ONCE = f"""
+import sys
+from workbench.cli import main
+try:
+    main()
+except SystemExit as stop:
+    print(stop.code, [name for name in {HEAVY!r} if name in sys.modules])
+"""
+
+
+@pytest.fixture
+def run(tiny, tmp_path, monkeypatch):
+    """Call the command in this process, with the tiny models and a store of its own."""
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
+    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["attribute", "--help"], 0),
+        (["zoo", "--help"], 0),
+        (["zoo", "list"], 0),
+        (["attribute", "x.png", "--preset", "poket"], 2),
+        (["attribute", "x.png", "--inverter", "blp"], 2),
+        (["attribute", "x.png", "--zoo", "nope"], 2),
+        (["attribute", "x.png", "--similarity", "nope"], 2),
+        (["generate", "--generator", "nope", "--prompt", "p", "--out", "o"], 2),
+        (["evaluate", "--preset", "poket"], 2),
+        (["calibrate", "--preset", "poket"], 2),
+        (["nope"], 2),
+    ],
+)
+def test_help_and_unknown_names_answer_without_torch_or_pandas(words, code):
+    child = subprocess.run(
+        [sys.executable, "-c", ANSWER_AT_ONCE, *words], capture_output=True, text=True
+    )
+    assert child.stdout.splitlines()[-1] == f"{code} []"
+
+
+def test_the_module_is_the_command():
+    child = subprocess.run([sys.executable, "-m", "workbench", "--help"], capture_output=True)
+    assert child.returncode == 0
+
+
+def test_attribute_prints_a_ranking_and_a_verdict_on_stdout(run, pictures):
+    result = run("attribute", pictures / "one.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for words in ("one.png", "prompt: ", "1  tiny-", "2  tiny-", "█", "margin 0.", "not prove"):
+        assert words in result.stdout
+
+
+def test_attribute_prints_one_object_a_line(run, pictures):
+    result = run("attribute", pictures, "--json", "--prompt", "a thing", "--gamma", 1)
+    assert (result.exit_code, result.stderr) == (0, "")
+    names = [json.loads(line)["image"].rpartition("/")[2] for line in result.stdout.splitlines()]
+    assert names == ["three.png", "one.png", "two.jpg"]
+
+
+def test_a_changed_setting_says_that_it_is_not_calibrated(run, pictures):
+    plain = run("attribute", pictures / "one.png", "--seed", 3)
+    other = run("attribute", pictures / "one.png", "--gamma", 1)
+    assert "not calibrated for this setting" not in plain.stdout
+    assert "not calibrated for this setting" in " ".join(other.stdout.split())
+
+
+def test_a_preset_that_always_abstains_says_no_call(run, pictures):
+    options = ["--preset", "never", "--json"]
+    record = json.loads(run("attribute", pictures / "one.png", *options).stdout)
+    assert record["predicted"] is None
+    assert len(record["ranking"]) == 2
+    assert "No call." in run("attribute", pictures / "one.png", "--preset", "never").stdout
+
+
+def test_a_report_is_redone_and_compared(run, pictures, tmp_path):
+    report = tmp_path / "deep" / "report.html"
+    options = ["--gamma", 1, "--prompt", "a thing"]
+    first = run("attribute", pictures / "one.png", *options, "--report", report)
+    assert (first.exit_code, first.stderr) == (0, f"Report: {report}\n")
+    again = run("attribute", "--from", report, pictures / "one.png")
+    assert again.exit_code == 0
+    assert "Everything matches the report: 8 of 8." in again.stdout
+    other = run("attribute", "--from", report, pictures / "two.jpg")
+    assert other.exit_code == 1
+    assert "OTHER" in other.stdout
+
+
+def test_invert_tells_a_prompt_for_each_picture(run, pictures):
+    result = run("invert", pictures, pictures / "missing.png", "--json")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [record["prompt"] is None for record in records] == [False, False, False, True]
+    assert records[3]["error"] == "there is no such file"
+    assert run("invert", pictures / "one.png").stdout.startswith(f"{pictures / 'one.png'}\t")
+
+
+def test_generate_names_pictures_by_seed_and_lists_them(run, tmp_path):
+    out = tmp_path / "made"
+    command = ["generate", "--generator", "tiny-ld", "--prompt", 'a, "thing"', "--out", out]
+    assert run(*command, "--seeds", "0:2").exit_code == 0
+    assert run(*command, "--seeds", "1,5").exit_code == 0
+    with (out / "generations.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["file"] for row in rows] == ["0.png", "1.png", "5.png"]
+    assert {(row["generator"], row["prompt"]) for row in rows} == {("tiny-ld", 'a, "thing"')}
+    for row in rows:
+        assert images.digest(images.open_image(out / row["file"])) == row["digest"]
+
+
+def test_generate_does_not_mix_models_in_a_folder(run, tmp_path):
+    command = ["generate", "--prompt", "p", "--seeds", "0", "--out", tmp_path / "made"]
+    assert run(*command, "--generator", "tiny-ld").exit_code == 0
+    mixed = run(*command, "--generator", "tiny-sd")
+    assert mixed.exit_code == 2
+    assert "holds pictures of another generator or prompt" in mixed.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0:4", [0, 1, 2, 3]), ("7", [7]), ("1,5,9", [1, 5, 9]), ("0:2,1", [0, 1])],
+)
+def test_seeds_are_read(text, seeds):
+    assert cli.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "4:4", "-1", "1:2:3", "0:", "0:999999999", "1.5", "²"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(ValueError, match=r"seeds are written 0:4 \(that is 0, 1, 2, 3\)"):
+        cli.parse_seeds(text)
+
+
+def test_zoo_list_show_and_verify(run, tiny):
+    assert "zoo tiny: tiny-sd, tiny-ld" in run("zoo", "list").stdout
+    assert "diffusers.LDMTextToImagePipeline" in run("zoo", "show", "tiny-ld").stdout
+    assert run("zoo", "verify", "tiny-clip").stdout == "tiny-clip: good\n"
+
+
+def test_zoo_verify_tells_of_another_checksum(run, tmp_path, tiny, monkeypatch):
+    data = tmp_path / "data"
+    (data / "pocket").mkdir(parents=True)
+    (data / "catalogue").symlink_to(tiny / "catalogue")
+    (data / "pocket" / "tiny-clip").symlink_to(tiny / "pocket" / "tiny-clip")
+    known = {"tiny-clip": {"sha256": {"open_clip_model.safetensors": "0" * 64}}}
+    (data / "pocket" / "manifest.json").write_text(json.dumps(known))
+    monkeypatch.setattr(catalogue, "data_folder", lambda: data)
+    result = run("zoo", "verify", "tiny-clip")
+    assert result.exit_code == 1
+    assert "is not the one that was published: its sha256 differs" in result.stdout
+
+
+def test_store_info_verify_and_gc(run, tmp_path, pictures):
+    run("attribute", pictures / "one.png", "--prompt", "p", "--gamma", 1)
+    assert "generations      2" in run("store", "info").stdout
+    assert run("store", "verify").stdout == "good\n"
+    png = next((tmp_path / "store" / "pictures").glob("*/*.png"))
+    png.write_bytes(b"")
+    damaged = run("store", "verify")
+    assert damaged.exit_code == 1
+    assert "is damaged" in damaged.stdout
+    assert run("store", "gc").exit_code == 0
+    assert run("store", "verify").stdout == "good\n"
+
+
+def test_nothing_in_text_acts_on_a_terminal():
+    assert cli.shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
+    assert cli.shown("ünïcode 🖼") == "ünïcode 🖼"
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from workbench import catalogue
+folder = Path(sys.argv.pop(1))
+catalogue.data_folder = lambda: folder
+from workbench.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_sentence_and_a_store_to_go_on_from(tiny_data, tmp_path):
+    command = ["generate", "--generator", "tiny-ld", "--prompt", "p", "--seeds", "0:20000"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, tiny_data, *command, "--out", tmp_path / "made"],
+        env=os.environ | {"WORKBENCH_STORE": str(tmp_path / "store")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    index = Path(tmp_path / "store" / "index.sqlite")
+    until = time.monotonic() + 120
+    while child.poll() is None and time.monotonic() < until:
+        if index.exists() and Store(tmp_path / "store").info()["generations"]:
+            break
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    sentence = "Stopped. What was made is kept: the same command goes on from there."
+    assert said.splitlines()[-1] == sentence
+    assert "Traceback" not in said
+    store = Store(tmp_path / "store")
+    assert store.info()["generations"] > 0
+    assert store.verify() == []

@@ -120,12 +120,12 @@ def _file_digest(path: Path) -> str:
 
 def _missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
     """Say that weights are not here, and what would help."""
-    because = f" ({why})" if why else ""
     if checkpoint.folder is not None:
+        trouble = f"cannot be loaded: {why}" if why else f"are not in {checkpoint.source}"
         return LookupError(
-            f"the weights of {checkpoint.name!r} are not in the folder "
-            f"{checkpoint.source}{because}; restore it or choose another model"
+            f"the weights of {checkpoint.name!r} {trouble}; restore them or choose another model"
         )
+    because = f" ({why})" if why else ""
     return LookupError(
         f"the weights of {checkpoint.name!r} ({checkpoint.source}) are not on this computer"
         f"{because}; set WORKBENCH_ALLOW_DOWNLOAD=1 to download them"
@@ -238,9 +238,11 @@ def clear_weights() -> None:
 
 def _bytes(loaded: Any) -> int:
     """Count the bytes of the parameters in a module, a pipeline, or a tuple of these."""
+    import torch
+
     if isinstance(loaded, (list, tuple)):
         return sum(map(_bytes, loaded))
-    if hasattr(loaded, "parameters"):
+    if isinstance(loaded, torch.nn.Module):
         return sum(p.numel() * p.element_size() for p in loaded.parameters())
     return sum(map(_bytes, getattr(loaded, "components", {}).values()))
 

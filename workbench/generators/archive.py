@@ -40,8 +40,8 @@ class Archive(Named):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer picture number `seed` of each prompt, or a Failure that says what is missing.
 
-        A candidate seed of run seed 0 counts as its index. Raises LookupError for a missing table
-        and ValueError for one without the columns, or for lengths that differ.
+        Raises LookupError for a missing table and ValueError for one without the columns, or for
+        lengths that differ.
         """
         if len(prompts) != len(seeds):
             raise ValueError(
@@ -64,12 +64,10 @@ class Archive(Named):
         ]
         return {"generator": self.generator, "rows": frames.digest(rows)}
 
-    def _picture(self, paths: list[Path], prompt: str, seed: int) -> Image | Failure:
+    def _picture(self, paths: list[Path], prompt: str, index: int) -> Image | Failure:
         """Open the picture of one request."""
         if not paths:
             return Failure(f"the archive holds no picture of the prompt {prompt!r}")
-        asked = [frames.candidate_seed(0, prompt, index) for index in range(len(paths))]
-        index = asked.index(seed) if seed in asked else seed
         if not 0 <= index < len(paths):
             return Failure(
                 f"the archive holds {len(paths)} pictures of the prompt {prompt!r}; "

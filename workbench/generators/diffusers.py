@@ -157,7 +157,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
     for index, stage in enumerate(checkpoint.stages or ("",)):
         pipe = (DiffusionPipeline if index else first).from_pretrained(
             checkpoints.locate(checkpoint, stage),
-            torch_dtype=checkpoints.dtype(checkpoint),
+            dtype=checkpoints.dtype(checkpoint),
             **{name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)},
             **checkpoints.safely(checkpoint),
         )

@@ -21,7 +21,7 @@ class Blip(Named):
     Any `BlipForConditionalGeneration`. A field left None is the catalogue row's option of that
     name, else the setting of DE-FAKE (CCS 2023): 3 beams, 5 to 60 tokens; no prefix (default ours;
     DE-FAKE's is "a picture of "). The prefix is fed to the decoder and cut from the caption. The
-    score is the log-probability per token of the best beam.
+    score is the log-probability per token of the best beam; a single beam gives none.
 
     >>> Blip(Checkpoint("pocket-blip", "inverter", "", "/weights"), beams=5)
     Blip("pocket-blip", beams=5)

@@ -20,7 +20,8 @@ WINDOW = 11
 class SSIM(Named):
     """Compare by SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861), in [−1, 1].
 
-    The paper's window: 11×11 Gaussian, σ = 1.5, K₁ = .01, K₂ = .03; the mean over channels.
+    The paper's window: 11×11 Gaussian, σ = 1.5, K₁ = .01, K₂ = .03; the mean over
+    channels and over the places where the window lies inside.
 
     >>> from PIL import Image
     >>> grey = Image.new("RGB", (16, 16), "grey")

@@ -1,0 +1,116 @@
+"""Every plug-in of every role obeys its laws; one dropped in as a file is caught."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module, invalidate_caches
+
+import pytest
+
+from tests import tiny
+from tests.contracts import plugins
+from tests.contracts.laws import LAWS
+from workbench import catalogue
+
+CASES = [
+    pytest.param(folder, stem, law, id=f"{folder}-{stem}-{law.__name__}")
+    for folder, stem in plugins.everything()
+    for law in LAWS[folder]
+]
+HEAVY = "{'torch', 'pandas', 'diffusers', 'transformers', 'open_clip', 'skimage', 'matplotlib'}"
+
+
+@pytest.fixture(autouse=True)
+def _tiny_rows(monkeypatch):
+    """Let the catalogue know the tiny models by name."""
+    rows = catalogue.rows
+
+    def with_tiny(role):
+        names = [name for name, row in tiny.ROWS.items() if row[0] == role]
+        return rows(role) | {name: tiny.checkpoint(name) for name in names}
+
+    monkeypatch.setattr(catalogue, "rows", with_tiny)
+
+
+@pytest.mark.parametrize(("folder", "stem", "law"), CASES)
+def test_a_plugin_obeys_its_role(folder, stem, law):
+    for plugin in plugins.samples(folder, stem):
+        law(plugin)
+
+
+@pytest.mark.parametrize(("folder", "stem"), plugins.everything())
+def test_a_file_defines_one_plugin_and_imports_nothing_heavy(folder, stem):
+    assert len(plugins.classes(folder, stem)) == 1
+    code = f"import sys, workbench.{folder}.{stem}; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+FAULTY = {
+    # folder: (body of __call__ and more, the law that catches it)
+    "inverters": (
+        "def __call__(self, images):\n        return [Prompt(str(len(images))) for _ in images]",
+        "answers_prompts_in_any_company",
+    ),
+    "generators": (
+        "def __call__(self, prompts, seeds):\n"
+        "        return [Image.new('RGB', (32, 32), (i, 0, 0)) for i, _ in enumerate(prompts)]",
+        "answers_pictures_in_any_company",
+    ),
+    "encoders": (
+        "def __call__(self, images):\n        return np.ones((len(images), 4), np.float32)",
+        "answers_unit_rows_in_any_company",
+    ),
+    "similarities": (
+        "def __call__(self, tests, candidates):\n"
+        "        return np.arange(len(tests) * len(candidates), dtype=float).reshape(\n"
+        "            len(tests), len(candidates))",
+        "finds_a_picture_closest_to_itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("folder", FAULTY)
+def test_a_faulty_plugin_dropped_in_is_caught(folder, tmp_path, monkeypatch):
+    body, law = FAULTY[folder]
+    stem = f"dropped_{folder}"
+    (tmp_path / f"{stem}.py").write_text(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "import numpy as np\nfrom PIL import Image\nfrom workbench.inverters import Prompt\n"
+        "@dataclass(frozen=True)\nclass Dropped:\n"
+        f'    """Answer wrongly."""\n    revision: ClassVar[int] = 1\n    {body}\n'
+    )
+    package = import_module(f"workbench.{folder}")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    invalidate_caches()
+    assert (folder, stem) in plugins.everything()
+    (plugin,) = plugins.samples(folder, stem)
+    caught = {x.__name__ for x in LAWS[folder] if _breaks(x, plugin)}
+    assert {law, "shows_an_example"} <= caught
+    assert "is_a_frozen_value" not in caught
+
+
+def _breaks(law, plugin):
+    try:
+        law(plugin)
+    except (Exception, pytest.fail.Exception):
+        return True
+    return False
+
+
+def test_a_plugin_with_weights_needs_a_tiny_model(tmp_path, monkeypatch):
+    (tmp_path / "weighty.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "from workbench.checkpoints import Checkpoint\n"
+        "@dataclass(frozen=True)\nclass Weighty:\n    checkpoint: Checkpoint\n"
+    )
+    package = import_module("workbench.inverters")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    invalidate_caches()
+    sentence = (
+        "no tiny model for workbench.inverters.weighty.Weighty; "
+        "add one to tests/tiny.py that names it"
+    )
+    with pytest.raises(LookupError, match=f"^{sentence}$"):
+        plugins.samples("inverters", "weighty")

@@ -1,0 +1,85 @@
+"""Any layer of an open_clip tower, and its text tower."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.contracts.plugins import pictures
+from workbench.encoders.open_clip import OpenClip, _load
+
+
+@pytest.fixture(scope="module")
+def row():
+    return tiny.checkpoint("tiny-clip")
+
+
+@pytest.fixture(scope="module")
+def loaded(row):
+    return _load(row)
+
+
+def _unit(rows):
+    return torch.nn.functional.normalize(rows, dim=-1).numpy()
+
+
+def test_no_layer_is_the_projected_embedding(row, loaded):
+    model, preprocess, _ = loaded
+    with torch.no_grad():
+        expected = model.encode_image(torch.stack([preprocess(x) for x in pictures()]))
+    assert np.allclose(OpenClip(row)(pictures()), _unit(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_a_layer_is_what_its_block_gives_before_the_final_norm(row, loaded, layer):
+    model, preprocess, _ = loaded
+    tokens = []
+    hook = model.visual.transformer.resblocks[layer - 1].register_forward_hook(
+        lambda *call: tokens.append(call[-1])
+    )
+    with torch.no_grad():
+        model.encode_image(torch.stack([preprocess(x) for x in pictures()]))
+    hook.remove()
+    (found,) = tokens
+    assert np.allclose(OpenClip(row, layer=layer)(pictures()), _unit(found[:, 0]), atol=1e-5)
+    mean = OpenClip(row, layer=layer, pooling="mean")(pictures())
+    assert np.allclose(mean, _unit(found[:, 1:].mean(1)), atol=1e-5)
+
+
+def test_captions_equal_the_plain_library_call(row, loaded):
+    model, _, tokenizer = loaded
+    texts = ["a red circle", "a blue star"]
+    with torch.no_grad():
+        expected = model.encode_text(tokenizer(texts))
+    assert np.allclose(OpenClip(row).text(texts), _unit(expected), atol=1e-5)
+
+
+def test_layers_and_poolings_that_are_not_there_are_told(row):
+    assert OpenClip(row).depth() == 3
+    assert OpenClip(row).at(2) == OpenClip(row, layer=2)
+    with pytest.raises(ValueError, match=r"^'tiny-clip' has the layers 1 to 3; layer 4 was asked"):
+        OpenClip(row, layer=4)(pictures(1))
+    with pytest.raises(ValueError, match=r"^layers count from 1; the layer is 0$"):
+        OpenClip(row, layer=0)
+    with pytest.raises(ValueError, match=r"^no pooling 'max'; there are: cls, mean$"):
+        OpenClip(row, pooling="max")
+
+
+def test_a_folder_without_weights_is_told(row, tmp_path):
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    empty = tiny.row("tiny-clip", tmp_path.parent)
+    from dataclasses import replace
+
+    sentence = f"^no open_clip_model.safetensors in the folder {tmp_path} of 'tiny-clip'$"
+    with pytest.raises(LookupError, match=sentence):
+        OpenClip(replace(empty, source=str(tmp_path)))(pictures(1))
+
+
+@pytest.mark.parametrize("source", ["ViT-B-32/openai", "org/name"])
+def test_weights_of_the_hub_are_not_fetched_unasked(row, source):
+    from dataclasses import replace
+
+    with pytest.raises(LookupError, match=r"set WORKBENCH_ALLOW_DOWNLOAD=1 to download them$"):
+        OpenClip(replace(row, source=source))(pictures(1))

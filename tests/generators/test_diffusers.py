@@ -1,0 +1,169 @@
+"""Pipelines of diffusers as candidate models: the traps of each class."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from workbench import checkpoints, images
+from workbench.generators import Failure
+from workbench.generators import diffusers as module
+from workbench.generators.diffusers import Diffusers
+
+PROMPTS, SEEDS = ["a red circle", "a blue star"], [3, 4]
+
+
+def _with(name, **options):
+    row = tiny.checkpoint(name)
+    return dataclasses.replace(row, options=dict(row.options) | options)
+
+
+def _digests(answers):
+    return [images.digest(answer) for answer in answers]
+
+
+def test_equals_the_plain_library_call():
+    import diffusers
+
+    row = tiny.checkpoint("tiny-sd")
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(row.source, use_safetensors=True)
+    pipe.set_progress_bar_config(disable=True)
+    with checkpoints.fixed_threads(row.threads):
+        plain = pipe(
+            [*PROMPTS, *PROMPTS],
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS * 2],
+            num_inference_steps=2,
+            guidance_scale=3.0,
+        ).images
+    assert _digests(Diffusers(row)(PROMPTS * 2, SEEDS * 2)) == _digests(plain)
+
+
+def test_steps_and_guidance_override_the_row_s():
+    row = tiny.checkpoint("tiny-sd")
+    base = _digests(Diffusers(row)(PROMPTS, SEEDS))
+    assert _digests(Diffusers(row, steps=2, guidance=3.0)(PROMPTS, SEEDS)) == base
+    assert _digests(Diffusers(row, steps=3)(PROMPTS, SEEDS)) != base
+    assert _digests(Diffusers(row, guidance=9.0)(PROMPTS, SEEDS)) != base
+
+
+def test_a_cascade_takes_one_number_a_stage():
+    row = tiny.checkpoint("tiny-if")
+    base = _digests(Diffusers(row)(PROMPTS, SEEDS))
+    assert _digests(Diffusers(row, steps=(2, 2), guidance=(3.0, 3.0))(PROMPTS, SEEDS)) == base
+    assert _digests(Diffusers(row, steps=(2, 3))(PROMPTS, SEEDS)) != base
+    assert _digests(Diffusers(row, steps=(3, 2))(PROMPTS, SEEDS)) != base
+    assert _digests(Diffusers(_with("tiny-if", noise_level=50))(PROMPTS, SEEDS)) != base
+
+
+def test_an_unknown_option_is_told():
+    with pytest.raises(ValueError, match=r"^'tiny-sd' has no option 'stepz'; there are: .*, steps"):
+        Diffusers(_with("tiny-sd", stepz=2))(PROMPTS, SEEDS)
+
+
+def test_the_latent_diffusion_pipeline_keeps_eta_at_zero():
+    sentence = (
+        "eta must be 0 for 'tiny-ld', whose pipeline draws further noise from no seed; it is 0.5"
+    )
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Diffusers(_with("tiny-ld", eta=0.5))(PROMPTS, SEEDS)
+    assert Diffusers(_with("tiny-ld", eta=0.0))(PROMPTS, SEEDS)
+
+
+def test_a_watermark_is_never_added(monkeypatch):
+    from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl as xl
+
+    class Watermarker:
+        def apply_watermark(self, images):
+            return images * 0
+
+    monkeypatch.setattr(xl, "is_invisible_watermark_available", lambda: True)
+    monkeypatch.setattr(xl, "StableDiffusionXLWatermarker", Watermarker, raising=False)
+    (pipe,) = module._load(tiny.checkpoint("tiny-xl"))
+    assert pipe.watermark is None
+
+
+def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
+    pipes = module._load(tiny.checkpoint("tiny-sd"))
+
+    def check(image, device, dtype):
+        flags = [True, False, False, False]
+        return image * (1 - torch.tensor(flags, dtype=image.dtype))[:, None, None, None], flags
+
+    monkeypatch.setattr(pipes[0], "run_safety_checker", check)
+    monkeypatch.setattr(checkpoints, "weights", lambda *_: pipes)
+    blacked, fine = Diffusers(tiny.checkpoint("tiny-sd"))(PROMPTS, SEEDS)
+    assert blacked == Failure("the model's safety checker blacked the picture")
+    assert fine.size == (tiny.SIZE, tiny.SIZE)
+
+
+class Pipe:
+    """A pipeline that fails as it is told, or draws from the global generator."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def __call__(self, prompt, generator=None, output_type="np"):
+        return SimpleNamespace(images=self.work(prompt, generator))
+
+
+def _flat(values):
+    return np.ones((len(values), 4, 4, 3)) * np.asarray(values).reshape(-1, 1, 1, 1)
+
+
+@pytest.fixture
+def using(monkeypatch, tmp_path):
+    def ask(pipe):
+        monkeypatch.setattr(checkpoints, "weights", lambda *_: [pipe])
+        row = checkpoints.Checkpoint("mine", "generator", "", str(tmp_path))
+        return Diffusers(row)
+
+    return ask
+
+
+def test_a_bad_prompt_harms_no_other(using):
+    def work(prompts, generators):
+        if "bad" in prompts:
+            raise ValueError("this prompt is bad\nand here is why")
+        return _flat([0.5] * len(prompts))
+
+    good, bad, other = using(Pipe(work))(["good", "bad", "other"], [1, 2, 3])
+    assert bad == Failure("mine failed: this prompt is bad")
+    assert good.size == other.size == (4, 4)
+
+
+def test_what_may_pass_is_raised(using):
+    def work(prompts, generators):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        using(Pipe(work))(["x"], [1])
+
+
+def test_values_that_are_no_numbers_are_a_failure(using):
+    answer = using(Pipe(lambda prompts, _: _flat([np.nan] * len(prompts))))(["x"], [1])
+    assert answer == [Failure("the picture holds values that are not numbers")]
+
+
+def test_a_class_without_generator_lists_runs_alone_under_the_global_seed(using):
+    chunks = []
+
+    class VQDiffusionPipeline(Pipe):
+        pass
+
+    def work(prompts, generator):
+        chunks.append(len(prompts))
+        assert generator is None
+        return _flat(torch.rand(len(prompts)).tolist())
+
+    plugin = using(VQDiffusionPipeline(work))
+    before = torch.random.get_rng_state()
+    together = _digests(plugin(["a", "b", "c"], [1, 2, 1]))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert chunks == [1, 1, 1]
+    assert together[0] == together[2] != together[1]
+    assert _digests(plugin(["b"], [2])) == [together[1]]

@@ -1,0 +1,291 @@
+"""Checkpoints: identity, safe loading, one bounded cache, fixed shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import threading
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from tests import tiny
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.generators.archive import Archive
+from workbench.generators.diffusers import Diffusers
+from workbench.inverters.empty import Empty
+
+
+def _row(folder, **fields):
+    return Checkpoint("mine", "encoder", "plugin", str(folder), **fields)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "mine"
+    (path / "unet").mkdir(parents=True)
+    (path / "model_index.json").write_text("{}")
+    (path / "unet" / "weights.safetensors").write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_models_kept():
+    checkpoints.clear_weights()
+    yield
+    checkpoints.clear_weights()
+
+
+def test_options_are_frozen_whatever_they_come_as():
+    row = _row("/x", options={"steps": [2, 3], "eta": 0}, stages=["base", "up"])
+    assert row.options == (("eta", 0), ("steps", (2, 3)))
+    assert row.stages == ("base", "up")
+    assert hash(row) == hash(
+        _row("/x", options=(("eta", 0), ("steps", (2, 3))), stages=("base", "up"))
+    )
+    assert dataclasses.replace(row) == row
+    assert repr(row) == "mine"
+
+
+def test_a_shape_must_be_possible():
+    sentence = "checkpoint 'mine' needs batch and threads of at least 1; they are 0 and 2"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        _row("/x", batch=0)
+
+
+def test_weights_are_known_by_names_and_contents_and_not_by_place(folder, tmp_path):
+    digest = _row(folder).digest()
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    assert _row(tmp_path / "elsewhere").digest() == digest
+    (folder / ".hidden").write_text("a file manager was here")
+    assert _row(folder).digest() == digest
+    (folder / "unet" / "weights.safetensors").write_bytes(b"other weights")
+    assert _row(folder).digest() != digest
+    (tmp_path / "elsewhere" / "model_index.json").rename(tmp_path / "elsewhere" / "index.json")
+    assert _row(tmp_path / "elsewhere").digest() != digest
+
+
+def test_hub_weights_are_known_by_their_commit():
+    row = Checkpoint("far", "generator", "plugin", "org/model", revision="abc")
+    assert row.digest() == "org/model@abc"
+    assert dataclasses.replace(row, stages=("org/base", "org/up")).digest() == (
+        "org/model@abc org/base@abc org/up@abc"
+    )
+
+
+def test_missing_weights_are_one_sentence(tmp_path):
+    gone = tmp_path / "gone"
+    sentence = f"the weights of 'mine' are not in {gone}; restore them or choose another model"
+    for ask in (Checkpoint.digest, checkpoints.locate):
+        with pytest.raises(LookupError, match=f"^{sentence}$"):
+            ask(_row(gone))
+
+
+def test_a_hub_row_never_asks_the_network_unasked(monkeypatch):
+    row = Checkpoint(
+        "far", "generator", "p", "org/model", class_name="diffusers.StableDiffusionPipeline"
+    )
+    assert checkpoints.safely(row) == {
+        "use_safetensors": True,
+        "revision": None,
+        "local_files_only": True,
+    }
+    sentence = (
+        r"^the weights of 'far' \(org/model\) are not on this computer.*; "
+        "set WORKBENCH_ALLOW_DOWNLOAD=1 to download them$"
+    )
+    with pytest.raises(LookupError, match=sentence):
+        Diffusers(row)(["x"], [0])
+    with pytest.raises(LookupError, match=sentence):
+        row.digest()
+    monkeypatch.setenv("WORKBENCH_ALLOW_DOWNLOAD", "1")
+    assert checkpoints.safely(row)["local_files_only"] is False
+
+
+@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "diffusers.Nothing", "x", ""])
+def test_a_row_may_name_only_classes_of_the_libraries(name):
+    sentence = (
+        f"no class '{name}' for a checkpoint; there are: "
+        "classes of diffusers, transformers, open_clip, workbench"
+    )
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        checkpoints.resolve_class(name)
+
+
+def test_classes_resolve():
+    assert checkpoints.resolve_class("workbench.generators.diffusers.Diffusers") is Diffusers
+    found = checkpoints.resolve_class("diffusers.StableDiffusionPipeline")
+    assert found.__name__ == "StableDiffusionPipeline"
+
+
+def test_weights_load_once_and_the_oldest_goes(folder):
+    loads = []
+
+    def loader(row):
+        loads.append(row.size)
+        return object()
+
+    rows = [_row(folder, size=size) for size in range(1, checkpoints.CACHE_MODELS + 2)]
+    first = checkpoints.weights(rows[0], loader)
+    assert checkpoints.weights(rows[0], loader) is first
+    for row in rows[1:-1]:
+        checkpoints.weights(row, loader)
+    assert checkpoints.weights(rows[0], loader) is first  # now the one used last
+    checkpoints.weights(rows[-1], loader)
+    assert checkpoints.weights(rows[0], loader) is first
+    assert loads == [row.size for row in rows]
+    checkpoints.weights(rows[1], loader)
+    assert loads[-1] == rows[1].size
+    checkpoints.clear_weights()
+    assert checkpoints.weights(rows[0], loader) is not first
+
+
+def test_weights_of_many_bytes_push_others_out(folder, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(checkpoints, "CACHE_BYTES", 1000)
+    loads = []
+
+    def loader(row):
+        loads.append(row.size)
+        return torch.nn.Linear(100, 1), "tokenizer"
+
+    for size in (1, 2, 3, 2, 1):
+        checkpoints.weights(_row(folder, size=size), loader)
+    assert loads == [1, 2, 3, 1]
+
+
+def test_threads_that_ask_together_load_once(folder):
+    loads = []
+
+    def loader(row):
+        loads.append(row)
+        return object()
+
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(checkpoints.weights(_row(folder), loader)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == len(set(found)) == 1
+
+
+def test_a_failed_load_is_one_sentence_and_memory_is_passed_on(folder):
+    def damaged(row):
+        raise RuntimeError("size mismatch for conv\n  many\n  lines")
+
+    sentence = (
+        "^the weights of 'mine' cannot be loaded: size mismatch for conv; "
+        "restore them or choose another model$"
+    )
+    with pytest.raises(LookupError, match=sentence):
+        checkpoints.weights(_row(folder), damaged)
+
+    def exhausted(row):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        checkpoints.weights(_row(folder), exhausted)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    import torch
+
+    tiny.build("tiny-sd", tmp_path)
+    unet = tmp_path / "tiny-sd" / "unet"
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(LookupError, match=r"^the weights of 'tiny-sd' cannot be loaded: "):
+        Diffusers(tiny.row("tiny-sd", tmp_path))(["x"], [0])
+
+
+def test_chunks_are_full_and_threads_are_set(folder):
+    import torch
+
+    seen = []
+
+    def call(chunk):
+        seen.append((chunk, torch.get_num_threads(), torch.is_inference_mode_enabled()))
+        return [x * 10 for x in chunk]
+
+    before = torch.get_num_threads()
+    row = _row(folder, batch=3, threads=1)
+    assert checkpoints.in_fixed_shape(call, range(4), row) == [0, 10, 20, 30]
+    assert seen == [([0, 1, 2], 1, True), ([3, 3, 3], 1, True)]
+    assert checkpoints.in_fixed_shape(call, [], row) == []
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError):
+        checkpoints.in_fixed_shape(lambda _: 1 // 0, [1], row)
+    assert torch.get_num_threads() == before
+
+
+@dataclass(frozen=True, repr=False)
+class Outside(Named):
+    """A plug-in of somebody else."""
+
+    strength: float = 1.0
+    revision: ClassVar[int] = 3
+
+    def __call__(self, images):
+        return images
+
+
+@dataclass(frozen=True, repr=False)
+class Around(Named):
+    """A plug-in around another."""
+
+    inner: object
+
+
+class Nameless:
+    def __call__(self, images):
+        return images
+
+
+def test_a_name_writes_what_differs_from_the_default():
+    row = _row("/x")
+    assert repr(Diffusers(row)) == 'Diffusers("mine")'
+    assert repr(Diffusers(row, steps=3, guidance=2.5)) == 'Diffusers("mine", steps=3, guidance=2.5)'
+    assert repr(Around(Outside(strength=0.5))) == "Around(Outside(strength=0.5))"
+    assert repr(Archive('a "quoted"/é', generator=None)) == 'Archive("a \\"quoted\\"/é")'
+
+
+def test_identity_names_what_can_change_the_answer(folder):
+    def key(plugin):
+        return json.dumps(checkpoints.identity(plugin), sort_keys=True)
+
+    row = _row(folder, options={"steps": 2})
+    assert key(Diffusers(row)) == key(Diffusers(_row(folder, options={"steps": 2}, licence="MIT")))
+    for change in ({"batch": 8}, {"threads": 1}, {"options": {"steps": 3}}, {"size": 32}):
+        assert key(Diffusers(row)) != key(Diffusers(dataclasses.replace(row, **change)))
+    assert key(Diffusers(row)) != key(Diffusers(row, steps=3))
+    assert str(folder) not in key(Diffusers(row))
+    before = key(Diffusers(row))
+    (folder / "unet" / "weights.safetensors").write_bytes(b"trained longer")
+    assert key(Diffusers(row)) != before
+    assert checkpoints.identity(Empty()) == {"revision": 1, "repr": "Empty()"}
+
+
+def test_identity_of_what_is_not_ours_holds_its_source():
+    found = checkpoints.identity(Outside())
+    assert found is not None
+    assert (found["revision"], found["repr"], len(found["source"])) == (3, "Outside()", 64)
+    inner = checkpoints.identity(Around(Outside()))
+    assert inner is not None
+    assert inner["inner"] == found
+
+
+def test_without_source_or_a_name_nothing_is_cached():
+    scope: dict = {"dataclass": dataclass, "Named": Named, "__name__": "elsewhere"}
+    exec("@dataclass(frozen=True, repr=False)\nclass Typed(Named):\n    pass", scope)
+    assert checkpoints.identity(scope["Typed"]()) is None
+    assert checkpoints.identity(Nameless()) is None
+    assert checkpoints.identity(Around(Nameless())) is None
+    assert checkpoints.identity(lambda images: images) is None

@@ -12,8 +12,6 @@ import ast
 import csv
 import dataclasses
 import difflib
-import inspect
-import pkgutil
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -149,8 +147,8 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
         if name in (table := rows(each)):
             path, _, attribute = table[name].plugin.rpartition(".")
             return _make(getattr(import_module(path), attribute), [_pinned(name)], fields)
-        if name in (stems := _weightless(each)):
-            return _make(stems[name], [], fields)
+        if name in _weightless(each):
+            return _make(_class(ROLES[each], name), [], fields)
     known = names(role) if role else [n for each in ROLES for n in names(each)]
     raise _unknown(role or "plug-in", name, known)
 
@@ -178,7 +176,7 @@ def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) 
         raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")') from error
     if not isinstance(tree, ast.Call):
         raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")')
-    return _read(tree, {**_classes(), **(namespace or {})}, text)
+    return _read(tree, namespace or {}, text)
 
 
 def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
@@ -311,12 +309,11 @@ def plugins(role: str) -> list[str]:
     >>> "open_clip" in plugins("encoder")
     True
     """
-    package = import_module(f"workbench.{_folder(role)}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return list(_files(_folder(role)))
 
 
 @cache
-def _table(path: Path) -> dict[str, Any]:
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
     with path.open("rb") as file:
         return tomllib.load(file)
 
@@ -345,39 +342,48 @@ def _folder(role: str) -> str:
     return ROLES[role]
 
 
-def _class(folder: str, stem: str) -> Any:
-    """Find the plug-in of a file: its only public dataclass."""
-    module = import_module(f"workbench.{folder}.{stem}")
-    found = [
-        thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing)
-        and dataclasses.is_dataclass(thing)
-        and thing.__module__ == module.__name__
-        and not name.startswith("_")
-    ]
-    if len(found) != 1:
-        raise LookupError(
-            f"a plug-in file defines one public dataclass; workbench/{folder}/{stem}.py defines "
-            f"{len(found)}"
-        )
-    return found[0]
+def _files(folder: str) -> dict[str, tuple[str, bool]]:
+    """Read the plug-in files of a folder without importing any: stem → (class, needs no field).
 
-
-def _classes() -> dict[str, Any]:
-    """Gather the plug-in classes by name."""
-    found = [_class(ROLES[role], stem) for role in ROLES for stem in plugins(role)]
-    return {each.__name__: each for each in found}
-
-
-def _weightless(role: str) -> dict[str, Any]:
-    """Gather the plug-ins of a role that can be made without any field, by stem."""
+    The class is the file's only public dataclass; a file without one is no plug-in.
+    """
     found = {}
-    for stem in plugins(role):
-        made = _class(ROLES[role], stem)
-        if not any(_required(field) for field in dataclasses.fields(made)):
-            found[stem] = made
+    for path in sorted(Path(__file__).parent.joinpath(folder).glob("[!_]*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError):
+            continue  # being written just now: its own import will tell
+        classes = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+            and not node.name.startswith("_")
+            and any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+        ]
+        if len(classes) == 1:
+            fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
+            fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
+            found[path.stem] = classes[0].name, all(node.value for node in fields)
     return found
+
+
+def _class(folder: str, stem: str) -> Any:
+    """Import the plug-in class of a file."""
+    return getattr(import_module(f"workbench.{folder}.{stem}"), _files(folder)[stem][0])
+
+
+def _weightless(role: str) -> list[str]:
+    """List the plug-ins of a role that can be made without any field, by stem."""
+    return [stem for stem, (_, free) in _files(_folder(role)).items() if free]
+
+
+def _homes() -> dict[str, tuple[str, str]]:
+    """Tell the folder and stem of every plug-in class."""
+    return {
+        name: (folder, stem)
+        for folder in ROLES.values()
+        for stem, (name, _) in _files(folder).items()
+    }
 
 
 def _as_role(plugin: Any, role: str | None) -> Any:
@@ -401,21 +407,20 @@ def _pinned(name: str) -> Checkpoint:
     return row
 
 
-def _required(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.init and field.default is missing and field.default_factory is missing
-
-
 def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
     """Turn a node of a repr into its object."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id not in classes:
-            raise _unknown("class", node.func.id, classes)
+        made = classes.get(node.func.id)
+        if made is None:
+            homes = _homes()
+            if node.func.id not in homes:
+                raise _unknown("class", node.func.id, [*classes, *homes])
+            made = _class(*homes[node.func.id])
         if any(k.arg is None for k in node.keywords):
             raise ValueError(f"{text!r} is not a repr: ** does not stand in one")
         args = [_read(a, classes, text) for a in node.args]
         fields = {str(k.arg): _read(k.value, classes, text) for k in node.keywords}
-        return _make(classes[node.func.id], args, fields)
+        return _make(made, args, fields)
     if isinstance(node, (ast.Tuple, ast.List)):
         values = [_read(each, classes, text) for each in node.elts]
         return tuple(values) if isinstance(node, ast.Tuple) else values
@@ -429,7 +434,7 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
 
 def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
     """Call a plug-in class, with checkpoints and inner plug-ins looked up by their name."""
-    fields, args = dict(fields), list(args)
+    label, fields, args = made.__name__, dict(fields), list(args)
     known = {}
     if dataclasses.is_dataclass(made):
         known = {field.name: field for field in dataclasses.fields(made)}
@@ -445,12 +450,12 @@ def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
     strange = [name for name in fields if name not in known]
     if strange and dataclasses.is_dataclass(made):
         raise ValueError(
-            f"{made.__name__} has no field {strange[0]!r}; it has: {', '.join(known) or 'none'}"
+            f"{label} has no field {strange[0]!r}; it has: {', '.join(known) or 'none'}"
         )
     try:
         return made(*args, **fields)
     except TypeError as error:
-        raise ValueError(f"{made.__name__} cannot be made like this: {error}") from error
+        raise ValueError(f"{label} cannot be made like this: {error}") from error
 
 
 def _role(annotation: str) -> str | None:

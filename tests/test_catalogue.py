@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests import toys
+from workbench import catalogue
+from workbench.attributors.regeneration import Regeneration
+from workbench.catalogue import Preset
+from workbench.checkpoints import Checkpoint, resolve_class
+
+ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows(role)]
+POCKET = [name for _, name in ROWS if name.startswith("pocket-")]
+
+
+def exactly(sentence: str) -> str:
+    return f"^{re.escape(sentence)}$"
+
+
+@pytest.mark.parametrize(("role", "name"), ROWS)
+def test_every_row_is_a_checkpoint_of_a_plug_in_that_exists(role, name):
+    row = catalogue.checkpoint(name)
+    assert (row.name, row.role) == (name, role)
+    assert row.plugin.startswith(f"workbench.{catalogue.ROLES[role]}.")
+    plugin = catalogue._make(catalogue._class(*row.plugin.split(".")[1:3]), [row], {})
+    assert repr(plugin).endswith(f'("{name}")')
+
+
+@pytest.mark.parametrize("name", [n for r, n in ROWS if r == "generator"])
+def test_every_generator_names_a_class_that_its_library_has(name):
+    resolve_class(catalogue.checkpoint(name).class_name)
+
+
+def test_no_name_stands_in_two_tables():
+    names = [name for _, name in ROWS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", POCKET)
+def test_pocket_rows_run_in_their_fixed_shape(name):
+    row = catalogue.checkpoint(name)
+    assert row.folder == catalogue.data_folder() / "pocket" / name
+    assert row.threads == 2
+    assert row.size == 64
+
+
+def test_hub_rows_are_not_verified_and_must_be_pinned_before_use():
+    hub = [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
+    hub = [row for row in hub if row.folder is None]
+    assert len(hub) > 20
+    assert {row.verified for row in hub} == {""}
+    sentence = (
+        "'sd-1-4' is not pinned: write the commit of CompVis/stable-diffusion-v1-4 that you mean "
+        "into the field revision of [sd-1-4] in data/catalogue/generators.toml"
+    )
+    with pytest.raises(LookupError, match=exactly(sentence)):
+        catalogue.load("sd-1-4")
+    with pytest.raises(LookupError, match="is not pinned"):
+        catalogue.parse('Diffusers("sd-1-4")')
+
+
+def test_a_pinned_hub_row_is_made_without_any_download(monkeypatch):
+    row = Checkpoint("x", "generator", "workbench.generators.diffusers.Diffusers", "a/b", "c0ffee")
+    monkeypatch.setattr(catalogue, "rows", lambda role: {"x": row} if role == "generator" else {})
+    assert repr(catalogue.load("x", steps=3)) == 'Diffusers("x", steps=3)'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Blip("pocket-blip")',
+        'Blip("pocket-blip", beams=5)',
+        'Cosine("pocket-clip")',
+        'Cosine("pocket-clip", layer=4)',
+        'Cosine("pocket-clip", layer=4, pooling="mean")',
+        'OpenClip("pocket-clip", layer=2)',
+        'Diffusers("pocket-sd", steps=(3, 4))',
+        'Natural(text="a \\"quoted\\" heart, é")',
+        "Natural()",
+        "Empty()",
+        "SSIM()",
+        "NegativeMSE()",
+    ],
+)
+def test_a_repr_reads_back(text):
+    plugin = catalogue.parse(text)
+    assert repr(plugin) == text
+    assert catalogue.parse(repr(plugin)) == plugin
+
+
+def test_an_attributor_reads_back_with_its_class():
+    text = 'Regeneration(Blip("pocket-blip"), Cosine("pocket-clip", layer=4), aggregate="max")'
+    method = catalogue.parse(text, {"Regeneration": Regeneration})
+    assert repr(method) == text
+    short = 'Regeneration("pocket-blip", "pocket-clip")'
+    method = catalogue.parse(short, {"Regeneration": Regeneration})
+    assert repr(method.similarity) == 'Cosine("pocket-clip")'
+
+
+def test_a_notebooks_own_class_reads_back_by_the_namespace():
+    assert catalogue.parse("Toy((1, 0, 0), noise=0.1)", {"Toy": toys.Toy}) == toys.Toy(
+        (1, 0, 0), noise=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("__import__('os').system('true')", "is neither a literal nor a plug-in"),
+        ("SSIM(open('x'))", "no class named 'open'"),
+        ("SSIM", "is not a repr such as"),
+        ("(lambda: 0)()", "is neither a literal nor a plug-in"),
+        ("SSIM(*[1])", "is neither a literal nor a plug-in"),
+        ("SSIM(**{'a': 1})", "** does not stand in one"),
+        ("Natural(text=[x for x in 'a'])", "is neither a literal nor a plug-in"),
+        ("Natural(f'{1}')", "is neither a literal nor a plug-in"),
+        ("SSIM(", "is not a repr such as"),
+        ("", "is not a repr such as"),
+        ("SSIM(window=3)", "SSIM has no field 'window'; it has: none"),
+        ("Blip()", "Blip cannot be made like this"),
+        ("Natural(" * 2000 + ")" * 2000, "is not a repr"),
+    ],
+)
+def test_what_is_no_repr_is_refused_in_a_sentence(text, error):
+    with pytest.raises((ValueError, LookupError), match=re.escape(error)) as caught:
+        catalogue.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_list_what_there_is():
+    sentence = (
+        "no inverter named 'pocket-blp'; there are: blip-base, blip-large, empty, natural, "
+        "pocket-blip; did you mean 'pocket-blip'?"
+    )
+    with pytest.raises(LookupError, match=exactly(sentence)):
+        catalogue.load("pocket-blp", "inverter")
+    with pytest.raises(
+        LookupError, match=r"^no preset named 'x'; there are: pocket, pocket-paper$"
+    ):
+        catalogue.preset("x")
+    with pytest.raises(LookupError, match=r"^no zoo named 'pokcet'; .* mean 'pocket'"):
+        catalogue.zoo("pokcet")
+    with pytest.raises(LookupError, match=r"^no generator named 'pocket-clip'; there are: "):
+        catalogue.load("pocket-clip", "generator")
+
+
+def test_an_encoder_serves_as_its_cosine_and_nothing_else_as_a_similarity():
+    assert repr(catalogue.load("pocket-clip", "similarity")) == 'Cosine("pocket-clip")'
+    assert repr(catalogue.load('OpenClip("pocket-clip", layer=2)', "similarity")) == (
+        'Cosine("pocket-clip", layer=2)'
+    )
+    with pytest.raises(ValueError, match=r"^Empty\(\) cannot serve as similarity; there are: "):
+        catalogue.load("Empty()", "similarity")
+
+
+def test_a_zoo_has_at_least_two_distinct_models():
+    assert list(catalogue.zoo("pocket")) == catalogue.zoos()["pocket"]
+    assert list(catalogue.zoo('Diffusers("pocket-sd", steps=(2, 3)), pocket-ld')) == [
+        'Diffusers("pocket-sd", steps=(2, 3))',
+        "pocket-ld",
+    ]
+    own = catalogue.zoo(["pocket-sd", toys.Toy((1, 0, 0))])
+    assert list(own) == ["pocket-sd", "Toy(tint=(1, 0, 0), noise=0.05, refuses='forbidden')"]
+    for few in ("pocket-sd", "", ["pocket-sd"], {"a": toys.Toy((1, 0, 0))}):
+        with pytest.raises(
+            (ValueError, LookupError), match=r"^a zoo has at least two candidate models; seen "
+        ):
+            catalogue.zoo(few)
+    sentence = "a zoo names each model once; seen pocket-sd, pocket-sd"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        catalogue.zoo("pocket-sd,pocket-sd")
+
+
+def test_presets_are_whole():
+    for name, preset in catalogue.presets().items():
+        assert preset.name == name
+        catalogue.zoo(preset.zoo)
+        catalogue.load(preset.inverter, "inverter")
+        catalogue.load(preset.similarity, "similarity")
+        assert preset.size == min(
+            catalogue.checkpoint(m).size for m in catalogue.zoos()[preset.zoo]
+        )
+        assert (preset.threshold is None) == (preset.threshold_from == "")
+
+
+def test_what_is_really_changed_loses_the_threshold():
+    preset = Preset("x", "pocket", "natural", "ssim", threshold=0.5, threshold_from="a test")
+    assert preset.override(gamma=4, inverter=None, aggregate="mean") is preset
+    changed = preset.override(gamma=8)
+    assert (changed.gamma, changed.threshold, changed.threshold_from) == (8, None, "")
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "prompts.csv"
+    path.write_text('prompt,split\n"a, b",calibration\nc,evaluation\nc,evaluation\nd,calibration\n')
+    return Preset("x", "pocket", "natural", "ssim", prompts=str(path))
+
+
+def test_prompts_are_read_by_portion_each_once(preset):
+    assert catalogue.prompts(preset, "evaluation") == ["c"]
+    assert catalogue.prompts(preset, "calibration") == ["a, b", "d"]
+    assert catalogue.prompts(preset, "bank") == ["a, b"]
+    with pytest.raises(LookupError, match=r"^no portion of prompts named 'train'; there are: "):
+        catalogue.prompts(preset, "train")
+
+
+def test_a_preset_without_prompts_says_so(preset):
+    lacking = preset.override(prompts="nowhere.csv")
+    sentence = (
+        "the prompts of the preset 'x' cannot be read: nowhere.csv in the data folder should be a "
+        "CSV file with the columns prompt and split"
+    )
+    with pytest.raises(LookupError, match=exactly(sentence)):
+        catalogue.prompts(lacking, "evaluation")
+
+
+def test_names_answer_without_torch_or_pandas():
+    code = (
+        "import sys, workbench.catalogue as c; [c.names(role) for role in c.ROLES]; c.presets();"
+        "c.load('pocket-blip'); c.parse('Cosine(\"pocket-clip\")');"
+        "print([m for m in ('torch', 'pandas', 'diffusers', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

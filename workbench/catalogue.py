@@ -313,7 +313,7 @@ def plugins(role: str) -> list[str]:
 
 
 @cache
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+def _table(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return tomllib.load(file)
 

@@ -1,0 +1,79 @@
+"""Candidate models that write a picture token by token, as DALL·E mini does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.generators import Failure, make_pictures
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class ImageToken(Named):
+    """Make pictures with an encoder-decoder transformer over the codes of a VQ autoencoder.
+
+    `guidance`, `temperature` and `top_k` left None are the catalogue row's options, else the
+    pipeline's own defaults (3, 1, 128). One CPU generator a picture draws its noise.
+
+    >>> ImageToken(Checkpoint("pocket-dalle", "generator", "", "/weights"), top_k=32)
+    ImageToken("pocket-dalle", top_k=32)
+    """
+
+    checkpoint: Checkpoint
+    guidance: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    revision: ClassVar[int] = 1
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
+        """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
+
+        Raises ValueError for lengths that differ, LookupError when the weights are missing.
+        """
+        pipe = checkpoints.weights(self.checkpoint, _load)
+        chosen = {
+            "guidance_scale": self._setting("guidance", self.guidance),
+            "temperature": self._setting("temperature", self.temperature),
+            "top_k": self._setting("top_k", self.top_k),
+        }
+        settings = {name: value for name, value in chosen.items() if value is not None}
+        side = self.checkpoint.size
+
+        def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
+            import torch
+
+            generators = [torch.Generator("cpu").manual_seed(seed) for _, seed in chunk]
+            words = [prompt for prompt, _ in chunk]
+            return list(pipe(words, side, side, generator=generators, **settings).images)
+
+        return make_pictures(make, prompts, seeds, self.checkpoint)
+
+    def _setting(self, name: str, value: float | None) -> Any:
+        return self.checkpoint.option(name) if value is None else value
+
+
+def _load(checkpoint: Checkpoint) -> Any:
+    """Load the parts and put them together; the library cannot resolve a class of ours itself."""
+    from diffusers import VQModel
+    from transformers import BartForConditionalGeneration, BertTokenizer
+
+    kind: Any = checkpoints.resolve_class(checkpoint.class_name)
+    safely, dtype = checkpoints.safely(checkpoint), checkpoints.dtype(checkpoint)
+    tokenizer = BertTokenizer.from_pretrained(checkpoints.locate(checkpoint, "tokenizer"))
+    pipe = kind(
+        VQModel.from_pretrained(checkpoints.locate(checkpoint, "vqvae"), torch_dtype=dtype, **safely),
+        BartForConditionalGeneration.from_pretrained(
+            checkpoints.locate(checkpoint, "transformer"), dtype=dtype, **safely
+        ),
+        tokenizer,
+    )
+    pipe.to(checkpoints.device())
+    for module in (pipe.vqvae, pipe.transformer):
+        module.eval()
+    return pipe

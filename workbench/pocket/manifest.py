@@ -1,0 +1,45 @@
+"""data/pocket/manifest.json: what every model is, how it was made, and the digests of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from workbench.pocket.training import History
+
+
+def read(data: Path) -> dict:
+    """The manifest, empty when there is none yet."""
+    path = data / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write(data: Path, manifest: dict) -> None:
+    (data / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def record(data: Path, name: str, history: History | dict[str, History]) -> None:
+    """Enter a trained model: its history (one, or one a part) and the sha256 of its files."""
+    parts = history if isinstance(history, dict) else {"model": history}
+    manifest = read(data)
+    entry = manifest.setdefault(f"pocket-{name}", {})
+    entry["recipe"] = f"python -m workbench.pocket.train {name}"
+    entry["training"] = {
+        part: {**vars(h), "seconds": round(h.seconds)} for part, h in parts.items()
+    }
+    write(data, manifest)
+    refresh(data)
+
+
+def refresh(data: Path) -> None:
+    """Enter the digests of the files as they are now."""
+    manifest = read(data)
+    for name, entry in manifest.items():
+        files = sorted(path for path in (data / name).rglob("*") if path.is_file())
+        entry["sha256"] = {
+            str(p.relative_to(data / name)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files
+        }
+        entry["bytes"] = sum(path.stat().st_size for path in files)
+    write(data, manifest)

@@ -1,0 +1,55 @@
+"""pocket-ld: latent diffusion with a BERT of its own, on pocket-sd's corpus.
+
+Its autoencoder and its U-Net start from pocket-sd's and drift; the autoencoder without the term that
+keeps edges sharp, so its pictures are softer. The text encoder is learned along from nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from workbench.pocket.diffusion import denoising_loss, dropped, noise_schedule
+from workbench.pocket.recipes import autoencoder, sd
+from workbench.pocket.saving import halve, load_as_float32
+from workbench.pocket.tokenizers import word_tokenizer
+from workbench.pocket.training import History, Step, fit
+
+SEED, TEXT_WIDTH, CONTEXT = 31, 128, 77
+AUTOENCODER_STEPS, AUTOENCODER_RATE = 1_200, 1e-3
+STEPS, BATCH, RATE = 2_500, 48, 1e-3
+
+
+def train(target: Path) -> dict[str, History]:
+    from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel
+    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+
+    older = target.parent / "pocket-sd"
+    start = AutoencoderKL.from_pretrained(older / "vae", torch_dtype=torch.float32, use_safetensors=True)
+    vae, first = autoencoder.train("ld-autoencoder", sd.CORPUS, SEED, AUTOENCODER_STEPS, AUTOENCODER_RATE,
+                                   edges=0.0, start=start)  # fmt: skip
+    torch.manual_seed(SEED)
+    tokenizer, schedule = word_tokenizer(CONTEXT), noise_schedule()
+    bert = LDMBertModel(LDMBertConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=CONTEXT, encoder_layers=2, encoder_ffn_dim=384,
+        encoder_attention_heads=4, head_dim=32, d_model=TEXT_WIDTH, dropout=0.0,
+    ))  # fmt: skip
+    unet = UNet2DConditionModel.from_pretrained(older / "unet", torch_dtype=torch.float32, use_safetensors=True)
+    clean, captions = sd.latents(vae, sd.CORPUS, sd.COUNT)
+    tokens = tokenizer([*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt").input_ids
+
+    def loss(step: Step) -> Tensor:
+        chosen = torch.from_numpy(step.indices(len(clean), BATCH))
+        ids = torch.where(dropped(step, BATCH)[:, None], tokens[-1], tokens[chosen])
+        return denoising_loss(unet, schedule, clean[chosen].float(), bert(ids)[0], step)
+
+    second = fit("ld-unet", nn.ModuleDict({"unet": unet, "bert": bert.model}), loss,
+                 steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)  # fmt: skip
+    LDMTextToImagePipeline(
+        vqvae=halve(vae), bert=halve(bert), tokenizer=tokenizer, unet=halve(unet),
+        scheduler=DDIMScheduler.from_config(schedule.config, clip_sample=False, set_alpha_to_one=False),
+    ).save_pretrained(target)  # fmt: skip
+    load_as_float32(target)
+    return {"autoencoder": first, "unet and bert": second}

@@ -144,7 +144,7 @@ USAGE = {
     "attribute x.png --similarity open('x')": "no class named 'open'",
     "attribute x.png --aggregate median": "no aggregation named 'median'; there are: mean",
     "attribute x.png --gamma 0": "gamma, the candidate images per model, is at least 1; seen 0",
-    "attribute x.png --gamma four": "Invalid value for '--gamma': 'four' is not a valid",
+    "attribute x.png --gamma four": "Invalid value for '--gamma'",
     "attribute x.png --prompt p --inverter empty": "a known prompt leaves nothing to invert",
     "attribute {folder}": "no picture in '.*'; a picture's name ends with one of: .apng",
     "attribute x.png --report out.png": "a report's name ends with .html; seen 'out.png'",

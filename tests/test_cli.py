@@ -106,6 +106,38 @@ def test_a_report_is_redone_and_compared(run, pictures, tmp_path):
     assert "OTHER" in other.stdout
 
 
+def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
+    out = tmp_path / "evaluation"
+    plain = run("evaluate", "--n", 2, "--gamma", 1, "--out", out)
+    assert (plain.exit_code, plain.stderr) == (0, f"Frames and figure: {out}\n")
+    for words in ("inverted prompt", "matched bank", "chance", "only tiny-sd", "→ tiny-ld"):
+        assert words in plain.stdout
+    assert (out / "evaluation.png").stat().st_size > 10_000
+    assert {"outcomes.parquet", "evaluations.parquet"} <= {path.name for path in out.iterdir()}
+    lines = run("evaluate", "--n", 2, "--gamma", 1, "--json").stdout.splitlines()
+    assert len(lines) == 1
+    assert list(json.loads(lines[0])) == [
+        "settings",
+        "accuracy",
+        "coverage",
+        "accuracy_accepted",
+        "per_model",
+        "top2",
+        "mrr",
+        "confusion",
+        "controls",
+    ]
+
+
+def test_calibrate_prints_the_lines_for_the_presets(run):
+    import tomllib
+
+    result = run("calibrate", "--n", 2)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = tomllib.loads(result.stdout)["presets"]["pocket"]
+    assert found["threshold"] == "inf"  # 4 pictures never bound the error by 5 %
+
+
 def test_invert_tells_a_prompt_for_each_picture(run, pictures):
     result = run("invert", pictures, pictures / "missing.png", "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]

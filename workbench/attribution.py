@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from workbench import catalogue, checkpoints, images, ranking
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
-from workbench.checkpoints import Checkpoint
 from workbench.inverters.natural import Natural
 from workbench.store import Store
 
@@ -43,8 +41,7 @@ class Setting:
     @property
     def weights(self) -> dict[str, str]:
         """Name every checkpoint in play and the digest of its weights."""
-        found = {c.name: c for each in (self.attributor, *self.zoo.values()) for c in _inside(each)}
-        return {name: found[name].digest() for name in sorted(found)}
+        return catalogue.weights(self.attributor, *self.zoo.values())
 
 
 @dataclass(frozen=True)
@@ -310,15 +307,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return ",".join(value)
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else repr(value)
-
-
-def _inside(thing: Any) -> list[Checkpoint]:
-    """Find the checkpoints held by a plug-in, or by a plug-in inside it."""
-    if isinstance(thing, Checkpoint):
-        return [thing]
-    if not dataclasses.is_dataclass(thing):
-        return []
-    return [c for f in dataclasses.fields(thing) for c in _inside(getattr(thing, f.name))]
 
 
 def _by(frame: pd.DataFrame, column: str) -> dict[str, list[Any]]:

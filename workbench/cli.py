@@ -131,7 +131,7 @@ def invert(
         rows = {row.image_id: row for row in found.itertuples()}
         failed = False
         for entry in entries:
-            made = rows.get(entry.image_id)
+            made = rows[entry.image_id]
             error = entry.failure or (made.failure if isinstance(made.failure, str) else None)
             failed |= error is not None
             text = None if error else made.prompt
@@ -187,6 +187,63 @@ def generate(
             csv.writer(handle).writerows([COLUMNS, *(rows[seed] for seed in sorted(rows))])
         if failed:
             raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    preset: PresetName = "pocket",
+    n: Annotated[int, typer.Option(help="Prompts; every model draws one picture of each.")] = 100,
+    gamma: Gamma = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the frames (Parquet) and a figure.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a preset on fresh pictures of known source, beside its controls.
+
+    Accuracies are of the forced choice, a failed picture is a miss; 95 % intervals by bootstrap
+    over prompts.
+    """
+    with _answering():
+        catalogue.preset(preset)
+        if out is not None and out.exists() and not out.is_dir():
+            raise ValueError(f"{str(out)!r} is not a folder")
+        from workbench import experiment
+
+        with _progress() as progress:
+            found = experiment.evaluate_preset(preset, n, gamma, seed, progress=progress)
+        if as_json:
+            print(json.dumps(found.summary, allow_nan=False))
+        else:
+            _print_evaluation(found.summary)
+            if found.sentence:
+                print(found.sentence)
+        if out is not None:
+            from matplotlib.figure import Figure
+
+            from workbench import figures
+
+            figure = Figure(figsize=(10.5, 5.2), layout="constrained")
+            figures.evaluation(found, figure=figure)
+            figure.savefig(found.save(out) / "evaluation.png", dpi=150)
+            _tell(f"Frames and figure: {out}")
+
+
+@app.command()
+def calibrate(
+    preset: PresetName = "pocket",
+    n: Annotated[int, typer.Option(help="Calibration prompts.")] = 100,
+    seed: Seed = 0,
+) -> None:
+    """Find the threshold of a preset on calibration pictures; print its lines for presets.toml."""
+    with _answering():
+        catalogue.preset(preset)
+        from workbench import calibration
+
+        with _progress() as progress:
+            found = calibration.threshold(preset, n, seed, progress=progress)
+        print(found.toml(), end="")
 
 
 COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
@@ -431,6 +488,38 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     out.print(f"margin {margin}, {record['seconds']:.2f} s")
     out.print(Text.assemble((words.headline, "bold"), " ", words.text))
     out.print()
+
+
+def _print_evaluation(summary: dict[str, Any]) -> None:
+    """Print an evaluation's numbers: overall, controls, models, confusion."""
+    from rich.table import Table
+
+    out = _results()
+    rows = {"inverted prompt": summary["accuracy"]}
+    rows |= {name.replace("_", " "): value for name, value in summary["controls"].items()}
+    rows |= {f"only {name}": value for name, value in summary["per_model"].items()}
+    table = Table("forced choice", "accuracy", "95 % interval", "pictures", box=None)
+    for name, value in rows.items():
+        if value is not None:
+            ends = [_percent(value[end]) for end in ("low", "high") if end in value]
+            table.add_row(name, _percent(value["value"]), " – ".join(ends), str(value.get("n", "")))
+    out.print(table)
+    print(
+        f"accepted {_percent(summary['coverage'])} of the pictures; "
+        f"of these right {_percent(summary['accuracy_accepted'])}\n"
+        f"true model among the first two {_percent(summary['top2'])}; "
+        f"mean reciprocal rank {summary['mrr']:.3f}"
+    )
+    labels = summary["confusion"]["labels"]
+    counts = summary["confusion"]["counts"]
+    table = Table("true model", *(f"→ {name}" for name in labels), box=None)
+    for name, row in zip(labels, counts, strict=True):
+        table.add_row(name, *map(str, row[: len(labels)]))
+    out.print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def _print_matches(matches: list[Any], as_json: bool) -> None:

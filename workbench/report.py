@@ -152,7 +152,7 @@ def read(path: str | Path) -> dict[str, Any]:
         ) from error
     if kept["format"] != FORMAT:
         raise ValueError(f"the report has format {kept['format']!r}; this workbench reads {FORMAT}")
-    return kept  # type: ignore[no-any-return]
+    return dict(kept)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # make help tells the targets. Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
-#   make demo TORCH_INDEX=URL   takes torch from that index (CPU wheels are 4 GB smaller)
+#   make demo TORCH_INDEX=URL   takes torch from that index too: CPU wheels are 4 GB smaller
 #   make test PYTHON=python3.12 takes that Python
 PYTHON ?= python3
 VENV ?= .venv
@@ -42,8 +42,5 @@ $(MADE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("This needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v[:2])'
 	@echo 'Making $(VENV): several minutes the first time, most of it torch.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-ifneq ($(TORCH_INDEX),)
-	$(BIN)/python -m pip install --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision
-endif
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	@touch $@

@@ -6,7 +6,7 @@ images from it, rank the models by how similar their candidates are to x, and de
 A map of the ideas, each in one place:
 
 ==============  =====================================================================
-the job         ``attribute`` a picture; ``evaluate_preset`` a setting
+the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
 the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
                 ``ranking``: aggregate, ``rank``, ``decide``
@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "attribute": "attribution",
+    "evaluate": "experiment",
     "evaluate_preset": "experiment",
     "load": "catalogue",
     "zoo": "catalogue",

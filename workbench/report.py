@@ -6,6 +6,7 @@ out again, and `compare` says what a second run made alike. All text is escaped 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import platform
@@ -217,8 +218,11 @@ def _page(result: Attribution) -> dict[str, Any]:
         for kind in _KINDS
         if (n := sum(c["verdict"].kind == kind for c in cards))
     ]
+    method = result.setting.attributor
+    fields = dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()
     settings = {
-        "attributor": kept["attributor"],
+        "attributor": type(method).__name__,
+        **{field.name: getattr(method, field.name) for field in fields if field.repr},
         "candidate models": ", ".join(kept["zoo"]),
         "preset": result.setting.preset,
         "run seed": kept["seed"],
@@ -258,7 +262,7 @@ def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
         paths.setdefault(image_id, []).append(path)
     inverters = dict(zip(result.prompts["image_id"], result.prompts["inverter"], strict=True))
     share = [record["seconds"] for record in result.records()]
-    seconds = next((f"{value:.2f} s." for value in share if value is not None), "")
+    seconds = next((f"{value:.2f} s a picture." for value in share if value is not None), "")
     for image_id, case in result.cases.items():
         readable = ":" not in image_id
         yield {

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from workbench.checkpoints import Checkpoint
 
-GENERATORS = ("tiny-sd", "tiny-ld", "tiny-if", "tiny-xl", "tiny-pixart")
 SIZE = 32
 DIFFUSERS = "workbench.generators.diffusers.Diffusers"
 ROWS = {
@@ -30,6 +29,12 @@ ROWS = {
         DIFFUSERS,
         "diffusers.PixArtAlphaPipeline",
         {"use_resolution_binning": False},
+    ),
+    "tiny-dalle": (
+        "generator",
+        "workbench.generators.image_token.ImageToken",
+        "workbench.generators._image_tokens.ImageTokenPipeline",
+        {},
     ),
     "tiny-blip": (
         "inverter",
@@ -65,7 +70,7 @@ def build(name: str, folder: Path) -> Checkpoint:
 def row(name: str, folder: Path) -> Checkpoint:
     """Answer the row of a tiny model that was built before."""
     role, plugin, class_name, options = ROWS[name]
-    if role == "generator":
+    if plugin == DIFFUSERS:
         options = {"steps": 2} | options
     return Checkpoint(
         name,
@@ -323,6 +328,44 @@ def _pixart(path: Path) -> None:
         scheduler=_ddim(),
     )
     _save(pipeline, path)
+
+
+def _dalle(path: Path) -> None:
+    from diffusers import VQModel
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    from workbench.generators._image_tokens import ImageTokenPipeline
+
+    tokenizer, codes = _bert_tokenizer(16), 32
+    config = BartConfig(
+        vocab_size=len(tokenizer) + codes + 1,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=37,
+        decoder_ffn_dim=37,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        max_position_embeddings=32,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        decoder_start_token_id=len(tokenizer) + codes,
+        forced_eos_token_id=None,
+        init_std=0.5,
+    )
+    vqvae = VQModel(
+        block_out_channels=(4, 4, 4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        num_vq_embeddings=codes,
+        vq_embed_dim=4,
+        norm_num_groups=2,
+    )
+    vqvae.quantize.embedding.weight.data.normal_()
+    transformer = BartForConditionalGeneration(config)
+    _save(ImageTokenPipeline(vqvae, transformer, tokenizer), path)
 
 
 def _blip(path: Path) -> None:

@@ -136,10 +136,28 @@ def _cached_commit(checkpoint: Checkpoint, name: str) -> str:
     """Find the commit of a hub row without a revision in the local hub cache."""
     from huggingface_hub import snapshot_download
 
+    name = open_clip_hub_id(name) if checkpoint.role == "encoder" else name
     try:
         return Path(snapshot_download(name, local_files_only=True)).name
     except (OSError, ValueError) as error:
         raise _missing(checkpoint) from error
+
+
+def open_clip_hub_id(source: str) -> str:
+    """Translate an architecture of open_clip with its tag to the hub id of its weights.
+
+    Any other source is a hub id already. Raises LookupError for a tag without weights on the hub.
+    """
+    import open_clip
+
+    model, _, tag = source.partition("/")
+    if model not in open_clip.list_models():
+        return source
+    repository = str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
+    if not repository:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model))
+        raise LookupError(f"no weights {tag!r} on the hub for {model}; there are: {tags}")
+    return repository
 
 
 def may_download() -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests import tiny
 from tests.contracts.plugins import pictures
+from workbench.encoders import open_clip as module
 from workbench.encoders.open_clip import OpenClip, _load
 
 
@@ -70,8 +73,6 @@ def test_layers_and_poolings_that_are_not_there_are_told(row):
 def test_a_folder_without_weights_is_told(row, tmp_path):
     (tmp_path / "open_clip_config.json").write_text("{}")
     empty = tiny.row("tiny-clip", tmp_path.parent)
-    from dataclasses import replace
-
     sentence = f"^no open_clip_model.safetensors in the folder {tmp_path} of 'tiny-clip'$"
     with pytest.raises(LookupError, match=sentence):
         OpenClip(replace(empty, source=str(tmp_path)))(pictures(1))
@@ -79,7 +80,44 @@ def test_a_folder_without_weights_is_told(row, tmp_path):
 
 @pytest.mark.parametrize("source", ["ViT-B-32/openai", "org/name"])
 def test_weights_of_the_hub_are_not_fetched_unasked(row, source):
-    from dataclasses import replace
-
     with pytest.raises(LookupError, match=r"set WORKBENCH_ALLOW_DOWNLOAD=1 to download them$"):
         OpenClip(replace(row, source=source))(pictures(1))
+
+
+def test_a_tag_of_open_clip_brings_its_activation_and_preprocessing(row, monkeypatch):
+    import huggingface_hub
+    import open_clip
+
+    asked = []
+
+    def download(repository, file, **settings):
+        asked.append((repository, file, settings))
+        return f"/cache/{file}"
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    name, settings = module._where(replace(row, source="ViT-L-14/openai", revision="abc"))
+    config = open_clip.get_pretrained_cfg("ViT-L-14", "openai")
+    assert name == "ViT-L-14"
+    assert settings == {
+        "pretrained": "/cache/open_clip_model.safetensors",
+        "force_quick_gelu": True,
+        "image_mean": config["mean"],
+        "image_std": config["std"],
+        "image_interpolation": "bicubic",
+        "image_resize_mode": "shortest",
+    }
+    assert asked == [
+        (
+            "timm/vit_large_patch14_clip_224.openai",
+            "open_clip_model.safetensors",
+            {"revision": "abc", "local_files_only": True},
+        )
+    ]
+    assert module._where(replace(row, source="org/name")) == ("local-dir:/cache", {})
+
+
+def test_a_tag_that_is_not_there_is_told(row):
+    with pytest.raises(
+        LookupError, match=r"^no weights 'opnai' on the hub for ViT-L-14; there are"
+    ):
+        OpenClip(replace(row, source="ViT-L-14/opnai"))(pictures(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FILES = ("open_clip_model.safetensors", "open_clip_config.json")
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,39 +134,44 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
     """Load model, its own preprocessing of one image, and its tokenizer."""
     import open_clip
 
-    name, weights = _where(checkpoint)
+    name, settings = _where(checkpoint)
     model, preprocess = open_clip.create_model_from_pretrained(
-        name, pretrained=weights, precision="fp32", weights_only=True
+        name, precision="fp32", weights_only=True, **settings
     )
     model = model.to(checkpoints.device(), checkpoints.dtype(checkpoint)).eval()
     return model, preprocess, open_clip.get_tokenizer(name)
 
 
-def _where(checkpoint: Checkpoint) -> tuple[str, str | None]:
-    """Choose the name for open_clip and the file of the weights: safetensors, and downloaded.
+def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
+    """Choose open_clip's name for the model and the arguments of its loader; only safetensors.
 
-    Raises LookupError when the weights are not on this computer.
+    Raises LookupError, or what the hub raises, when the weights are not on this computer.
     """
+    import huggingface_hub
     import open_clip
-    from huggingface_hub import hf_hub_download
 
     if checkpoint.folder is not None:
-        if not (checkpoint.folder / FILES[0]).is_file():
+        if not (Path(checkpoints.locate(checkpoint)) / FILES[0]).is_file():
             raise LookupError(
                 f"no {FILES[0]} in the folder {checkpoint.source} of {checkpoint.name!r}"
             )
-        return f"local-dir:{checkpoints.locate(checkpoint)}", None
-    offline = not checkpoints.may_download()
-    revision = checkpoint.revision or None
-    model, _, tag = checkpoint.source.partition("/")
-    if model in open_clip.list_models():
-        config = open_clip.get_pretrained_cfg(model, tag)
-        hub = str(config.get("hf_hub", "")).rpartition("/")[0]
-        if not hub:
-            raise LookupError(f"open_clip has no safetensors weights {tag!r} for {model}")
-        return model, hf_hub_download(hub, FILES[0], revision=revision, local_files_only=offline)
-    paths = [
-        hf_hub_download(checkpoint.source, file, revision=revision, local_files_only=offline)
-        for file in FILES
+        return f"local-dir:{checkpoint.source}", {}
+    repository = checkpoints.open_clip_hub_id(checkpoint.source)
+    files = [
+        huggingface_hub.hf_hub_download(
+            repository,
+            file,
+            revision=checkpoint.revision or None,
+            local_files_only=not checkpoints.may_download(),
+        )
+        for file in (FILES if repository == checkpoint.source else FILES[:1])
     ]
-    return f"local-dir:{paths[0].rpartition('/')[0]}", None
+    if repository == checkpoint.source:
+        return f"local-dir:{Path(files[0]).parent}", {}
+    model, _, tag = checkpoint.source.partition("/")
+    config = open_clip.get_pretrained_cfg(model, tag)  # a file alone does not bring these along
+    settings = {f"image_{name}": config.get(name) for name in PREPROCESSING}
+    return model, settings | {
+        "pretrained": files[0],
+        "force_quick_gelu": bool(config.get("quick_gelu")),
+    }

@@ -20,6 +20,7 @@ GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
 LOADING = ("variant",)
 """Options of a row that the loader takes, not the call."""
 
+PER_STAGE = ("num_inference_steps", "guidance_scale")
 RESERVED = ("prompt", "generator", "image", "height", "width", "output_type", "return_dict")
 
 
@@ -77,7 +78,7 @@ class Diffusers(Named):
                 f"from no seed; it is {chosen['eta']}"
             )
         return {
-            name: value[stage] if isinstance(value, tuple) else value
+            name: value[stage] if name in PER_STAGE and isinstance(value, tuple) else value
             for name, value in chosen.items()
             if name in known and value is not None
         }
@@ -135,7 +136,7 @@ def _picture(array: Any, flagged: bool) -> Image | Failure:
         return Failure("the model's safety checker blacked the picture")
     if not np.isfinite(array).all():
         return Failure("the picture holds values that are not numbers")
-    return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"), "RGB")
+    return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"))
 
 
 def _draws_globally(pipe: Any) -> bool:

@@ -9,7 +9,7 @@ A map of the ideas, each in one place:
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
 the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
-                ``ranking``: aggregate, ``rank``, ``decide``
+                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
                 ``attributors``, ``figures``: one file, one frozen dataclass, one idea
 tables          ``frames``: what passes between the stages
@@ -43,7 +43,7 @@ _HOME = {
     "generate": "pipeline",
     "encode": "pipeline",
     "similarity": "pipeline",
-    "aggregate": "ranking",
+    "score": "ranking",
     "rank": "ranking",
     "decide": "ranking",
     "Regeneration": "attributors.regeneration",

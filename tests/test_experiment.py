@@ -113,6 +113,8 @@ def test_any_attributors_run_in_one_loop(preset, store):
     table = found["evaluations"].query("metric == 'accuracy' and slice == 'all'")
     assert list(table["attributor"]) == [repr(each) for each in methods.values()]
     assert (table["n"] == 12).all()
+    again = experiment.evaluate(list(methods.values()), images, toys.zoo(), store=store)
+    pd.testing.assert_frame_equal(again["evaluations"], found["evaluations"])
 
 
 def test_n_is_bounded_by_the_prompts(preset, store):

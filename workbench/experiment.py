@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    attributors: Mapping[str, Any],
+    attributors: Mapping[str, Any] | Sequence[Any],
     images: pd.DataFrame,
     zoo: Mapping[str, Any],
     *,
@@ -69,8 +69,8 @@ def evaluate(
     """Let attributors attribute the same images, and measure them.
 
     Args:
-        attributors: Attributors by a short name, which goes into the progress; the tables name
-            them by their repr, and one that appears twice runs once.
+        attributors: Attributors, or a mapping of short names to them, which go into the progress;
+            the tables name them by their repr, and one that appears twice runs once.
         images: frame of that name; ``source`` and ``prompt`` are the truth unless it is given.
         zoo: name → Generator.
         truth: as of `evaluation.queries`.
@@ -87,6 +87,8 @@ def evaluate(
 
     if truth is None:
         truth = images.rename(columns={"source": "truth"})
+    if not isinstance(attributors, Mapping):
+        attributors = {repr(each): each for each in attributors}
     stages: dict[str, Stages] = {}
     decided = []
     for name, attributor in attributors.items():
@@ -158,7 +160,7 @@ def evaluate_preset(
         "similarity": _load(similarity or given.similarity, "similarity"),
     }
     row = given.override(
-        zoo=None if zoo is None else ",".join(models),
+        zoo=zoo if zoo is None or isinstance(zoo, str) else ",".join(models),
         inverter=_name(inverter),
         similarity=_name(similarity),
         aggregate=aggregate,

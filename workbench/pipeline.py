@@ -463,13 +463,16 @@ def _claim(store: Store, keys: Sequence[str], batch: int) -> Iterator[list[str]]
         yield list(keys[:batch])
         return
     folder = store.path / "claims"
-    folder.mkdir(exist_ok=True)
     held: dict[str, IO[bytes]] = {}
     busy: set[str] = set()
     mine: list[str] = []
 
     def hold(shard: str, flags: int) -> None:
-        file = (folder / shard).open("ab")
+        try:
+            folder.mkdir(exist_ok=True)
+            file = (folder / shard).open("ab")
+        except OSError as error:
+            raise StoreError(f"the store {store.path} cannot be written ({error})") from error
         try:
             fcntl.flock(file, flags)
             held[shard] = file

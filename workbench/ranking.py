@@ -273,6 +273,7 @@ def threshold(
 def _cube(similarities: pd.DataFrame, rows: list[str], models: list[str]) -> np.ndarray:
     """Lay the similarities out as (N, K, γ), NaN where there is none."""
     frame = similarities[["image_id", "generator", "prompt_id", "index", "value"]]
+    frame = frame[frame["image_id"].isin(rows) & frame["generator"].isin(models)]
     frame = frame.sort_values(["image_id", "generator", "prompt_id", "index"])
     slot = frame.groupby(["image_id", "generator"]).cumcount().to_numpy()
     cube = np.full((len(rows), len(models), max(slot, default=-1) + 1 or 1), np.nan)

@@ -20,7 +20,7 @@ from workbench.pocket.training import History, Step, fit
 from workbench.pocket.world import SIDE
 
 SEED, COUNT, CONTEXT, NAMED = 61, 40_000, 40, 0.1
-STEPS, BATCH, RATE = 1_500, 48, 1e-3
+STEPS, BATCH, RATE = 700, 48, 1e-3
 
 
 def vision_state(clip: Path) -> dict[str, Tensor]:

@@ -18,8 +18,8 @@ from workbench.pocket.tokenizers import word_tokenizer
 from workbench.pocket.training import History, Step, fit
 
 SEED, TEXT_WIDTH, CONTEXT = 31, 128, 77
-AUTOENCODER_STEPS, AUTOENCODER_RATE = 1_200, 1e-3
-STEPS, BATCH, RATE = 2_500, 48, 1e-3
+AUTOENCODER_STEPS, AUTOENCODER_RATE = 400, 1e-3
+STEPS, BATCH, RATE = 900, 48, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:

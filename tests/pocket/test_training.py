@@ -1,0 +1,71 @@
+"""The training loop: a killed run resumes to the same weights as one left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+SCRIPT = """
+import sys, time, torch
+from torch import nn
+from workbench.pocket.training import fit
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+def loss(step):
+    time.sleep(float(sys.argv[1]))
+    x = torch.randn(16, 4, generator=step.generator)
+    y = torch.from_numpy(step.rng.normal(size=(16, 1))).float() * 0.1 + x.sum(1, keepdim=True)
+    return (model(x) - y).square().mean()
+
+history = fit("toy", model, loss, steps=120, batch=16, learning_rate=1e-2, seed=3, every=0.05)
+print(history.done, history.losses[-1][0])
+"""
+
+
+def run(folder: Path, pause: float) -> subprocess.Popen:
+    environment = {**os.environ, "WORKBENCH_TRAINING": str(folder)}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(pause)], env=environment,
+                            stdout=subprocess.PIPE, text=True)  # fmt: skip
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    left_alone = run(tmp_path / "a", 0)
+    assert left_alone.communicate(timeout=120)[0].split() == ["120", "120"]
+    killed, checkpoint = run(tmp_path / "b", 0.02), tmp_path / "b" / "toy.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert killed.returncode == -signal.SIGKILL
+    resumed = run(tmp_path / "b", 0)
+    assert resumed.communicate(timeout=120)[0].split() == ["120", "120"]
+    a, b = (load_file(tmp_path / name / "toy.safetensors") for name in "ab")
+    assert a.keys() == b.keys()
+    assert all((a[key] == b[key]).all() for key in a)
+
+
+def test_an_unknown_recipe_is_one_sentence() -> None:
+    done = subprocess.run([sys.executable, "-m", "workbench.pocket.train", "sdd"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "no recipe named 'sdd'; there are: clip, sd, ld, glide, dalle, blip, all\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["an ink drawing of a red star, a blue fish and a green tree on sand", "Zebra Café 3 ☂", ""])
+def test_the_clip_tokenizer_writes_any_prompt_and_ends_with_its_highest_id(text: str) -> None:
+    from workbench.pocket.tokenizers import CONTEXT, clip_tokenizer
+
+    tokenizer = clip_tokenizer()
+    ids = tokenizer(text, padding="max_length", max_length=CONTEXT, truncation=True).input_ids
+    assert len(ids) == CONTEXT and max(ids) == tokenizer.eos_token_id == len(tokenizer) - 1
+    assert ids[0] == tokenizer.bos_token_id

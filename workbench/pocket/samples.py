@@ -1,0 +1,66 @@
+"""``python -m workbench.pocket.samples``: the prompts file of the presets, and the sample pictures.
+
+Prompts come from the calibration and the evaluation split, so no model saw such a scene. Samples are
+made with query seeds from evaluation prompts, three of each model, as lossless PNG without any
+metadata, under names that do not tell the model; data/samples/samples.csv does.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from workbench import catalogue
+from workbench.frames import query_seed
+from workbench.pocket.world import CORPORA, Corpus, Split, mixture, prompts
+
+SEED, COUNT, EACH = 81, 1500, 3
+ASKED = Corpus(mixture(), named=0.2)
+"""How prompts are asked for: every background and object alike, one in five names a medium."""
+DATA = Path(__file__).parents[2] / "data"
+
+
+def write_prompts() -> None:
+    """data/pocket/prompts.csv: COUNT different prompts of the calibration and evaluation split."""
+    splits: tuple[Split, ...] = ("calibration", "evaluation")
+    with (DATA / "pocket" / "prompts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["prompt", "split"])
+        for split in splits:
+            writer.writerows([prompt, split] for prompt in prompts(split, COUNT, ASKED, SEED))
+
+
+def write_samples() -> None:
+    """data/samples: EACH pictures of every pocket model, and the table that tells their source."""
+    folder = DATA / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = prompts("evaluation", EACH * 4, ASKED, SEED + 1)
+    rows = []
+    for number, (name, generator) in enumerate(catalogue.zoo("pocket").items()):
+        chosen = texts[number::4]
+        seeds = [query_seed(SEED, text) for text in chosen]
+        pictures: list[Any] = list(generator(chosen, seeds))
+        for index, (text, seed, picture) in enumerate(zip(chosen, seeds, pictures, strict=True)):
+            file = f"sample-{index * 4 + number + 1:02d}.png"
+            picture.save(folder / file)
+            rows.append([file, name, text, seed])
+    with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "generator", "prompt", "seed"])
+        writer.writerows(sorted(rows))
+
+
+def main(arguments: list[str]) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if "samples" in arguments or not arguments:
+        write_samples()
+    if "prompts" in arguments or not arguments:
+        write_prompts()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

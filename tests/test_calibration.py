@@ -11,6 +11,11 @@ from workbench.catalogue import Preset
 
 
 @pytest.fixture
+def store(shared_store):
+    return shared_store  # what one test made, the next finds
+
+
+@pytest.fixture
 def preset(tmp_path):
     path = tmp_path / "prompts.csv"
     lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 120)]

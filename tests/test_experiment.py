@@ -15,6 +15,11 @@ from workbench.similarities.mse import NegativeMSE
 
 
 @pytest.fixture
+def store(shared_store):
+    return shared_store  # what one test made, the next finds
+
+
+@pytest.fixture
 def preset(tmp_path):
     path = tmp_path / "prompts.csv"
     lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 20)]

@@ -26,6 +26,11 @@ METHODS = {
 
 
 @pytest.fixture
+def store(shared_store):
+    return shared_store  # what one test made, the next finds
+
+
+@pytest.fixture
 def images(store):
     return evaluation.queries(["one", "two"], toys.zoo(), store)[0]
 

@@ -14,6 +14,11 @@ from workbench.catalogue import Preset
 from workbench.similarities.cosine import Cosine
 
 
+@pytest.fixture
+def store(shared_store):
+    return shared_store  # what one test made, the next finds
+
+
 @pytest.fixture(autouse=True)
 def _close():
     before = dict(plt.rcParams)

@@ -9,19 +9,19 @@ processes at once.
 
 from __future__ import annotations
 
-import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench import checkpoints, frames, images
 from workbench.frames import Features
 from workbench.generators import Failure
+from workbench.runners.local import once
 from workbench.store import Generation, Store, StoreError, versions
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Progress = Callable[[str, int, int], None]
-Row = TypeVar("Row")
 PICTURES = 64
 """Pictures encoded between two writes to the store."""
 
@@ -198,7 +197,7 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
         return store.put_features(rows, time.perf_counter() - started, _meta("text", encoder))
 
     jobs = {key: text for text, key in keys.items()}
-    found = _once(jobs, store.features, make, store, PICTURES, lambda _: None)
+    found = once(jobs, store.features, make, store, PICTURES, lambda _: None)
     return np.stack([found[keys[text]] for text in texts])
 
 
@@ -293,7 +292,7 @@ def _inverted(
             return rows
         return store.put_prompts(rows, _meta("inverter", inverter))
 
-    found = _once(jobs, store.prompts, make, store, _batch(inverter), tick)
+    found = once(jobs, store.prompts, make, store, _batch(inverter), tick)
     return {image: found[key] for key, image in jobs.items()}
 
 
@@ -353,7 +352,7 @@ def _generated(
             return {key: _unnamed(row, store) for key, row in rows.items()}
         return store.put_generations(rows, _meta("generator", generator))
 
-    found = _once(
+    found = once(
         dict(zip(keys, jobs, strict=True)), store.generations, make, store, _batch(generator), tick
     )
     return [found[key] for key in keys]
@@ -409,92 +408,13 @@ def _encoded(
 
     batch = _batch(encoders[0])
     tick = _ticker("encode", len(unique), progress)
-    found = _once(owner, look, make, store, max(PICTURES // batch, 1) * batch, tick)
+    found = once(owner, look, make, store, max(PICTURES // batch, 1) * batch, tick)
     answer = []
     for place, encoder in enumerate(encoders):
         rows = [found[keys[name][0]][place] for name in unique]
         matrix = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
         answer.append(Features(tuple(unique), matrix, repr(encoder)))
     return answer
-
-
-def _once(
-    jobs: Mapping[str, Any],
-    look: Callable[[Iterable[str]], dict[str, Row]],
-    make: Callable[[dict[str, Any]], dict[str, Row]],
-    store: Store,
-    batch: int,
-    tick: Callable[[int], None],
-) -> dict[str, Row]:
-    """Answer every key from the store; make what is missing, in batches, and each thing once.
-
-    Args:
-        jobs: key → what ``make`` needs to know.
-        look: keys → the rows the store holds of them.
-        make: jobs of a batch → their rows, stored.
-        store: whose claims keep two processes from making the same thing.
-        batch: jobs in one call of ``make``, at most.
-        tick: called with the number of jobs done.
-    """
-    found = look(jobs)
-    tick(len(found))
-    waiting = [key for key in jobs if key not in found]
-    while waiting:
-        with _claim(store, waiting, batch) as mine:
-            found |= look(mine)  # another process may just have made them
-            todo = {key: jobs[key] for key in mine if key not in found}
-            if todo:
-                found |= make(todo)
-        waiting = [key for key in waiting if key not in found]
-        tick(len(found))
-    return found
-
-
-@contextlib.contextmanager
-def _claim(store: Store, keys: Sequence[str], batch: int) -> Iterator[list[str]]:
-    """Hold up to ``batch`` keys that no other process or thread holds; wait where none is free.
-
-    A claim is a lock on an empty file of the store, which the system drops when a process dies.
-    Where the system has no such locks, two processes may make the same thing; the first is kept.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield list(keys[:batch])
-        return
-    folder = store.path / "claims"
-    held: dict[str, IO[bytes]] = {}
-    busy: set[str] = set()
-    mine: list[str] = []
-
-    def hold(shard: str, flags: int) -> None:
-        try:
-            folder.mkdir(exist_ok=True)
-            file = (folder / shard).open("ab")
-        except OSError as error:
-            raise StoreError(f"the store {store.path} cannot be written ({error})") from error
-        try:
-            fcntl.flock(file, flags)
-            held[shard] = file
-        except BlockingIOError:
-            busy.add(shard)
-            file.close()
-
-    try:
-        for key in keys:
-            if len(mine) == batch:
-                break
-            if (shard := key[:3]) not in held and shard not in busy:
-                hold(shard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if shard in held:
-                mine.append(key)
-        if not mine:
-            hold(keys[0][:3], fcntl.LOCK_EX)
-            mine.append(keys[0])
-        yield mine
-    finally:
-        for file in held.values():
-            file.close()
 
 
 def _key(role: str, stamp: dict[str, Any] | None, **inputs: Any) -> str:

@@ -113,6 +113,18 @@ def test_an_option_that_makes_no_sense_is_told_before_any_work(tiny, options, se
         wb.attribute("anything.png", **options)
 
 
+def test_a_whole_attributor_decides_itself_and_reads_back_from_its_repr(tiny):
+    named = attribution.plan(gamma=3)
+    whole = attribution.plan(attributor=named.attributor)
+    again = attribution.plan(**whole.call)
+    assert repr(again.attributor) == repr(whole.attributor) == repr(named.attributor)
+    assert again.threshold is None
+    same = attribution.plan(attributor=attribution.plan().attributor)
+    assert same.threshold == 0.0
+    with pytest.raises(ValueError, match="an attributor given whole decides inverter"):
+        attribution.plan(attributor=named.attributor, gamma=2)
+
+
 def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared_store):
     one = wb.attribute(pictures, attributor="reference_bank", store=shared_store)
     assert {record["error"] for record in one.records()} == {None}

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from workbench import cli
+from workbench import cli, terminal
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 
@@ -120,7 +120,7 @@ def test_an_odd_picture_is_attributed_beside_the_bad_ones(answers, name):
     named, plain, _ = answers
     assert named[name]["error"] is None
     assert len(named[name]["ranking"]) == 2
-    assert cli.shown(name) in plain.stdout
+    assert terminal.shown(name) in plain.stdout
 
 
 def test_nothing_else_is_said_and_the_exit_code_tells_of_failures(answers):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from workbench import catalogue, cli, images
+from workbench import catalogue, cli, images, terminal
 from workbench.store import Store
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "open_clip", "matplotlib")
@@ -215,8 +215,8 @@ def test_store_info_verify_and_gc(run, tmp_path, pictures):
 
 
 def test_nothing_in_text_acts_on_a_terminal():
-    assert cli.shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
-    assert cli.shown("ünïcode 🖼") == "ünïcode 🖼"
+    assert terminal.shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
+    assert terminal.shown("ünïcode 🖼") == "ünïcode 🖼"
 
 
 CHILD = """

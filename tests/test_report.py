@@ -147,6 +147,7 @@ def case(margin=0.02, accepted=True, error=None):
         (case(accepted=False), 0.05, "abstained", "0.0200, is below 0.0500"),
         (case(accepted=False), math.inf, "abstained", "this setting always abstains"),
         (case(margin=0.0, accepted=False), None, "abstained", "a and b cannot be told apart"),
+        (case(margin=None, accepted=False), None, "abstained", "Only a made a picture that could"),
         (case(error="there is no such file"), None, "failed", "There is no such file."),
     ],
 )

@@ -181,8 +181,8 @@ def attribute(
         paths: a picture, a folder of pictures, or several of either.
         preset: the setting; whatever else is given overrides a field of it, and what is really
             changed (all but the seed) is no longer calibrated: the threshold falls away.
-        attributor: ``regeneration``, ``reference_bank``, or an Attributor, which then decides
-            inverter, similarity, aggregation and γ itself.
+        attributor: ``regeneration``, ``reference_bank``, or a whole Attributor (or the repr of a
+            Regeneration), which then decides inverter, similarity, aggregation and γ itself.
         zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
         inverter: a name, a repr, or an Inverter.
         similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
@@ -275,12 +275,21 @@ def plan(
         "gamma": row.gamma,
         "size": row.size,
     }
-    method: Any = attributor
+    whole = not isinstance(attributor, str) or "(" in attributor
     if attributor is None or attributor == "regeneration":
-        method = Regeneration(**shared)
+        method: Any = Regeneration(**shared)
     elif attributor == "reference_bank":
         method = ReferenceBank(**shared, prompts=tuple(catalogue.prompts(given, "bank")))
-    elif isinstance(attributor, str):
+    elif whole and {"inverter", "prompt", "similarity", "aggregate", "gamma"} & call.keys():
+        raise ValueError(
+            "an attributor given whole decides inverter, similarity, aggregation and gamma itself: "
+            "give either it or these"
+        )
+    elif isinstance(attributor, str) and whole:
+        method = catalogue.parse(attributor, {"Regeneration": Regeneration})
+    elif whole:
+        method = attributor
+    else:
         raise LookupError(
             f"no attributor named {attributor!r}; there are: {', '.join(ATTRIBUTORS)}"
         )

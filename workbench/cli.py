@@ -6,25 +6,21 @@ the names in a command are known to be right.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench import catalogue
-from workbench.store import Store, StoreError
+from workbench import catalogue, terminal
+from workbench.store import Store
 
 if TYPE_CHECKING:
     from workbench.attribution import Attribution
     from workbench.checkpoints import Checkpoint
-
-Progress = Callable[[str, int, int], None]
 
 app = typer.Typer(
     help="Which model made this picture? Training-free source attribution (arXiv:2403.01489).",
@@ -88,7 +84,7 @@ def attribute(
         "aggregate": aggregate,
         "gamma": gamma,
     }
-    with _answering():
+    with terminal.answering():
         if report is not None:
             _check_report(report)
         if source is None:
@@ -98,11 +94,11 @@ def attribute(
             if preset != "pocket" or seed or any(value is not None for value in options.values()):
                 raise ValueError("--from takes every setting from the report: give no other")
             result, matches = _again(source, paths)
-        _print_records(result, as_json)
+        terminal.print_records(result, as_json)
         if matches is not None:
-            _print_matches(matches, as_json)
+            terminal.print_matches(matches, as_json)
         if report is not None:
-            _tell(f"Report: {result.report(report)}")
+            terminal.tell(f"Report: {result.report(report)}")
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
@@ -116,7 +112,7 @@ def invert(
     as_json: AsJson = False,
 ) -> None:
     """Tell the prompt that each picture may have been made from."""
-    with _answering():
+    with terminal.answering():
         row = catalogue.preset(preset)
         tool = catalogue.load(inverter or row.inverter, "inverter")
         from workbench import images
@@ -124,7 +120,7 @@ def invert(
         images.find(paths)
         store = Store()
         entries = images.index(paths, keep=store.put_picture)
-        with _progress() as progress:
+        with terminal.progress_bars() as progress:
             from workbench import pipeline
 
             found = pipeline.invert(images.frame(entries), tool, store, progress=progress)
@@ -139,9 +135,9 @@ def invert(
                 record = {"image": str(entry.path), "prompt": text, "error": error}
                 print(json.dumps(record))
             elif error:
-                _tell(f"{entry.path}: {error}")
+                terminal.tell(f"{entry.path}: {error}")
             else:
-                print(f"{shown(entry.path)}\t{shown(text)}")
+                print(f"{terminal.shown(entry.path)}\t{terminal.shown(text)}")
         if failed:
             raise typer.Exit(1)
 
@@ -154,7 +150,7 @@ def generate(
     seeds: Annotated[str, typer.Option(help="0:4 is 0, 1, 2, 3; also 7 or 1,5,9.")] = "0:4",
 ) -> None:
     """Make pictures: PNG files named by their seed, and generations.csv beside them."""
-    with _answering():
+    with terminal.answering():
         model = catalogue.load(generator, "generator")
         numbers = parse_seeds(seeds)
         table = out / "generations.csv"
@@ -168,7 +164,7 @@ def generate(
 
         store = Store()
         asked = pd.DataFrame({"prompt_id": [frames.prompt_id(prompt)], "prompt": [prompt]})
-        with _progress() as progress:
+        with terminal.progress_bars() as progress:
             made = pipeline.generate(
                 asked, {generator: model}, len(numbers), 0, store, progress, draw
             )
@@ -177,12 +173,12 @@ def generate(
         for row in made.itertuples():
             if not isinstance(row.candidate_id, str):
                 failed = True
-                _tell(f"seed {row.seed}: {row.failure}")
+                terminal.tell(f"seed {row.seed}: {row.failure}")
                 continue
             file = f"{row.seed}.png"
             (out / file).write_bytes(images.png_bytes(store.picture(row.candidate_id)))
             rows[row.seed] = [file, generator, prompt, str(row.seed), row.candidate_id]
-            print(shown(out / file))
+            print(terminal.shown(out / file))
         with table.open("w", newline="", encoding="utf-8") as handle:
             csv.writer(handle).writerows([COLUMNS, *(rows[seed] for seed in sorted(rows))])
         if failed:
@@ -205,18 +201,18 @@ def evaluate(
     Accuracies are of the forced choice, a failed picture is a miss; 95 % intervals by bootstrap
     over prompts.
     """
-    with _answering():
+    with terminal.answering():
         catalogue.preset(preset)
         if out is not None and out.exists() and not out.is_dir():
             raise ValueError(f"{str(out)!r} is not a folder")
         from workbench import experiment
 
-        with _progress() as progress:
+        with terminal.progress_bars() as progress:
             found = experiment.evaluate_preset(preset, n, gamma, seed, progress=progress)
         if as_json:
             print(json.dumps(found.summary, allow_nan=False))
         else:
-            _print_evaluation(found.summary)
+            terminal.print_evaluation(found.summary)
             if found.sentence:
                 print(found.sentence)
         if out is not None:
@@ -227,7 +223,7 @@ def evaluate(
             figure = Figure(figsize=(10.5, 5.2), layout="constrained")
             figures.evaluation(found, figure=figure)
             figure.savefig(found.save(out) / "evaluation.png", dpi=150)
-            _tell(f"Frames and figure: {out}")
+            terminal.tell(f"Frames and figure: {out}")
 
 
 @app.command()
@@ -237,11 +233,11 @@ def calibrate(
     seed: Seed = 0,
 ) -> None:
     """Find the threshold of a preset on calibration pictures; print its lines for presets.toml."""
-    with _answering():
+    with terminal.answering():
         catalogue.preset(preset)
         from workbench import calibration
 
-        with _progress() as progress:
+        with terminal.progress_bars() as progress:
             found = calibration.threshold(preset, n, seed, progress=progress)
         print(found.toml(), end="")
 
@@ -298,12 +294,13 @@ def zoo_list() -> None:
     """List every checkpoint of the catalogue, and the zoos made of them."""
     from rich.table import Table
 
-    with _answering():
+    with terminal.answering():
         table = Table("name", "role", "class", "licence", "where", box=None, pad_edge=False)
         for row in _rows():
-            where = "here" if _is_here(row) else ("missing" if row.folder else "to be downloaded")
-            table.add_row(row.name, row.role, row.class_name, row.licence or "?", where)
-        _results().print(table)
+            where = "here" if _is_here(row) else ("missing" if row.folder else "hub")
+            kind = row.class_name.rpartition(".")[2]
+            table.add_row(row.name, row.role, kind, row.licence or "?", where)
+        terminal.results().print(table)
         for name, models in catalogue.zoos().items():
             print(f"zoo {name}: {', '.join(models)}")
 
@@ -313,7 +310,7 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
     """Show one checkpoint: its row of the catalogue and its card."""
     import dataclasses
 
-    with _answering():
+    with terminal.answering():
         row = catalogue.checkpoint(name)
         card = _manifest().get(name, {})
         facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
@@ -331,7 +328,7 @@ def zoo_verify(
     name: Annotated[str | None, typer.Argument(help="One checkpoint; all that are here.")] = None,
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
-    with _answering():
+    with terminal.answering():
         rows = [catalogue.checkpoint(name)] if name else [row for row in _rows() if _is_here(row)]
         failed = False
         for row in rows:
@@ -345,7 +342,7 @@ def zoo_verify(
 @store_app.command("info")
 def store_info() -> None:
     """Tell where the store is and what it holds."""
-    with _answering():
+    with terminal.answering():
         for key, value in Store().info().items():
             print(f"{key:16} {value}")
 
@@ -353,12 +350,12 @@ def store_info() -> None:
 @store_app.command("verify")
 def store_verify() -> None:
     """Look for missing and damaged pictures; exit 1 if there are any."""
-    with _answering():
+    with terminal.answering():
         problems = Store().verify()
         for problem in problems:
             print(problem)
         if problems:
-            _tell(
+            terminal.tell(
                 "`workbench store gc` removes what is damaged; it is then made again when needed."
             )
             raise typer.Exit(1)
@@ -368,18 +365,9 @@ def store_verify() -> None:
 @store_app.command("gc")
 def store_gc() -> None:
     """Remove what no row needs; what was paid for always stays."""
-    with _answering():
+    with terminal.answering():
         for key, value in Store().gc().items():
             print(f"{key:16} {value}")
-
-
-def shown(value: object) -> str:
-    """Write text so that nothing in it can act on a terminal or break a line.
-
-    >>> shown("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
 
 def _rows() -> list[Checkpoint]:
@@ -421,7 +409,7 @@ def _attribute(paths: list[str], options: dict[str, Any]) -> Attribution:
     from workbench import attribution
 
     attribution.plan(**options)
-    with _progress() as progress:
+    with terminal.progress_bars() as progress:
         return attribution.attribute(paths, **options, progress=progress)
 
 
@@ -436,7 +424,7 @@ def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
         raise ValueError(
             f"{str(source)!r} has settings that this workbench does not know"
         ) from None
-    with _progress() as progress:
+    with terminal.progress_bars() as progress:
         store = Store.temporary()
         result = attribution.attribute(paths, **kept["call"], store=store, progress=progress)
     return result, report.compare(kept, result)
@@ -449,151 +437,6 @@ def _check_report(path: Path) -> None:
     if path.is_dir():
         raise ValueError(f"the report {str(path)!r} would replace a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _print_records(result: Attribution, as_json: bool) -> None:
-    """Print the answer of every path."""
-    for (_, image_id), record in zip(result.paths, result.records(), strict=True):
-        if as_json:
-            print(json.dumps(record))
-        elif record["error"]:
-            _tell(f"{record['image']}: {record['error']}")
-        else:
-            _print_ranking(result, image_id, record)
-
-
-def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -> None:
-    from rich.bar import Bar
-    from rich.table import Table
-    from rich.text import Text
-
-    from workbench import report
-
-    case = result.cases[image_id]
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, score, rank in case.ranking:
-        strong = "bold" if rank == 1 else ""
-        figure = "–" if score is None else f"{score:.4f}"
-        length = report.bar(case, score)
-        colour = "cyan" if rank == 1 else "bright_black"
-        table.add_row(
-            str(rank), Text(name, strong), figure, Bar(1, 0, length, width=30, color=colour)
-        )
-    words = report.verdict(case, result.setting.threshold)
-    out = _results()
-    out.print(Text(shown(record["image"]), "bold"))
-    out.print(Text(f"prompt: {shown(case.prompt)}", "italic"))
-    out.print(table)
-    margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
-    out.print(f"margin {margin}, {record['seconds']:.2f} s")
-    out.print(Text.assemble((words.headline, "bold"), " ", words.text))
-    out.print()
-
-
-def _print_evaluation(summary: dict[str, Any]) -> None:
-    """Print an evaluation's numbers: overall, controls, models, confusion."""
-    from rich.table import Table
-
-    out = _results()
-    rows = {"inverted prompt": summary["accuracy"]}
-    rows |= {name.replace("_", " "): value for name, value in summary["controls"].items()}
-    rows |= {f"only {name}": value for name, value in summary["per_model"].items()}
-    table = Table("forced choice", "accuracy", "95 % interval", "pictures", box=None)
-    for name, value in rows.items():
-        if value is not None:
-            ends = [_percent(value[end]) for end in ("low", "high") if end in value]
-            table.add_row(name, _percent(value["value"]), " – ".join(ends), str(value.get("n", "")))
-    out.print(table)
-    print(
-        f"accepted {_percent(summary['coverage'])} of the pictures; "
-        f"of these right {_percent(summary['accuracy_accepted'])}\n"
-        f"true model among the first two {_percent(summary['top2'])}; "
-        f"mean reciprocal rank {summary['mrr']:.3f}"
-    )
-    labels = summary["confusion"]["labels"]
-    counts = summary["confusion"]["counts"]
-    table = Table("true model", *(f"→ {name}" for name in labels), box=None)
-    for name, row in zip(labels, counts, strict=True):
-        table.add_row(name, *map(str, row[: len(labels)]))
-    out.print(table)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _print_matches(matches: list[Any], as_json: bool) -> None:
-    """Print what a second run made alike, and the sum of it."""
-    alike = sum(match.matches for match in matches)
-    for match in matches:
-        if as_json:
-            print(json.dumps({"what": match.what, "matches": match.matches, "note": match.note}))
-        else:
-            sign = "same " if match.matches else "OTHER"
-            print(f"{sign}  {shown(match.what)}: {shown(match.note)}")
-    if not as_json:
-        whole = "Everything matches the report" if alike == len(matches) else "Not all matches"
-        print(f"{whole}: {alike} of {len(matches)}.")
-
-
-def _results() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _tell(sentence: str) -> None:
-    """Say something that is no result."""
-    print(shown(sentence), file=sys.stderr)
-
-
-def _stop(code: int, sentence: str) -> NoReturn:
-    _tell(sentence)
-    raise typer.Exit(code)
-
-
-@contextlib.contextmanager
-def _answering() -> Iterator[None]:
-    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _stop(130, "Stopped. What was made is kept: the same command goes on from there.")
-    except (KeyError, IndexError):
-        raise
-    except (LookupError, ValueError) as error:
-        _stop(2, f"workbench: {error}")
-    except (StoreError, OSError) as error:
-        _stop(1, f"workbench: {error}")
-    except MemoryError:
-        _stop(1, "workbench: there is not enough memory; give fewer or smaller pictures")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a bar for each stage on stderr, gone when all is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {"": bars.add_task("load libraries", total=None)}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if "" in tasks:
-                bars.remove_task(tasks.pop(""))
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield progress
 
 
 def main() -> None:

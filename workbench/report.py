@@ -53,6 +53,9 @@ def verdict(case: Case, threshold: float | None) -> Verdict:
         return Verdict("failed", "Not attributed.", f"{case.error[:1].upper()}{case.error[1:]}.")
     best, second = case.best, case.ranking[1][0]
     likeness = f"The picture is most like what {best} makes of this prompt."
+    if case.margin is None:
+        alone = f"Only {best} made a picture that could be compared."
+        return Verdict("abstained", "No call.", alone)
     if not case.margin:
         ties = f"{best} and {second} cannot be told apart here."
         return Verdict("abstained", "No call.", ties)

@@ -1,0 +1,175 @@
+"""What the command shows: results on stdout, sentences and progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from workbench.store import StoreError
+
+if TYPE_CHECKING:
+    from workbench.attribution import Attribution
+    from workbench.report import Match
+
+Progress = Callable[[str, int, int], None]
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop(130, "Stopped. What was made is kept: the same command goes on from there.")
+    except (KeyError, IndexError, BrokenPipeError):
+        raise
+    except (LookupError, ValueError) as error:
+        _stop(2, f"workbench: {error}")
+    except (StoreError, OSError) as error:
+        _stop(1, f"workbench: {error}")
+    except MemoryError:
+        _stop(1, "workbench: there is not enough memory; give fewer or smaller pictures")
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show a bar for each stage on stderr, gone when all is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {"": bars.add_task("load libraries", total=None)}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if "" in tasks:
+                bars.remove_task(tasks.pop(""))
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def _stop(code: int, sentence: str) -> NoReturn:
+    tell(sentence)
+    raise typer.Exit(code)
+
+
+def print_records(result: Attribution, as_json: bool) -> None:
+    """Print the answer of every path."""
+    for (_, image_id), record in zip(result.paths, result.records(), strict=True):
+        if as_json:
+            print(json.dumps(record))
+        elif record["error"]:
+            tell(f"{record['image']}: {record['error']}")
+        else:
+            _print_ranking(result, image_id, record)
+
+
+def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -> None:
+    from rich.bar import Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    from workbench import report
+
+    case = result.cases[image_id]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, score, rank in case.ranking:
+        strong = "bold" if rank == 1 else ""
+        figure = "–" if score is None else f"{score:.4f}"
+        length = report.bar(case, score)
+        colour = "cyan" if rank == 1 else "bright_black"
+        table.add_row(
+            str(rank), Text(name, strong), figure, Bar(1, 0, length, width=30, color=colour)
+        )
+    words = report.verdict(case, result.setting.threshold)
+    out = results()
+    out.print(Text(shown(record["image"]), "bold"))
+    out.print(Text(f"prompt: {shown(case.prompt)}", "italic"))
+    out.print(table)
+    margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
+    out.print(f"margin {margin}, {record['seconds']:.2f} s")
+    out.print(Text.assemble((words.headline, "bold"), " ", words.text))
+    out.print()
+
+
+def print_matches(matches: list[Match], as_json: bool) -> None:
+    """Print what a second run made alike, and the sum of it."""
+    alike = sum(match.matches for match in matches)
+    for match in matches:
+        if as_json:
+            print(json.dumps({"what": match.what, "matches": match.matches, "note": match.note}))
+        else:
+            sign = "same " if match.matches else "OTHER"
+            print(f"{sign}  {shown(match.what)}: {shown(match.note)}")
+    if not as_json:
+        whole = "Everything matches the report" if alike == len(matches) else "Not all matches"
+        print(f"{whole}: {alike} of {len(matches)}.")
+
+
+def print_evaluation(summary: dict[str, Any]) -> None:
+    """Print an evaluation's numbers: overall, controls, models, confusion."""
+    from rich.table import Table
+
+    out = results()
+    rows = {"inverted prompt": summary["accuracy"]}
+    rows |= {name.replace("_", " "): value for name, value in summary["controls"].items()}
+    rows |= {f"only {name}": value for name, value in summary["per_model"].items()}
+    table = Table("forced choice", "accuracy", "95 % interval", "pictures", box=None)
+    for name, value in rows.items():
+        if value is not None:
+            ends = [_percent(value[end]) for end in ("low", "high") if end in value]
+            table.add_row(name, _percent(value["value"]), " – ".join(ends), str(value.get("n", "")))
+    out.print(table)
+    print(
+        f"accepted {_percent(summary['coverage'])} of the pictures; "
+        f"of these right {_percent(summary['accuracy_accepted'])}\n"
+        f"true model among the first two {_percent(summary['top2'])}; "
+        f"mean reciprocal rank {summary['mrr']:.3f}"
+    )
+    labels = summary["confusion"]["labels"]
+    counts = summary["confusion"]["counts"]
+    table = Table("true model", *(f"→ {name}" for name in labels), box=None)
+    for name, row in zip(labels, counts, strict=True):
+        table.add_row(name, *map(str, row[: len(labels)]))
+    out.print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def shown(value: object) -> str:
+    """Write text so that nothing in it can act on a terminal or break a line.
+
+    >>> shown("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
+def tell(sentence: str) -> None:
+    """Say something that is no result."""
+    print(shown(sentence), file=sys.stderr)
+
+
+def results() -> Any:
+    """Open a rich Console on stdout; what is piped is wide, so that no name is cut."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 160
+    return Console(highlight=False, markup=False, emoji=False, width=width)

@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import toys
-from workbench import frames, images, pipeline
+from tests import tiny, toys
+from workbench import checkpoints, frames, images, pipeline
+from workbench.attributors.regeneration import Regeneration
+from workbench.encoders.open_clip import OpenClip
+from workbench.generators.diffusers import Diffusers
+from workbench.inverters.blip import Blip
 from workbench.inverters.natural import Natural
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -221,6 +225,24 @@ def test_no_images_give_empty_frames(store):
     candidates = pipeline.generate(prompts, toys.zoo(), 2, 0, store)
     values = pipeline.similarity(table, prompts, candidates, Cosine(toys.Mean()), store, 16)
     assert len(prompts) == len(candidates) == len(values) == 0
+
+
+@pytest.mark.slow
+def test_real_models_are_not_loaded_where_all_is_in_the_store(store, monkeypatch):
+    zoo = {name: Diffusers(tiny.checkpoint(name)) for name in ("tiny-sd", "tiny-ld")}
+    encoder = OpenClip(tiny.checkpoint("tiny-clip"), layer=1)
+    method = Regeneration(Blip(tiny.checkpoint("tiny-blip")), Cosine(encoder), gamma=2, size=32)
+    table = queries(store, ("one",)).iloc[:1]
+    first = method(table, zoo, store=store)
+
+    def weights(checkpoint, loader):
+        raise AssertionError(f"{checkpoint} was loaded")
+
+    monkeypatch.setattr(checkpoints, "weights", weights)
+    again = method(table, zoo, store=store)
+    for name in ("prompts", "candidates", "similarities", "scores"):
+        pd.testing.assert_frame_equal(getattr(first, name), getattr(again, name))
+    assert first.scores["score"].notna().all()
 
 
 def _make(path: Path, log: Path, wait: float) -> None:

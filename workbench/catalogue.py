@@ -303,15 +303,6 @@ def weights(*plugins: Any) -> dict[str, str]:
     return {name: found[name].digest() for name in sorted(found)}
 
 
-def plugins(role: str) -> list[str]:
-    """List the plug-in files of a role by their stem; nothing of them is imported.
-
-    >>> "open_clip" in plugins("encoder")
-    True
-    """
-    return list(_files(_folder(role)))
-
-
 @cache
 def _table(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:

@@ -230,7 +230,7 @@ def similarity(
     pairs = good.merge(prompts[["image_id", "prompt_id"]].dropna(), on="image_id")
     pairs = pairs.merge(candidates, on="prompt_id")
     pairs["similarity"] = repr(similarity)
-    pairs["value"] = np.nan
+    values = np.full(len(pairs), np.nan)
     valid = pairs[pairs["candidate_id"].notna()]
     paths = dict(zip(good["image_id"], good["path"], strict=True))
     pictures = _pictures(store, paths)
@@ -250,9 +250,9 @@ def similarity(
     groups = valid.groupby("image_id", sort=False)
     tick = _ticker("similarity", len(groups), progress)
     for done, (image, group) in enumerate(groups, 1):
-        pairs.loc[group.index, "value"] = compare(str(image), list(group["candidate_id"]))[0]
+        values[group.index] = compare(str(image), list(group["candidate_id"]))[0]
         tick(done)
-    return frames.check(pairs, "similarities")
+    return frames.check(pairs.assign(value=values), "similarities")
 
 
 def _known(inverter: Any, text: Any) -> dict[str, Any]:

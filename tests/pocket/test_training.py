@@ -55,17 +55,25 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_one_sentence() -> None:
-    done = subprocess.run([sys.executable, "-m", "workbench.pocket.train", "sdd"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.pocket.train", "sdd"], capture_output=True, text=True
+    )
     assert done.returncode == 2
-    assert done.stderr == "no recipe named 'sdd'; there are: clip, sd, ld, glide, dalle, blip, all\n"
+    assert (
+        done.stderr == "no recipe named 'sdd'; there are: clip, sd, ld, glide, dalle, blip, all\n"
+    )
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("text", ["an ink drawing of a red star, a blue fish and a green tree on sand", "Zebra Café 3 ☂", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["an ink drawing of a red star, a blue fish and a green tree on sand", "Zebra Café 3 ☂", ""],
+)
 def test_the_clip_tokenizer_writes_any_prompt_and_ends_with_its_highest_id(text: str) -> None:
     from workbench.pocket.tokenizers import CONTEXT, clip_tokenizer
 
     tokenizer = clip_tokenizer()
     ids = tokenizer(text, padding="max_length", max_length=CONTEXT, truncation=True).input_ids
-    assert len(ids) == CONTEXT and max(ids) == tokenizer.eos_token_id == len(tokenizer) - 1
+    assert len(ids) == CONTEXT
+    assert max(ids) == tokenizer.eos_token_id == len(tokenizer) - 1
     assert ids[0] == tokenizer.bos_token_id

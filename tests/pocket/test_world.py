@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from workbench.pocket import data
-from workbench.pocket.world import CORPORA, MEDIA, Corpus, mixture, parse, prompts, render, scenes
+from workbench.pocket.drawing import render
+from workbench.pocket.world import (
+    CORPORA,
+    MEDIA,
+    Corpus,
+    draw_scene,
+    mixture,
+    parse,
+    prompts,
+    scenes,
+)
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
@@ -17,21 +27,24 @@ def test_every_caption_reads_back(corpus: str) -> None:
         assert parse(str(scene)) == scene
 
 
-@pytest.mark.parametrize("text", ["", "a", "a red dog on grass", "a red star", "on grass", "a red star above on grass"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a red dog on grass", "a red star", "on grass", "a red star above on grass"]
+)
 def test_what_the_grammar_does_not_make_reads_as_none(text: str) -> None:
     assert parse(text) is None
 
 
 def test_the_splits_hold_80_10_10_percent_and_share_no_content() -> None:
     corpus, found = CORPORA["world"], {}
-    from workbench.pocket.world import draw_scene
-
     rng = np.random.default_rng(0)
     drawn = [draw_scene(corpus, rng) for _ in range(4000)]
     for scene in drawn:
         content = (scene.things, scene.relation, scene.background)
         assert found.setdefault(content, scene.split) == scene.split
-    shares = [np.mean([scene.split == split for scene in drawn]) for split in ("train", "calibration", "evaluation")]
+    shares = [
+        np.mean([scene.split == split for scene in drawn])
+        for split in ("train", "calibration", "evaluation")
+    ]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.025)
 
 
@@ -43,14 +56,16 @@ def test_no_medium_moves_a_scene_to_another_split() -> None:
 
 
 def test_training_data_refuses_every_split_but_train() -> None:
-    with pytest.raises(ValueError, match=r"^the zoo trains on the split 'train' only, not on 'evaluation'$"):
+    with pytest.raises(
+        ValueError, match=r"^the zoo trains on the split 'train' only, not on 'evaluation'$"
+    ):
         data.pictures("world", 4, split="evaluation")
 
 
 def test_pictures_repeat_with_the_seed_and_differ_without(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
     pixels, captions = data.pictures("laion", 12)
-    assert pixels.shape == (12, 64, 64, 3) and pixels.dtype == np.uint8 and len(captions) == 12
+    assert (pixels.shape, pixels.dtype, len(captions)) == ((12, 64, 64, 3), np.uint8, 12)
     assert all(parse(caption).split == "train" for caption in captions)
     again, _ = data.pictures("laion", 12)
     assert (pixels == again).all()

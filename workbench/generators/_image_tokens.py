@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
@@ -40,20 +40,26 @@ class ImageTokenPipeline(DiffusionPipeline):
         generator: list[torch.Generator] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-    ) -> ImagePipelineOutput | tuple:
+    ) -> ImagePipelineOutput | tuple[Any]:
         """Make one picture a prompt.
 
         ``guidance_scale`` s mixes the logits with and without text, u + s·(c − u); of the ``top_k``
-        best codes one is drawn at ``temperature``, by Gumbel noise from the picture's own generator.
+        best codes one is drawn at ``temperature``, by Gumbel noise of the picture's own generator.
         Raises ValueError when the generators are not one a prompt.
         """
         if generator is not None and len(generator) != len(prompt):
             raise ValueError(f"{len(prompt)} prompts need as many generators, not {len(generator)}")
         factor = 2 ** (len(self.vqvae.config.block_out_channels) - 1)
-        rows, columns, codes = height // factor, width // factor, self.vqvae.config.num_vq_embeddings
+        rows, columns, codes = (
+            height // factor,
+            width // factor,
+            self.vqvae.config.num_vq_embeddings,
+        )
         # (codes, steps) noise a picture, drawn in one go
         shape = (rows * columns, codes)
-        generators: list[torch.Generator | None] = [*generator] if generator else [None] * len(prompt)
+        generators: list[torch.Generator | None] = (
+            [*generator] if generator else [None] * len(prompt)
+        )
         uniform = torch.stack([torch.rand(shape, generator=g) for g in generators])
         noise = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7))).to(self.device)
         tokens = self._write(prompt, noise, guidance_scale, temperature, top_k)

@@ -67,7 +67,7 @@ def _load(checkpoint: Checkpoint) -> Any:
     safely, dtype = checkpoints.safely(checkpoint), checkpoints.dtype(checkpoint)
     tokenizer = BertTokenizer.from_pretrained(checkpoints.locate(checkpoint, "tokenizer"))
     pipe = kind(
-        VQModel.from_pretrained(checkpoints.locate(checkpoint, "vqvae"), torch_dtype=dtype, **safely),
+        VQModel.from_pretrained(checkpoints.locate(checkpoint, "vqvae"), dtype=dtype, **safely),
         BartForConditionalGeneration.from_pretrained(
             checkpoints.locate(checkpoint, "transformer"), dtype=dtype, **safely
         ),

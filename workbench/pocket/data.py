@@ -1,7 +1,7 @@
 """Training data of the pocket zoo: pictures of the world's train split, drawn once and kept.
 
-Only the train split can be asked for. Pictures lie as one uint8 array of shape (N, 64, 64, 3) beside
-their captions in the training folder (``WORKBENCH_TRAINING``, default ``out/training``).
+Only the train split can be asked for. Pictures lie as one uint8 array (N, 64, 64, 3) beside their
+captions in the training folder (``WORKBENCH_TRAINING``, default ``out/training``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.pocket.world import CORPORA, SIDE, Scene, parse, render, scenes
+from workbench.pocket.drawing import render
+from workbench.pocket.world import CORPORA, Scene, parse, scenes
 
 CHUNK = 1000
 
@@ -56,15 +57,13 @@ def pictures(corpus: str, count: int, split: str = "train") -> tuple[np.ndarray,
 
 
 def content(captions: Sequence[str], keep_medium: float, seed: int) -> list[str]:
-    """The captions without their medium, but for a share that keeps it (as BLIP seldom names it)."""
+    """The captions without their medium, but for a share that keeps it."""
     rng = np.random.default_rng(seed)
     found = []
     for caption in captions:
         scene = parse(caption)
-        assert scene is not None, caption
+        if scene is None:
+            raise ValueError(f"not a caption of the world: {caption!r}")
         kept = scene.medium if rng.random() < keep_medium else ""
         found.append(str(Scene(scene.things, scene.background, scene.relation, kept)))
     return found
-
-
-__all__ = ["SIDE", "content", "pictures", "training_folder"]

@@ -39,7 +39,7 @@ def denoising_loss(
     """Squared error of the predicted v, weighted by min(SNR, 5)/(SNR + 1) (Hang et al. 2023,
     arXiv:2303.09556).
 
-    ``clean`` (N, C, H, W); ``text`` (N, T, D); ``condition`` may append channels to the noisy input.
+    ``clean`` (N, C, H, W); ``text`` (N, T, D); ``condition`` may append channels to the noise.
     """
     noise = torch.randn(clean.shape, generator=step.generator)
     times = torch.randint(0, 1000, (len(clean),), generator=step.generator)

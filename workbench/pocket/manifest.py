@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from workbench.pocket.training import History
 
+Manifest = dict[str, dict[str, Any]]
 
-def read(data: Path) -> dict:
+
+def read(data: Path) -> Manifest:
     """The manifest, empty when there is none yet."""
     path = data / "manifest.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def write(data: Path, manifest: dict) -> None:
+def write(data: Path, manifest: Manifest) -> None:
+    """Write the manifest, keys sorted."""
     (data / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 

@@ -21,7 +21,8 @@ from PIL import Image
 from workbench import catalogue
 from workbench.frames import query_seed
 from workbench.pocket import manifest
-from workbench.pocket.world import CORPORA, Scene, Split, parse, render, scenes
+from workbench.pocket.drawing import render
+from workbench.pocket.world import CORPORA, Scene, Split, parse, scenes
 
 log = logging.getLogger(__name__)
 
@@ -60,32 +61,49 @@ class Probe:
         learnt = single("train", LEARN, SEED)
         pictures = [render(scene, CORPORA["world"], rng) for scene in learnt]
         seen, truth = features(pictures), np.array([slots(scene) for scene in learnt])
-        self.models = [LogisticRegression(C=10.0, max_iter=300).fit(seen, truth[:, i]) for i in range(3)]
+        self.models = [
+            LogisticRegression(C=10.0, max_iter=300).fit(seen, truth[:, i]) for i in range(3)
+        ]
 
     def judge(self, images: list[Image.Image], truth: list[Scene]) -> dict[str, float]:
         """Share of pictures whose slot is right, slot by slot and all three together."""
         seen, wanted = features(images), np.array([slots(scene) for scene in truth])
-        right = np.stack([model.predict(seen) == wanted[:, i] for i, model in enumerate(self.models)])
+        right = np.stack(
+            [model.predict(seen) == wanted[:, i] for i, model in enumerate(self.models)]
+        )
         shares = {slot: round(float(row.mean()), 3) for slot, row in zip(SLOTS, right, strict=True)}
         return {**shares, "all": round(float(right.all(0).mean()), 3), "n": len(images)}
 
 
 def captioner() -> dict[str, float]:
-    """Share of slots of pocket-blip's captions that are right, on world pictures it has not seen."""
+    """Share of the slots of pocket-blip's captions that are right, on unseen world pictures."""
     rng, inverter = np.random.default_rng(SEED + 1), catalogue.load("pocket-blip")
     truth = list(islice(scenes("calibration", CORPORA["world"], SEED), JUDGE))
     captions = inverter([render(scene, CORPORA["world"], rng) for scene in truth])
     read = [parse(caption.text) for caption in captions]
-    whole = [r is not None and (r.things, r.relation, r.background) == (t.things, t.relation, t.background)
-             for r, t in zip(read, truth, strict=True)]  # fmt: skip
-    background = [r is not None and r.background == t.background for r, t in zip(read, truth, strict=True)]
+    whole = [
+        r is not None
+        and (r.things, r.relation, r.background) == (t.things, t.relation, t.background)
+        for r, t in zip(read, truth, strict=True)
+    ]
+    background = [
+        r is not None and r.background == t.background for r, t in zip(read, truth, strict=True)
+    ]
     first = [r is not None and r.things[0] == t.things[0] for r, t in zip(read, truth, strict=True)]
-    shares = {"grammatical": [r is not None for r in read], "background": background, "first object": first,
-              "whole caption": whole}  # fmt: skip
-    return {**{name: round(float(np.mean(values)), 3) for name, values in shares.items()}, "n": JUDGE}
+    shares = {
+        "grammatical": [r is not None for r in read],
+        "background": background,
+        "first object": first,
+        "whole caption": whole,
+    }
+    return {
+        **{name: round(float(np.mean(values)), 3) for name, values in shares.items()},
+        "n": JUDGE,
+    }
 
 
 def main() -> int:
+    """Judge every generator and the captioner, and enter it into the manifest."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     probe, entries = Probe(), manifest.read(DATA)
     rng, truth = np.random.default_rng(SEED + 2), single("calibration", JUDGE, SEED + 2)
@@ -94,7 +112,9 @@ def main() -> int:
     for name, generator in catalogue.zoo("pocket").items():
         prompts = [str(scene) for scene in truth]
         began = time.perf_counter()
-        pictures: list[Any] = list(generator(prompts, [query_seed(SEED, prompt) for prompt in prompts]))
+        pictures: list[Any] = list(
+            generator(prompts, [query_seed(SEED, prompt) for prompt in prompts])
+        )
         seconds = (time.perf_counter() - began) / len(pictures)
         entries[name]["slot_accuracy"] = probe.judge(pictures, truth)
         entries[name]["slot_accuracy_ceiling"] = ceiling

@@ -1,6 +1,6 @@
 """``python -m workbench.pocket.samples``: the prompts file of the presets, and the sample pictures.
 
-Prompts come from the calibration and the evaluation split, so no model saw such a scene. Samples are
+Prompts come from the calibration and the evaluation split: no model saw such a scene. Samples are
 made with query seeds from evaluation prompts, three of each model, as lossless PNG without any
 metadata, under names that do not tell the model; data/samples/samples.csv does.
 """
@@ -15,11 +15,11 @@ from typing import Any
 
 from workbench import catalogue
 from workbench.frames import query_seed
-from workbench.pocket.world import CORPORA, Corpus, Split, mixture, prompts
+from workbench.pocket.world import Corpus, Split, mixture, prompts
 
 SEED, COUNT, EACH = 81, 1500, 3
-ASKED = Corpus(mixture(), named=0.2)
-"""How prompts are asked for: every background and object alike, one in five names a medium."""
+ASKED = Corpus(mixture(), named=0.1)
+"""How prompts are asked for: every background and object alike, one in ten names a medium."""
 DATA = Path(__file__).parents[2] / "data"
 
 
@@ -44,9 +44,9 @@ def write_samples() -> None:
         seeds = [query_seed(SEED, text) for text in chosen]
         pictures: list[Any] = list(generator(chosen, seeds))
         for index, (text, seed, picture) in enumerate(zip(chosen, seeds, pictures, strict=True)):
-            file = f"sample-{index * 4 + number + 1:02d}.png"
-            picture.save(folder / file)
-            rows.append([file, name, text, seed])
+            stem = f"sample-{index * 4 + number + 1:02d}.png"
+            picture.save(folder / stem)
+            rows.append([stem, name, text, seed])
     with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "generator", "prompt", "seed"])
@@ -54,6 +54,7 @@ def write_samples() -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """Write prompts, samples, or both."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if "samples" in arguments or not arguments:
         write_samples()

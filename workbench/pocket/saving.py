@@ -17,6 +17,7 @@ def save_half(state: dict[str, Tensor], path: Path) -> None:
         for key, value in state.items()
     }
     save_file(halves, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def load_as_float32(folder: Path) -> None:

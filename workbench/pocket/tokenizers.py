@@ -1,4 +1,4 @@
-"""Tokenizers of the pocket zoo, learned from the world's captions, in the classes the models expect.
+"""Tokenizers of the pocket zoo, learned from its captions, in the classes the models expect.
 
 All keep the whole byte (or letter) alphabet, so that any prompt whatever can be written.
 """
@@ -24,15 +24,18 @@ def _captions() -> list[str]:
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """Byte-level pairs in CLIP's form; the end token has the highest id, as CLIP's pooling needs."""
+    """Byte pairs in CLIP's form; the end token has the highest id, as CLIP's pooling needs."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
     learned = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learned.normalizer = normalizers.Lowercase()
-    learned.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])  # fmt: skip
+    learned.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     learned.train_from_iterator(
         (caption.replace(",", " ,") for caption in _captions()),
         trainers.BpeTrainer(
@@ -40,7 +43,7 @@ def clip_tokenizer() -> CLIPTokenizer:
             end_of_word_suffix="</w>",
             show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),  # fmt: skip
+        ),
     )
     import json
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,8 +114,14 @@ def fit(
         history.done, history.seconds = number + 1, time.perf_counter() - began
         if history.done % 100 == 0 or history.done == steps:
             history.losses.append((history.done, round(float(np.mean(window)), 5)))
-            log.info("%s: step %d/%d loss %.4f %.2f s/step", name, history.done, steps,
-                     history.losses[-1][1], history.seconds / history.done)  # fmt: skip
+            log.info(
+                "%s: step %d/%d loss %.4f %.2f s/step",
+                name,
+                history.done,
+                steps,
+                history.losses[-1][1],
+                history.seconds / history.done,
+            )
             window = []
         if time.perf_counter() - saved > every or history.done == steps:
             _save(path, trained, average, optimiser, history)
@@ -149,7 +154,7 @@ def _save(
             tensors[f"{moment}/{key}"] = optimiser.state[p][moment].contiguous()
     aside = path.with_suffix(".part")
     save_file(tensors, aside, metadata={"history": json.dumps(vars(history))})
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def _restore(

@@ -1,1 +1,1 @@
-"""One recipe a file: ``train()`` trains the model, saves it under data/pocket/ and returns its history."""
+"""One recipe a file: ``train(target)`` trains a model, saves it and returns its history."""

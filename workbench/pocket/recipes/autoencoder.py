@@ -23,6 +23,7 @@ CHANNELS, LATENT, CROP, BATCH = (24, 48, 96, 144), 12, 32, 24
 
 
 def build() -> AutoencoderKL:
+    """Make the untrained autoencoder."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -81,8 +82,16 @@ def train(
             made = model.decode(posterior.mean + posterior.std * noise).sample
         return distance(made, images, edges) + 1e-6 * posterior.kl().float().mean()
 
-    history = fit(name, model, loss, steps=steps, batch=BATCH, learning_rate=rate, seed=seed,
-                  weight_decay=1e-4)  # fmt: skip
+    history = fit(
+        name,
+        model,
+        loss,
+        steps=steps,
+        batch=BATCH,
+        learning_rate=rate,
+        seed=seed,
+        weight_decay=1e-4,
+    )
     normalise(model, pixels)
     return model, history
 

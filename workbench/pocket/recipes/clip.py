@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,24 +19,36 @@ from workbench.pocket.tokenizers import CONTEXT, clip_tokenizer
 from workbench.pocket.training import History, Step, fit
 from workbench.pocket.world import SIDE
 
-MODEL = {
+MODEL: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {
-        "image_size": SIDE, "patch_size": 8, "layers": 6, "width": 144, "head_width": 24,
-        "mlp_ratio": 3.0, "no_ln_pre": True,
+        "image_size": SIDE,
+        "patch_size": 8,
+        "layers": 6,
+        "width": 144,
+        "head_width": 24,
+        "mlp_ratio": 3.0,
+        "no_ln_pre": True,
     },
     "text_cfg": {
-        "context_length": CONTEXT, "vocab_size": 0, "hf_tokenizer_name": "pocket-clip",
-        "width": 128, "heads": 4, "layers": 3,
+        "context_length": CONTEXT,
+        "vocab_size": 0,
+        "hf_tokenizer_name": "pocket-clip",
+        "width": 128,
+        "heads": 4,
+        "layers": 3,
     },
-}  # fmt: skip
+}
 PREPROCESS = {
-    "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash",
-}  # fmt: skip
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "resize_mode": "squash",
+}
 STEPS, BATCH, RATE, SEED, COUNT = 700, 128, 1e-3, 11, 40_000
 
 
-def build() -> tuple[torch.nn.Module, dict]:
+def build() -> tuple[torch.nn.Module, dict[str, Any]]:
     """The untrained model and its open_clip configuration."""
     import open_clip
 
@@ -65,6 +78,7 @@ def batch_tensor(arrays: list[np.ndarray]) -> Tensor:
 
 
 def train(target: Path) -> History:
+    """Train, save below `target`, and tell how it went."""
     torch.manual_seed(SEED)
     model, config = build()
     pixels, captions = pictures("world", COUNT)
@@ -79,8 +93,17 @@ def train(target: Path) -> History:
         logits, target = scale.clamp(max=100) * seen @ read.T, torch.arange(BATCH)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
-    history = fit("pocket-clip", model, loss, steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED,
-                  weight_decay=0.05, ema=0.99)  # fmt: skip
+    history = fit(
+        "pocket-clip",
+        model,
+        loss,
+        steps=STEPS,
+        batch=BATCH,
+        learning_rate=RATE,
+        seed=SEED,
+        weight_decay=0.05,
+        ema=0.99,
+    )
     target.mkdir(parents=True, exist_ok=True)
     save_half(model.state_dict(), target / "open_clip_model.safetensors")
     (target / "open_clip_config.json").write_text(

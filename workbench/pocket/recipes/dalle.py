@@ -36,19 +36,33 @@ def quantiser(start: AutoencoderKL, pixels: np.ndarray) -> VQModel:
 
     latent = autoencoder.LATENT
     model = VQModel(
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=autoencoder.CHANNELS, layers_per_block=1, latent_channels=latent, sample_size=64,
-        num_vq_embeddings=CODES, vq_embed_dim=latent, norm_num_groups=8, mid_block_add_attention=False,
-    )  # fmt: skip
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=autoencoder.CHANNELS,
+        layers_per_block=1,
+        latent_channels=latent,
+        sample_size=64,
+        num_vq_embeddings=CODES,
+        vq_embed_dim=latent,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
     state = start.state_dict()
     for key, value in model.state_dict().items():
         if key in state:  # the encoder's mean half; the other half was the variance
-            value.copy_(state[key][: value.shape[0], : value.shape[1]] if value.ndim > 1 else state[key][: value.shape[0]])
-    model.quant_conv.weight.data.copy_(torch.einsum(
-        "oi->oi", start.quant_conv.weight[:latent, :latent, 0, 0])[:, :, None, None])  # fmt: skip
+            value.copy_(
+                state[key][: value.shape[0], : value.shape[1]]
+                if value.ndim > 1
+                else state[key][: value.shape[0]]
+            )
+    model.quant_conv.weight.data.copy_(
+        torch.einsum("oi->oi", start.quant_conv.weight[:latent, :latent, 0, 0])[:, :, None, None]
+    )
     with torch.no_grad():
         points = autoencoder.encode(start, pixels[:1500]).permute(0, 2, 3, 1).reshape(-1, latent)
-        means = MiniBatchKMeans(CODES, random_state=SEED, batch_size=8192, n_init=1).fit(points.numpy())
+        means = MiniBatchKMeans(CODES, random_state=SEED, batch_size=8192, n_init=1).fit(
+            points.numpy()
+        )
         model.quantize.embedding.weight.copy_(torch.from_numpy(means.cluster_centers_))
     return model
 
@@ -65,23 +79,41 @@ def codes(model: VQModel, pixels: np.ndarray) -> Tensor:
 
 
 def transformer(words: int) -> BartForConditionalGeneration:
+    """Make the untrained transformer over a joint vocabulary of words and codes."""
     from transformers import BartConfig, BartForConditionalGeneration
 
-    return BartForConditionalGeneration(BartConfig(
-        vocab_size=words + CODES + 1, d_model=192, encoder_layers=2, decoder_layers=5, encoder_attention_heads=6,
-        decoder_attention_heads=6, encoder_ffn_dim=576, decoder_ffn_dim=768, max_position_embeddings=GRID**2 + 2,
-        dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, pad_token_id=0, bos_token_id=2, eos_token_id=3,
-        decoder_start_token_id=words + CODES, forced_eos_token_id=None,
-    ))  # fmt: skip
+    return BartForConditionalGeneration(
+        BartConfig(
+            vocab_size=words + CODES + 1,
+            d_model=192,
+            encoder_layers=2,
+            decoder_layers=5,
+            encoder_attention_heads=6,
+            decoder_attention_heads=6,
+            encoder_ffn_dim=576,
+            decoder_ffn_dim=768,
+            max_position_embeddings=GRID**2 + 2,
+            dropout=0.0,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            decoder_start_token_id=words + CODES,
+            forced_eos_token_id=None,
+        )
+    )
 
 
 def train(target: Path) -> dict[str, History]:
+    """Train, save below `target`, and tell how it went."""
     from diffusers import AutoencoderKL
 
     from workbench.generators._image_tokens import ImageTokenPipeline
 
-    start = AutoencoderKL.from_pretrained(target.parent / "pocket-sd" / "vae", torch_dtype=torch.float32,
-                                          use_safetensors=True)  # fmt: skip
+    start = AutoencoderKL.from_pretrained(
+        target.parent / "pocket-sd" / "vae", torch_dtype=torch.float32, use_safetensors=True
+    )
     torch.manual_seed(SEED)
     pixels, captions = pictures(CORPUS, COUNT)
     vq = quantiser(start, pixels)
@@ -94,8 +126,16 @@ def train(target: Path) -> dict[str, History]:
             made = vq.decoder(vq.post_quant_conv(quantised))
         return autoencoder.distance(made, images) + 0.25 * commitment.float()
 
-    first = fit("dalle-vq", vq, vq_loss, steps=VQ_STEPS, batch=VQ_BATCH, learning_rate=VQ_RATE, seed=SEED,
-                weight_decay=0.0)  # fmt: skip
+    first = fit(
+        "dalle-vq",
+        vq,
+        vq_loss,
+        steps=VQ_STEPS,
+        batch=VQ_BATCH,
+        learning_rate=VQ_RATE,
+        seed=SEED,
+        weight_decay=0.0,
+    )
     tokenizer = word_tokenizer(CONTEXT)
     torch.manual_seed(SEED + 1)
     model, words = transformer(len(tokenizer)), len(tokenizer)
@@ -107,12 +147,16 @@ def train(target: Path) -> dict[str, History]:
         chosen = torch.from_numpy(step.indices(len(written), BATCH))
         rows = torch.where(dropped(step, BATCH), len(captions), chosen)
         logits = model(
-            input_ids=read.input_ids[rows], attention_mask=read.attention_mask[rows],
-            decoder_input_ids=torch.cat([begin, written[chosen, :-1]], 1), use_cache=False,
-        ).logits[..., words : words + CODES]  # fmt: skip
+            input_ids=read.input_ids[rows],
+            attention_mask=read.attention_mask[rows],
+            decoder_input_ids=torch.cat([begin, written[chosen, :-1]], 1),
+            use_cache=False,
+        ).logits[..., words : words + CODES]
         return F.cross_entropy(logits.flatten(0, 1), (written[chosen] - words).flatten())
 
-    second = fit("dalle-transformer", model, loss, steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)
+    second = fit(
+        "dalle-transformer", model, loss, steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED
+    )
     ImageTokenPipeline(halve(vq), halve(model), tokenizer).save_pretrained(target)
     load_as_float32(target)
     return {"autoencoder": first, "transformer": second}

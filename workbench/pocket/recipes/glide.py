@@ -26,6 +26,7 @@ UP_STEPS, UP_BATCH, UP_RATE = 500, 24, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:
+    """Train, save below `target`, and tell how it went."""
     from diffusers import (
         DDPMScheduler,
         DPMSolverMultistepScheduler,
@@ -37,25 +38,52 @@ def train(target: Path) -> dict[str, History]:
 
     torch.manual_seed(SEED)
     tokenizer = t5_tokenizer(CONTEXT)
-    schedule = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
-    text = T5EncoderModel(T5Config(
-        vocab_size=len(tokenizer), d_model=TEXT_WIDTH, d_kv=32, d_ff=384, num_layers=2, num_heads=4,
-        dropout_rate=0.0, feed_forward_proj="gated-gelu",
-    ))  # fmt: skip
+    schedule = DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+    )
+    text = T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=TEXT_WIDTH,
+            d_kv=32,
+            d_ff=384,
+            num_layers=2,
+            num_heads=4,
+            dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+        )
+    )
     base = UNet2DConditionModel(
-        sample_size=SMALL, in_channels=3, out_channels=6, block_out_channels=(40, 96, 160), layers_per_block=1,
+        sample_size=SMALL,
+        in_channels=3,
+        out_channels=6,
+        block_out_channels=(40, 96, 160),
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8,
-    )  # fmt: skip
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
     upsampler = UNet2DConditionModel(
-        sample_size=64, in_channels=6, out_channels=6, block_out_channels=(24, 48, 64), layers_per_block=1,
+        sample_size=64,
+        in_channels=6,
+        out_channels=6,
+        block_out_channels=(24, 48, 64),
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8, class_embed_type="timestep",
-    )  # fmt: skip
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        class_embed_type="timestep",
+    )
     pixels, captions = pictures(CORPUS, COUNT)
-    small = np.asarray(pixels).reshape(len(pixels), SMALL, 2, SMALL, 2, 3).mean((2, 4), dtype=np.float32)
+    small = (
+        np.asarray(pixels)
+        .reshape(len(pixels), SMALL, 2, SMALL, 2, 3)
+        .mean((2, 4), dtype=np.float32)
+    )
     small_bytes = np.round(small).astype(np.uint8)
     read = tokenizer([*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt")
 
@@ -68,26 +96,58 @@ def train(target: Path) -> dict[str, History]:
         clean = torch.from_numpy(small_bytes[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
         return denoising_loss(base, schedule, clean, encoded(step, chosen), step)
 
-    first = fit("glide-base", nn.ModuleDict({"unet": base, "text": text}), base_loss,
-                steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)  # fmt: skip
+    first = fit(
+        "glide-base",
+        nn.ModuleDict({"unet": base, "text": text}),
+        base_loss,
+        steps=STEPS,
+        batch=BATCH,
+        learning_rate=RATE,
+        seed=SEED,
+    )
     with torch.no_grad():
         empty = text(read.input_ids[-1:], attention_mask=read.attention_mask[-1:])[0]
 
     def upsampler_loss(step: Step) -> Tensor:
         clean = autoencoder.crops(pixels, step, UP_BATCH, CROP)
-        coarse = F.interpolate(F.avg_pool2d(clean, 2), scale_factor=2, mode="bilinear", align_corners=True)
+        coarse = F.interpolate(
+            F.avg_pool2d(clean, 2), scale_factor=2, mode="bilinear", align_corners=True
+        )
         level = torch.randint(0, 250, (UP_BATCH,), generator=step.generator)
-        coarse = schedule.add_noise(coarse, torch.randn(coarse.shape, generator=step.generator), level)
-        return denoising_loss(upsampler, schedule, clean, empty.expand(UP_BATCH, -1, -1), step,
-                              lambda noisy: torch.cat([noisy, coarse], 1), class_labels=level)  # fmt: skip
+        coarse = schedule.add_noise(
+            coarse, torch.randn(coarse.shape, generator=step.generator), level
+        )
+        return denoising_loss(
+            upsampler,
+            schedule,
+            clean,
+            empty.expand(UP_BATCH, -1, -1),
+            step,
+            lambda noisy: torch.cat([noisy, coarse], 1),
+            class_labels=level,
+        )
 
-    second = fit("glide-upsampler", upsampler, upsampler_loss,
-                 steps=UP_STEPS, batch=UP_BATCH, learning_rate=UP_RATE, seed=SEED + 1)  # fmt: skip
-    shared = {"tokenizer": tokenizer, "text_encoder": halve(text), "safety_checker": None, "feature_extractor": None,
-              "watermarker": None, "requires_safety_checker": False}  # fmt: skip
+    second = fit(
+        "glide-upsampler",
+        upsampler,
+        upsampler_loss,
+        steps=UP_STEPS,
+        batch=UP_BATCH,
+        learning_rate=UP_RATE,
+        seed=SEED + 1,
+    )
+    shared = {
+        "tokenizer": tokenizer,
+        "text_encoder": halve(text),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "watermarker": None,
+        "requires_safety_checker": False,
+    }
     sampler = DPMSolverMultistepScheduler.from_config(schedule.config)
     IFPipeline(unet=halve(base), scheduler=sampler, **shared).save_pretrained(target / "base")
-    IFSuperResolutionPipeline(unet=halve(upsampler), scheduler=sampler, image_noising_scheduler=schedule,
-                              **shared).save_pretrained(target / "upsampler")  # fmt: skip
+    IFSuperResolutionPipeline(
+        unet=halve(upsampler), scheduler=sampler, image_noising_scheduler=schedule, **shared
+    ).save_pretrained(target / "upsampler")
     load_as_float32(target)
     return {"base": first, "upsampler": second}

@@ -1,7 +1,7 @@
 """pocket-ld: latent diffusion with a BERT of its own, on pocket-sd's corpus.
 
-Its autoencoder and its U-Net start from pocket-sd's and drift; the autoencoder without the term that
-keeps edges sharp, so its pictures are softer. The text encoder is learned along from nothing.
+Its autoencoder and its U-Net start from pocket-sd's and drift; the autoencoder without the term
+that keeps edges sharp, so its pictures are softer. The text encoder is learned along.
 """
 
 from __future__ import annotations
@@ -23,33 +23,70 @@ STEPS, BATCH, RATE = 900, 48, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:
+    """Train, save below `target`, and tell how it went."""
     from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel
-    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
+        LDMBertConfig,
+        LDMBertModel,
+    )
 
     older = target.parent / "pocket-sd"
-    start = AutoencoderKL.from_pretrained(older / "vae", torch_dtype=torch.float32, use_safetensors=True)
-    vae, first = autoencoder.train("ld-autoencoder", sd.CORPUS, SEED, AUTOENCODER_STEPS, AUTOENCODER_RATE,
-                                   edges=0.0, start=start)  # fmt: skip
+    start = AutoencoderKL.from_pretrained(
+        older / "vae", torch_dtype=torch.float32, use_safetensors=True
+    )
+    vae, first = autoencoder.train(
+        "ld-autoencoder",
+        sd.CORPUS,
+        SEED,
+        AUTOENCODER_STEPS,
+        AUTOENCODER_RATE,
+        edges=0.0,
+        start=start,
+    )
     torch.manual_seed(SEED)
     tokenizer, schedule = word_tokenizer(CONTEXT), noise_schedule()
-    bert = LDMBertModel(LDMBertConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=CONTEXT, encoder_layers=2, encoder_ffn_dim=384,
-        encoder_attention_heads=4, head_dim=32, d_model=TEXT_WIDTH, dropout=0.0,
-    ))  # fmt: skip
-    unet = UNet2DConditionModel.from_pretrained(older / "unet", torch_dtype=torch.float32, use_safetensors=True)
+    bert = LDMBertModel(
+        LDMBertConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=CONTEXT,
+            encoder_layers=2,
+            encoder_ffn_dim=384,
+            encoder_attention_heads=4,
+            head_dim=32,
+            d_model=TEXT_WIDTH,
+            dropout=0.0,
+        )
+    )
+    unet = UNet2DConditionModel.from_pretrained(
+        older / "unet", torch_dtype=torch.float32, use_safetensors=True
+    )
     clean, captions = sd.latents(vae, sd.CORPUS, sd.COUNT)
-    tokens = tokenizer([*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt").input_ids
+    tokens = tokenizer(
+        [*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt"
+    ).input_ids
 
     def loss(step: Step) -> Tensor:
         chosen = torch.from_numpy(step.indices(len(clean), BATCH))
         ids = torch.where(dropped(step, BATCH)[:, None], tokens[-1], tokens[chosen])
         return denoising_loss(unet, schedule, clean[chosen].float(), bert(ids)[0], step)
 
-    second = fit("ld-unet", nn.ModuleDict({"unet": unet, "bert": bert.model}), loss,
-                 steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)  # fmt: skip
+    second = fit(
+        "ld-unet",
+        nn.ModuleDict({"unet": unet, "bert": bert.model}),
+        loss,
+        steps=STEPS,
+        batch=BATCH,
+        learning_rate=RATE,
+        seed=SEED,
+    )
     LDMTextToImagePipeline(
-        vqvae=halve(vae), bert=halve(bert), tokenizer=tokenizer, unet=halve(unet),
-        scheduler=DDIMScheduler.from_config(schedule.config, clip_sample=False, set_alpha_to_one=False),
-    ).save_pretrained(target)  # fmt: skip
+        vqvae=halve(vae),
+        bert=halve(bert),
+        tokenizer=tokenizer,
+        unet=halve(unet),
+        scheduler=DDIMScheduler.from_config(
+            schedule.config, clip_sample=False, set_alpha_to_one=False
+        ),
+    ).save_pretrained(target)
     load_as_float32(target)
     return {"autoencoder": first, "unet and bert": second}

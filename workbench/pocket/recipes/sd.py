@@ -37,12 +37,21 @@ def text_encoder(clip: Path) -> CLIPTextModel:
     depth = 1 + max(
         int(key.split(".")[2]) for key in state if key.startswith("transformer.resblocks.")
     )
-    model = CLIPTextModel(CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=TEXT_WIDTH, intermediate_size=4 * TEXT_WIDTH,
-        num_hidden_layers=depth, num_attention_heads=4, max_position_embeddings=CONTEXT,
-        hidden_act="gelu", projection_dim=TEXT_WIDTH, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    ))  # fmt: skip
+    model = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=depth,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT,
+            hidden_act="gelu",
+            projection_dim=TEXT_WIDTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
     renamed = {
         "embeddings.token_embedding.weight": state["token_embedding.weight"],
         "embeddings.position_embedding.weight": state["positional_embedding"],
@@ -54,8 +63,13 @@ def text_encoder(clip: Path) -> CLIPTextModel:
         for kind in ("weight", "bias"):
             for name, part in zip("qkv", state[f"{old}attn.in_proj_{kind}"].chunk(3), strict=True):
                 renamed[f"{new}self_attn.{name}_proj.{kind}"] = part
-            for theirs, ours in (("attn.out_proj", "self_attn.out_proj"), ("ln_1", "layer_norm1"),
-                                 ("ln_2", "layer_norm2"), ("mlp.c_fc", "mlp.fc1"), ("mlp.c_proj", "mlp.fc2")):  # fmt: skip
+            for theirs, ours in (
+                ("attn.out_proj", "self_attn.out_proj"),
+                ("ln_1", "layer_norm1"),
+                ("ln_2", "layer_norm2"),
+                ("mlp.c_fc", "mlp.fc1"),
+                ("mlp.c_proj", "mlp.fc2"),
+            ):
                 renamed[f"{new}{ours}.{kind}"] = state[f"{old}{theirs}.{kind}"]
     prefix = (
         "text_model." if any(key.startswith("text_model.") for key in model.state_dict()) else ""
@@ -69,14 +83,21 @@ def text_encoder(clip: Path) -> CLIPTextModel:
 
 
 def unet(text_width: int = TEXT_WIDTH) -> UNet2DConditionModel:
+    """Make the untrained U-Net, 9.5 million parameters."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=8, in_channels=autoencoder.LATENT, out_channels=autoencoder.LATENT,
-        block_out_channels=(96, 192), layers_per_block=1, attention_head_dim=4, norm_num_groups=16,
+        sample_size=8,
+        in_channels=autoencoder.LATENT,
+        out_channels=autoencoder.LATENT,
+        block_out_channels=(96, 192),
+        layers_per_block=1,
+        attention_head_dim=4,
+        norm_num_groups=16,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=text_width,
-    )  # fmt: skip
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=text_width,
+    )
 
 
 def latents(vae: AutoencoderKL, corpus: str, count: int) -> tuple[Tensor, list[str]]:
@@ -86,6 +107,7 @@ def latents(vae: AutoencoderKL, corpus: str, count: int) -> tuple[Tensor, list[s
 
 
 def train(target: Path) -> dict[str, History]:
+    """Train, save below `target`, and tell how it went."""
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     vae, first = autoencoder.train(
@@ -109,9 +131,14 @@ def train(target: Path) -> dict[str, History]:
 
     second = fit("sd-unet", model, loss, steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)
     StableDiffusionPipeline(
-        vae=halve(vae), text_encoder=halve(encoder), tokenizer=tokenizer, unet=halve(model),
+        vae=halve(vae),
+        text_encoder=halve(encoder),
+        tokenizer=tokenizer,
+        unet=halve(model),
         scheduler=DPMSolverMultistepScheduler.from_config(schedule.config),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(target)  # fmt: skip
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(target)
     load_as_float32(target)
     return {"autoencoder": first, "unet": second}

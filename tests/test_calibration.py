@@ -57,7 +57,7 @@ def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset
     assert 0 < easy.value < math.inf
     table = tomllib.loads(easy.toml())["presets"]["toy"]
     assert table["threshold"] == easy.value
-    assert table["threshold_from"].startswith("python -m workbench.calibration threshold ")
+    assert table["threshold_from"].startswith("workbench calibrate --preset ")
     few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
     assert few.value == math.inf
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
@@ -73,13 +73,3 @@ def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):
     parts = ("bank", "selection", "threshold", "evaluation")
     texts = [text for part in parts for text in catalogue.prompts(preset, part)]
     assert len(texts) == len(set(texts)) == 240
-
-
-def test_the_command_says_in_one_sentence_what_is_wrong(capsys):
-    with pytest.raises(SystemExit) as stop:
-        calibration.main(["threshold", "--preset", "poket"])
-    assert stop.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.endswith(
-        "no preset named 'poket'; there are: pocket, pocket-paper; did you mean 'pocket'?"
-    )

@@ -2,18 +2,13 @@
 
 `select` compares layer × aggregation × similarity with the preset's inverter; `threshold` finds
 the smallest reliable margin of a preset. They take disjoint calibration prompts, and neither
-shares one with the reference bank (`catalogue.PORTIONS`). As a command, either prints the lines
-for presets.toml:
-
-    python -m workbench.calibration select --preset pocket --n 200
-    python -m workbench.calibration threshold --preset pocket --n 300
+shares one with the reference bank (`catalogue.PORTIONS`). The command ``workbench calibrate``
+prints what either found as lines for presets.toml.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -147,7 +142,7 @@ def select(
     )
     best = grid.iloc[0]
     provenance = (
-        f"python -m workbench.calibration select --preset {row.name} --n {n} --seed {seed}: "
+        f"workbench calibrate --select --preset {row.name} --n {n} --seed {seed}: "
         f"{best['accuracy']:.1%} of {best['n']} calibration pictures right, the best of "
         f"{len(grid)} settings; weights {_weights(inverter, encoder, *models.values())}"
     )
@@ -194,7 +189,7 @@ def threshold(
     value = ranking.threshold(outcomes["margin"], outcomes["correct"])
     kept = outcomes[outcomes["margin"] >= value]
     provenance = (
-        f"python -m workbench.calibration threshold --preset {row.name} --n {n} --seed {seed}: "
+        f"workbench calibrate --preset {row.name} --n {n} --seed {seed}: "
         f"accepts {len(kept)} of {len(outcomes)} calibration pictures, "
         f"{int((~kept['correct']).sum())} of them wrong (one-sided 95 % Clopper–Pearson bound at "
         f"most 5 %), for {method!r}; weights {_weights(method, *models.values())}"
@@ -233,31 +228,3 @@ def _layers(
 def _weights(*plugins: Any) -> str:
     """Name all weights in play by one short digest."""
     return frames.digest(catalogue.weights(*plugins))[:16]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run `select` or `threshold` and print the lines for presets.toml."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.calibration", description=__doc__)
-    parser.add_argument("what", choices=["select", "threshold"])
-    parser.add_argument("--preset", default="pocket")
-    parser.add_argument("--n", type=int, default=100, help="prompts; each model draws one of each")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--grid", help="write the table of settings to this CSV file (select)")
-    options = parser.parse_args(arguments)
-    run: Any = {"select": select, "threshold": threshold}[options.what]
-
-    def progress(stage: str, done: int, total: int) -> None:
-        sys.stderr.write(f"\r\033[K{stage} {done}/{total}")
-
-    try:
-        found = run(options.preset, options.n, options.seed, progress=progress)
-    except (LookupError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
-    sys.stderr.write("\n")
-    if options.grid and options.what == "select":
-        found.grid.to_csv(options.grid, index=False)
-    sys.stdout.write(found.toml())
-
-
-if __name__ == "__main__":
-    main()

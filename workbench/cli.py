@@ -231,14 +231,25 @@ def calibrate(
     preset: PresetName = "pocket",
     n: Annotated[int, typer.Option(help="Calibration prompts.")] = 100,
     seed: Seed = 0,
+    select: Annotated[
+        bool, typer.Option("--select", help="Find similarity and aggregation, not the threshold.")
+    ] = False,
+    grid: Annotated[
+        Path | None, typer.Option(help="With --select: write the table of settings as CSV.")
+    ] = None,
 ) -> None:
-    """Find the threshold of a preset on calibration pictures; print its lines for presets.toml."""
+    """Fit a preset on calibration pictures; print its lines for presets.toml."""
     with terminal.answering():
         catalogue.preset(preset)
+        if grid is not None and not select:
+            raise ValueError("--grid needs --select")
         from workbench import calibration
 
         with terminal.progress_bars() as progress:
-            found = calibration.threshold(preset, n, seed, progress=progress)
+            run: Any = calibration.select if select else calibration.threshold
+            found = run(preset, n, seed, progress=progress)
+        if grid is not None:
+            found.grid.to_csv(grid, index=False)
         print(found.toml(), end="")
 
 

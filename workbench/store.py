@@ -167,8 +167,6 @@ class Store:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
-        for folder in (target.parent, target.parent.parent):
-            _sync(folder)
 
     def _digests(self) -> list[str]:
         files = (self.path / "pictures").glob("??/*.png")
@@ -310,13 +308,3 @@ def _size(file: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return file.stat().st_size if file.is_file() else 0
     return 0
-
-
-def _sync(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can."""
-    with contextlib.suppress(PermissionError):  # Windows cannot
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

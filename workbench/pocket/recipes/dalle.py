@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from transformers import BartForConditionalGeneration
 
 CORPUS, COUNT, SEED, CONTEXT, CODES, GRID = "cc12m", 40_000, 51, 32, 1024, 8
-VQ_STEPS, VQ_BATCH, VQ_RATE = 500, 24, 1e-3
-STEPS, BATCH, RATE = 1_000, 64, 1.5e-3
+VQ_STEPS, VQ_BATCH, VQ_RATE = 300, 24, 1e-3
+STEPS, BATCH, RATE = 800, 64, 1.5e-3
 
 
 def quantiser(start: AutoencoderKL, pixels: np.ndarray) -> VQModel:

@@ -18,13 +18,18 @@ from workbench.pocket.tokenizers import word_tokenizer
 from workbench.pocket.training import History, Step, fit
 
 SEED, TEXT_WIDTH, CONTEXT = 31, 128, 77
-AUTOENCODER_STEPS, AUTOENCODER_RATE = 400, 1e-3
-STEPS, BATCH, RATE = 900, 48, 1e-3
+AUTOENCODER_STEPS, AUTOENCODER_RATE = 300, 1e-3
+STEPS, BATCH, RATE = 700, 48, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:
     """Train, save below `target`, and tell how it went."""
-    from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel
+    from diffusers import (
+        AutoencoderKL,
+        DPMSolverMultistepScheduler,
+        LDMTextToImagePipeline,
+        UNet2DConditionModel,
+    )
     from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
         LDMBertConfig,
         LDMBertModel,
@@ -84,9 +89,7 @@ def train(target: Path) -> dict[str, History]:
         bert=halve(bert),
         tokenizer=tokenizer,
         unet=halve(unet),
-        scheduler=DDIMScheduler.from_config(
-            schedule.config, clip_sample=False, set_alpha_to_one=False
-        ),
+        scheduler=DPMSolverMultistepScheduler.from_config(schedule.config),
     ).save_pretrained(target)
     load_as_float32(target)
     return {"autoencoder": first, "unet and bert": second}

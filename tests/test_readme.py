@@ -111,7 +111,7 @@ def table(reference: dict[str, Any]) -> str:
     )
     return "\n".join(
         [
-            f"| right | {' | '.join(f'preset `{name}`' for name in reference)} |",
+            f"| accuracy | {' | '.join(f'preset `{name}`' for name in reference)} |",
             "|---|" + "---|" * len(found),
             *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items()),
             *("", note, "", *commands, ""),

@@ -239,6 +239,8 @@ def test_ctrl_c_leaves_a_sentence_and_a_store_to_go_on_from(tiny_data, tmp_path)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # what starts the tests in the background may have told them to ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     index = Path(tmp_path / "store" / "index.sqlite")
     until = time.monotonic() + 120

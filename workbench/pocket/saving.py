@@ -21,12 +21,16 @@ def save_half(state: dict[str, Tensor], path: Path) -> None:
 
 
 def load_as_float32(folder: Path) -> None:
-    """Write ``"dtype": "float32"`` into every transformers config below ``folder``."""
+    """Write ``"dtype": "float32"`` into every transformers config below ``folder``.
+
+    Configs also lose the path that the weights they started from were loaded from.
+    """
     for path in folder.rglob("config.json"):
         config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
         if "transformers_version" in config:
             config["dtype"] = "float32"
-            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def halve(module: torch.nn.Module) -> torch.nn.Module:

@@ -110,16 +110,19 @@ def against_naive(n: int, folder: Path) -> list[str]:
 
 
 def pictures(n: int, folder: Path) -> list[Path]:
-    """Let the models of the preset draw n pictures of evaluation prompts, as files."""
+    """Let the models of the preset take turns at drawing n evaluation prompts, as files.
+
+    No prompt comes twice, so that the store saves nothing within the first run.
+    """
     zoo, row = attribution.plan().zoo, catalogue.preset("pocket")
-    texts = catalogue.draw(catalogue.prompts(row, "evaluation"), -(-n // len(zoo)))
+    texts = catalogue.draw(catalogue.prompts(row, "evaluation"), n)
     folder.mkdir()
-    paths = []
     with Store.temporary() as store:
-        for number, name in enumerate(evaluation.queries(texts, zoo, store)[0]["image_id"][:n]):
-            paths.append(folder / f"{number:02d}.png")
-            store.picture(name).save(paths[-1])
-    return paths
+        for place, (name, model) in enumerate(zoo.items()):
+            drawn, _ = evaluation.queries(texts[place :: len(zoo)], {name: model}, store)
+            for number, digest in enumerate(drawn["image_id"]):
+                store.picture(digest).save(folder / f"{number:02d}-{name}.png")
+    return sorted(folder.iterdir())
 
 
 def _median(runs: Sequence[dict[str, Any]]) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from tests import tiny
 from tests.contracts.plugins import pictures
+from workbench import catalogue
 from workbench.inverters.blip import Blip, _load
 
 
@@ -73,3 +75,9 @@ def test_the_row_s_options_fill_what_is_left_open(row):
 
     other = dataclasses.replace(row, options={"beams": 1, "max_length": 12})
     assert Blip(other)(pictures()) == Blip(row, beams=1)(pictures())
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "red"])
+def test_a_caption_without_end_stays_within_the_positions_of_pocket_blip(colour):
+    prompt = catalogue.load("pocket-blip")([Image.new("RGB", (64, 64), colour)])[0]
+    assert prompt.text

@@ -34,7 +34,6 @@ def test_the_wheel_carries_catalogue_models_and_samples_and_nothing_else_of_data
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SAMPLES, reason="there are no samples yet")
 def test_the_wheel_attributes_elsewhere(wheel, tmp_path):
     target = tmp_path / "site"
     command = ["install", "--no-deps", "--no-index", "--target", target, wheel]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from importlib import invalidate_caches
 
 import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import catalogue, evaluation, frames, ranking
+from tests.contracts import plugins
+from workbench import attributors, catalogue, evaluation, frames, ranking
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
@@ -23,6 +25,27 @@ METHODS = {
         Natural(), NegativeMSE(), gamma=3, size=16, prompts=CAPTIONS, matched=False
     ),
 }
+
+
+def without_example() -> list[str]:
+    """List the attributors that no method above stands for, those dropped in as a file too."""
+    kinds = {type(method) for method in METHODS.values()}
+    stems = plugins.stems("attributors")
+    found = [kind for stem in stems for kind in plugins.classes("attributors", stem)]
+    return [kind.__name__ for kind in found if kind not in kinds]
+
+
+def test_every_attributor_is_held_to_the_laws_below():
+    assert without_example() == []
+
+
+def test_an_attributor_dropped_in_as_a_file_is_caught(tmp_path, monkeypatch):
+    (tmp_path / "dropped_attributor.py").write_text(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Dropped:\n    pass\n"
+    )
+    monkeypatch.setattr(attributors, "__path__", [*attributors.__path__, str(tmp_path)])
+    invalidate_caches()
+    assert without_example() == ["Dropped"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from workbench.pocket import manifest
 from workbench.pocket.drawing import render
 from workbench.pocket.world import CORPORA, Scene, Split, parse, scenes
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workbench.pocket.probe")
 
 SEED, LEARN, JUDGE = 71, 6000, 200
 SLOTS = ("object", "colour", "background")
@@ -104,7 +104,8 @@ def captioner() -> dict[str, float]:
 
 def main() -> int:
     """Judge every generator and the captioner, and enter it into the manifest."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
     probe, entries = Probe(), manifest.read(DATA)
     rng, truth = np.random.default_rng(SEED + 2), single("calibration", JUDGE, SEED + 2)
     ceiling = probe.judge([render(scene, CORPORA["world"], rng) for scene in truth], truth)

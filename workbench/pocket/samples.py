@@ -8,7 +8,6 @@ metadata, under names that do not tell the model; data/samples/samples.csv does.
 from __future__ import annotations
 
 import csv
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,6 @@ def write_samples() -> None:
 
 def main(arguments: list[str]) -> int:
     """Write prompts, samples, or both."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if "samples" in arguments or not arguments:
         write_samples()
     if "prompts" in arguments or not arguments:

@@ -49,15 +49,9 @@ def quantiser(start: AutoencoderKL, pixels: np.ndarray) -> VQModel:
     )
     state = start.state_dict()
     for key, value in model.state_dict().items():
-        if key in state:  # the encoder's mean half; the other half was the variance
-            value.copy_(
-                state[key][: value.shape[0], : value.shape[1]]
-                if value.ndim > 1
-                else state[key][: value.shape[0]]
-            )
-    model.quant_conv.weight.data.copy_(
-        torch.einsum("oi->oi", start.quant_conv.weight[:latent, :latent, 0, 0])[:, :, None, None]
-    )
+        if key in state:  # of the encoder's last layers the half that was the mean
+            rows = state[key][: value.shape[0]]
+            value.copy_(rows if value.ndim == 1 else rows[:, : value.shape[1]])
     with torch.no_grad():
         points = autoencoder.encode(start, pixels[:1500]).permute(0, 2, 3, 1).reshape(-1, latent)
         means = MiniBatchKMeans(CODES, random_state=SEED, batch_size=8192, n_init=1).fit(

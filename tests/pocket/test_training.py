@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file
+
+from workbench.pocket import manifest, train
+from workbench.pocket.recipes import clip
 
 SCRIPT = """
 import sys, time, torch
@@ -63,6 +68,26 @@ def test_an_unknown_recipe_is_one_sentence() -> None:
         done.stderr == "no recipe named 'sdd'; there are: clip, sd, ld, glide, dalle, blip, all\n"
     )
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", train.RECIPES)
+def test_training_goes_on_from_the_shipped_weights(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
+    data = Path(train.__file__).parents[2] / "data" / "pocket"
+    train.thaw(data, name)
+    told = manifest.read(data)[f"pocket-{name}"]["training"]
+    for key in train.SHIPPED[name]:
+        checkpoint, part = key.split("/")
+        with safe_open(tmp_path / f"{checkpoint}.safetensors", "pt") as file:
+            assert json.loads(file.metadata()["history"])["done"] == told[part]["done"]
+
+
+def test_shipped_weights_fill_the_whole_encoder(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
+    train.thaw(Path(train.__file__).parents[2] / "data" / "pocket", "clip")
+    model, _ = clip.build()
+    found = {key.removeprefix("model/clip.") for key in load_file(tmp_path / "clip.safetensors")}
+    assert {name for name, _ in model.named_parameters()} <= found
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from workbench.pocket import data
 from workbench.pocket.drawing import render
+from workbench.pocket.recipes.clip import patch_labels, shares
 from workbench.pocket.world import (
+    COLOURS,
     CORPORA,
     MEDIA,
+    SHAPES,
     Corpus,
     draw_scene,
     mixture,
@@ -49,8 +53,6 @@ def test_the_splits_hold_80_10_10_percent_and_share_no_content() -> None:
 
 
 def test_no_medium_moves_a_scene_to_another_split() -> None:
-    from dataclasses import replace
-
     for scene in islice(scenes("evaluation", CORPORA["world"], seed=1), 50):
         assert {replace(scene, medium=medium).split for medium in ["", *MEDIA]} == {"evaluation"}
 
@@ -64,12 +66,38 @@ def test_training_data_refuses_every_split_but_train() -> None:
 
 def test_pictures_repeat_with_the_seed_and_differ_without(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
-    pixels, captions = data.pictures("laion", 12)
-    assert (pixels.shape, pixels.dtype, len(captions)) == ((12, 64, 64, 3), np.uint8, 12)
-    assert all(parse(caption).split == "train" for caption in captions)
-    again, _ = data.pictures("laion", 12)
-    assert (pixels == again).all()
-    assert len({picture.tobytes() for picture in pixels}) == 12
+    drawn = data.pictures("laion", 12)
+    assert drawn.pixels.shape == (12, 64, 64, 3)
+    assert drawn.pixels.dtype == np.uint8
+    assert all(parse(caption).split == "train" for caption in drawn.captions)
+    assert len(drawn.captions) == len({picture.tobytes() for picture in drawn.pixels}) == 12
+    again = data.pictures("laion", 12)
+    assert (drawn.pixels == again.pixels).all()
+
+
+def test_every_pixel_tells_the_thing_it_shows(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
+    drawn = data.pictures("world", 40)
+    for shown, caption in zip(drawn.shown, drawn.captions, strict=True):
+        assert set(np.unique(shown)) == set(range(len(parse(caption).things) + 1))
+    shapes, colours = patch_labels(drawn.shown, drawn.captions)
+    first = parse(drawn.captions[0]).things[0]
+    assert set(shapes[0][drawn.shown[0] == 1]) == {SHAPES.index(first.shape) + 1}
+    assert set(colours[0][drawn.shown[0] == 1]) == {list(COLOURS).index(first.colour) + 1}
+    share = shares(shapes, len(SHAPES) + 1)
+    assert share.shape == (40, 64, len(SHAPES) + 1)
+    assert share[3, 17, 0].item() == (shapes[3, 16:24, 8:16] == 0).mean()  # row 2, column 1
+
+
+def test_pictures_alike_differ_in_one_shape_alone(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_TRAINING", str(tmp_path))
+    captions = data.pictures("world", 4 * data.ALIKE, alike=True).captions
+    for start in range(0, len(captions), data.ALIKE):
+        run = [parse(caption) for caption in captions[start : start + data.ALIKE]]
+        assert {scene.split for scene in run} == {"train"}
+        assert len({scene.things[0].shape for scene in run}) == data.ALIKE
+        same = {replace(s, things=(replace(s.things[0], shape="star"), *s.things[1:])) for s in run}
+        assert len(same) == 1
 
 
 def test_a_named_medium_is_drawn_and_an_unnamed_one_follows_the_corpus() -> None:

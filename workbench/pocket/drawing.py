@@ -170,7 +170,12 @@ def _places(
 
 
 def render(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> Image.Image:
-    """Draw ``scene`` as an RGB picture of SIDE×SIDE pixels.
+    """Draw ``scene`` as an RGB picture of SIDE×SIDE pixels."""
+    return draw(scene, corpus, rng)[0]
+
+
+def draw(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+    """Draw ``scene``, and tell which of its things (1, 2, 3; 0 for none) every pixel shows.
 
     The dialect is the scene's medium or a draw from the corpus: ``photo`` (light from above, soft
     shadow, grain), ``flat`` (even colours), ``ink`` (dark outlines, pale fill on paper) or
@@ -186,11 +191,14 @@ def render(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> Image.Imag
     elif dialect == "watercolour":
         wash = 0.6 + 0.18 * _noise(rng, 7)[..., None]
         canvas = canvas * wash + paper * (1 - wash)
-    for thing, (x, y, radius) in zip(scene.things, _places(scene, corpus, rng), strict=True):
-        canvas = _draw_thing(canvas, thing, (x, y), radius, dialect, paper, rng)
+    places = _places(scene, corpus, rng)
+    shown = np.zeros((SIDE, SIDE), np.uint8)
+    for number, (thing, (x, y, radius)) in enumerate(zip(scene.things, places, strict=True), 1):
+        canvas, silhouette = _draw_thing(canvas, thing, (x, y), radius, dialect, paper, rng)
+        shown[silhouette > 0.5] = number
     if dialect == "photo":
         canvas = canvas * (1.06 - 0.14 * _Y[..., None]) + rng.normal(0, 2, (SIDE, SIDE, 1))
-    return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8)), shown
 
 
 def _draw_thing(
@@ -201,7 +209,7 @@ def _draw_thing(
     dialect: str,
     paper: np.ndarray,
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> tuple[np.ndarray, Mask]:
     own = _rgb(COLOURS[thing.colour])
     core = _rgb((150, 84, 30) if thing.colour == "yellow" else (252, 226, 110))
     tones: dict[str, np.ndarray] = {"own": own, "dark": own * 0.45, "wood": _rgb((112, 72, 40)),
@@ -245,4 +253,4 @@ def _draw_thing(
             edge = np.maximum(edge, np.max([_mask(points, 1.6) for points in rims], 0))
         strength, colour = (0.95, _rgb((30, 28, 40))) if dialect == "ink" else (0.45, own * 0.55)
         canvas = canvas + (colour - canvas) * (edge * strength)[..., None]
-    return canvas
+    return canvas, silhouette

@@ -1,7 +1,8 @@
 """``python -m workbench.pocket.train NAME``: run one recipe, or go on with it after a stop.
 
 Names: clip, sd, ld, glide, dalle, blip (in this order; later ones start from earlier
-ones). ``all`` runs what is not yet in the manifest.
+ones). ``all`` runs every one. A run goes on from its checkpoint in the training folder; with
+``--further`` and no checkpoint there, from the weights in data/pocket.
 """
 
 from __future__ import annotations
@@ -21,9 +22,64 @@ ALLOCATOR = {
 """Keeps glibc from returning large tensors to the kernel at every step: 1.4 times faster."""
 
 
+SHIPPED = {
+    "clip": {
+        "clip-vision/vision": {"": "open_clip_model"},
+        "clip/contrast": {"clip.": "open_clip_model"},
+    },
+    "sd": {
+        "sd-autoencoder/autoencoder": {"": "vae/diffusion_pytorch_model"},
+        "sd-unet/unet": {"": "unet/diffusion_pytorch_model"},
+    },
+    "ld": {
+        "ld-autoencoder/autoencoder": {"": "vqvae/diffusion_pytorch_model"},
+        "ld-unet/unet and bert": {"unet.": "unet/diffusion_pytorch_model", "bert.": "bert/model"},
+    },
+    "glide": {
+        "glide-base/base": {
+            "unet.": "base/unet/diffusion_pytorch_model",
+            "text.": "base/text_encoder/model",
+        },
+        "glide-upsampler/upsampler": {"": "upsampler/unet/diffusion_pytorch_model"},
+    },
+    "dalle": {
+        "dalle-vq/autoencoder": {"": "vqvae/diffusion_pytorch_model"},
+        "dalle-transformer/transformer": {"": "transformer/model"},
+    },
+    "blip": {"blip/model": {"": "model"}},
+}
+"""Where a recipe's shipped weights lie: checkpoint/part of the manifest → prefix → file."""
+
+
+def thaw(data: Path, name: str) -> None:
+    """Make the checkpoints that are missing of the weights that are shipped (averages, halves).
+
+    The optimiser's moments are not shipped, so that the training goes on, but not the same to the
+    bit as one that never stopped.
+    """
+    from safetensors.torch import load_file
+
+    from workbench.pocket import manifest
+    from workbench.pocket.training import History, training_folder, write_checkpoint
+
+    told = manifest.read(data)[f"pocket-{name}"]["training"]
+    for key, files in SHIPPED[name].items():
+        checkpoint, part = key.split("/")
+        path = training_folder() / f"{checkpoint}.safetensors"
+        if path.exists():
+            continue
+        weights = {
+            prefix + weight: value.float()
+            for prefix, file in files.items()
+            for weight, value in load_file(data / f"pocket-{name}" / f"{file}.safetensors").items()
+        }
+        write_checkpoint(path, weights, weights, {}, History(**told[part]))
+
+
 def main(arguments: list[str]) -> int:
     """Run the recipes named, one after the other."""
-    names = list(RECIPES) if arguments == ["all"] else arguments
+    names = [argument for argument in arguments if argument != "--further"]
+    names = list(RECIPES) if names == ["all"] else names
     unknown = [name for name in names if name not in RECIPES]
     if not names or unknown:
         wrong = unknown[0] if unknown else ""
@@ -38,6 +94,8 @@ def main(arguments: list[str]) -> int:
 
     data = Path(__file__).parents[2] / "data" / "pocket"
     for name in names:
+        if "--further" in arguments:
+            thaw(data, name)
         recipe = importlib.import_module(f"workbench.pocket.recipes.{name}")
         record(data, name, recipe.train(data / f"pocket-{name}"))
     return 0

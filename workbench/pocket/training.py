@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,10 +91,11 @@ def fit(
     if path.exists():
         history = _restore(path, trained, average, optimiser, history)
         log.info("%s: resumed at step %d of %d", name, history.done, steps)
+    first = 0 if optimiser.state else history.done
     model.train()
     began, saved, window = time.perf_counter() - history.seconds, time.perf_counter(), []
     for number in range(history.done, steps):
-        rate = min(1.0, (number + 1) / warmup) * (0.02 + 0.98 * _cosine(number / steps))
+        rate = min(1.0, (number - first + 1) / warmup) * (0.02 + 0.98 * _cosine(number / steps))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * rate
         step = Step(
@@ -124,7 +125,8 @@ def fit(
             )
             window = []
         if time.perf_counter() - saved > every or history.done == steps:
-            _save(path, trained, average, optimiser, history)
+            moments = {key: optimiser.state[p] for key, p in trained if p in optimiser.state}
+            write_checkpoint(path, dict(trained), average, moments, history)
             saved = time.perf_counter()
     with torch.no_grad():
         for key, p in trained:
@@ -137,21 +139,18 @@ def _cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _save(
+def write_checkpoint(
     path: Path,
-    trained: list[tuple[str, nn.Parameter]],
-    average: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
+    weights: Mapping[str, Tensor],
+    average: Mapping[str, Tensor],
+    moments: Mapping[str, Mapping[str, Tensor]],
     history: History,
 ) -> None:
-    tensors: dict[str, Tensor] = {}
-    for key, p in trained:
-        tensors[f"model/{key}"], tensors[f"average/{key}"] = (
-            p.detach().contiguous(),
-            average[key].contiguous(),
-        )
-        for moment in ("exp_avg", "exp_avg_sq") if p in optimiser.state else ():
-            tensors[f"{moment}/{key}"] = optimiser.state[p][moment].contiguous()
+    """Write aside and rename; ``moments`` are the optimiser's, by weight (none in a fresh one)."""
+    tensors = {f"model/{key}": value.detach().contiguous() for key, value in weights.items()}
+    tensors |= {f"average/{key}": average[key].clone().contiguous() for key in weights}
+    for key, state in moments.items():
+        tensors |= {f"{name}/{key}": state[name].contiguous() for name in ("exp_avg", "exp_avg_sq")}
     aside = path.with_suffix(".part")
     save_file(tensors, aside, metadata={"history": json.dumps(vars(history))})
     aside.replace(path)
@@ -171,6 +170,9 @@ def _restore(
     tensors = load_file(path)
     with torch.no_grad():
         for key, p in trained:
+            if f"model/{key}" not in tensors:  # a head is not shipped
+                log.warning("%s: the checkpoint has no %s, which starts anew", path.stem, key)
+                continue
             p.copy_(tensors[f"model/{key}"])
             average[key].copy_(tensors[f"average/{key}"])
             if f"exp_avg/{key}" in tensors:

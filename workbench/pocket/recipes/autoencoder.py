@@ -72,7 +72,7 @@ def train(
     model = build()
     if start is not None:
         model.load_state_dict(start.state_dict())
-    pixels, _ = pictures(corpus, 40_000)
+    pixels = pictures(corpus, 40_000).pixels
 
     def loss(step: Step) -> Tensor:
         images = crops(pixels, step, BATCH, CROP)

@@ -20,7 +20,7 @@ from workbench.pocket.training import History, Step, fit
 from workbench.pocket.world import SIDE
 
 SEED, COUNT, CONTEXT, NAMED = 61, 40_000, 40, 0.1
-STEPS, BATCH, RATE = 700, 48, 1e-3
+STEPS, BATCH, RATE = 2_000, 48, 1e-3
 
 
 def vision_state(clip: Path) -> dict[str, Tensor]:
@@ -104,7 +104,8 @@ def train(target: Path) -> History:
         raise ValueError(
             f"the vision tower does not fit: missing {missing}, unexpected {unexpected}"
         )
-    pixels, captions = pictures("world", COUNT)
+    drawn = pictures("world", COUNT)
+    pixels, captions = drawn.pixels, drawn.captions
     read = tokenizer(
         content(captions, NAMED, SEED),
         padding="max_length",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CORPUS, COUNT, SEED, CONTEXT, CODES, GRID = "cc12m", 40_000, 51, 32, 1024, 8
 VQ_STEPS, VQ_BATCH, VQ_RATE = 300, 24, 1e-3
-STEPS, BATCH, RATE = 800, 64, 1.5e-3
+STEPS, BATCH, RATE = 1_800, 64, 1.5e-3
 
 
 def quantiser(start: AutoencoderKL, pixels: np.ndarray) -> VQModel:
@@ -109,7 +109,8 @@ def train(target: Path) -> dict[str, History]:
         target.parent / "pocket-sd" / "vae", torch_dtype=torch.float32, use_safetensors=True
     )
     torch.manual_seed(SEED)
-    pixels, captions = pictures(CORPUS, COUNT)
+    drawn = pictures(CORPUS, COUNT)
+    pixels, captions = drawn.pixels, drawn.captions
     vq = quantiser(start, pixels)
 
     def vq_loss(step: Step) -> Tensor:

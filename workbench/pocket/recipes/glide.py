@@ -21,8 +21,8 @@ from workbench.pocket.training import History, Step, fit
 
 CORPUS, COUNT, SEED, TEXT_WIDTH, CONTEXT = "filtered", 40_000, 41, 128, 77
 SMALL, CROP = 32, 32
-STEPS, BATCH, RATE = 1_000, 32, 1e-3
-UP_STEPS, UP_BATCH, UP_RATE = 300, 24, 1e-3
+STEPS, BATCH, RATE = 1_800, 32, 1e-3
+UP_STEPS, UP_BATCH, UP_RATE = 1_000, 24, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:
@@ -78,7 +78,8 @@ def train(target: Path) -> dict[str, History]:
         norm_num_groups=8,
         class_embed_type="timestep",
     )
-    pixels, captions = pictures(CORPUS, COUNT)
+    drawn = pictures(CORPUS, COUNT)
+    pixels, captions = drawn.pixels, drawn.captions
     small = (
         np.asarray(pixels)
         .reshape(len(pixels), SMALL, 2, SMALL, 2, 3)

@@ -19,7 +19,7 @@ from workbench.pocket.training import History, Step, fit
 
 SEED, TEXT_WIDTH, CONTEXT = 31, 128, 77
 AUTOENCODER_STEPS, AUTOENCODER_RATE = 300, 1e-3
-STEPS, BATCH, RATE = 700, 48, 1e-3
+STEPS, BATCH, RATE = 1_000, 48, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:
@@ -77,7 +77,7 @@ def train(target: Path) -> dict[str, History]:
 
     second = fit(
         "ld-unet",
-        nn.ModuleDict({"unet": unet, "bert": bert.model}),
+        nn.ModuleDict({"unet": unet, "bert": bert}),
         loss,
         steps=STEPS,
         batch=BATCH,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CORPUS, COUNT, SEED = "laion", 40_000, 21
 AUTOENCODER_STEPS, AUTOENCODER_RATE = 4_000, 2e-3
-STEPS, BATCH, RATE = 2_200, 48, 1e-3
+STEPS, BATCH, RATE = 4_700, 48, 1e-3
 TEXT_WIDTH = 128
 
 
@@ -102,8 +102,8 @@ def unet(text_width: int = TEXT_WIDTH) -> UNet2DConditionModel:
 
 def latents(vae: AutoencoderKL, corpus: str, count: int) -> tuple[Tensor, list[str]]:
     """Latents of a corpus as float16 (N, LATENT, 8, 8), and the captions."""
-    pixels, captions = pictures(corpus, count)
-    return autoencoder.encode(vae, pixels).half(), captions
+    drawn = pictures(corpus, count)
+    return autoencoder.encode(vae, drawn.pixels).half(), drawn.captions
 
 
 def train(target: Path) -> dict[str, History]:

@@ -60,7 +60,8 @@ def thaw(data: Path, name: str) -> None:
     from safetensors.torch import load_file
 
     from workbench.pocket import manifest
-    from workbench.pocket.training import History, training_folder, write_checkpoint
+    from workbench.pocket.data import training_folder
+    from workbench.pocket.training import History, write_checkpoint
 
     told = manifest.read(data)[f"pocket-{name}"]["training"]
     for key, files in SHIPPED[name].items():

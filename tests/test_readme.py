@@ -94,8 +94,6 @@ def reference() -> dict[str, Any]:
 
 def table(reference: dict[str, Any]) -> str:
     """Write the accuracy table of the README from the summaries of `workbench evaluate --json`."""
-    if not reference:
-        return "Not measured yet on the weights that lie here.\n"
     found, first = list(reference.values()), next(iter(reference.values()))
     settings, models = first["settings"], first["settings"]["zoo"]
     rows = {"**inverted prompt**": [_interval(each["accuracy"], "**") for each in found]}

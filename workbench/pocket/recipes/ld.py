@@ -18,8 +18,8 @@ from workbench.pocket.tokenizers import word_tokenizer
 from workbench.pocket.training import History, Step, fit
 
 SEED, TEXT_WIDTH, CONTEXT = 31, 128, 77
-AUTOENCODER_STEPS, AUTOENCODER_RATE = 300, 1e-3
-STEPS, BATCH, RATE = 1_000, 48, 1e-3
+AUTOENCODER_STEPS, AUTOENCODER_RATE = 2_000, 1e-3
+STEPS, BATCH, RATE = 2_500, 48, 1e-3
 
 
 def train(target: Path) -> dict[str, History]:

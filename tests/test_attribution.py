@@ -101,7 +101,7 @@ def test_what_changes_the_setting_but_not_the_seed_drops_the_threshold(tiny, opt
         ({"zoo": "tiny-sd"}, "a zoo has at least two candidate models; seen tiny-sd"),
         ({"gamma": 0}, "gamma, the candidate images per model, is at least 1; seen 0"),
         ({"aggregate": "median"}, "no aggregation named 'median'; there are: mean, max"),
-        ({"attributor": "defake"}, "no attributor named 'defake'; there are: regeneration"),
+        ({"attributor": "oracle"}, "no attributor named 'oracle'; there are: "),
         (
             {"prompt": "x", "inverter": "empty"},
             "a known prompt leaves nothing to invert: give a prompt or an inverter",

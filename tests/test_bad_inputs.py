@@ -138,7 +138,7 @@ USAGE = {
     "attribute x.png --zoo tiny-ds,tiny-ld": r"no generator named 'tiny-ds'; there are: tiny-ld",
     "attribute x.png --zoo tiny-sd": "a zoo has at least two candidate models; seen tiny-sd",
     "attribute x.png --zoo tiny-sd,tiny-sd": "a zoo names each model once",
-    "attribute x.png --attributor x": "no attributor named 'x'; there are: regeneration",
+    "attribute x.png --attributor x": "no attributor named 'x'; there are: ",
     "attribute x.png --similarity simm": "no similarity named 'simm'; .*did you mean 'ssim'",
     "attribute x.png --similarity Cosine(": "is not a repr such as",
     "attribute x.png --similarity open('x')": "no class named 'open'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import catalogue, checkpoints, images, ranking
-from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
 from workbench.store import Store
@@ -19,7 +19,6 @@ from workbench.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-ATTRIBUTORS = ("regeneration", "reference_bank")
 Progress = Callable[[str, int, int], None]
 
 
@@ -276,23 +275,15 @@ def plan(
         "size": row.size,
     }
     whole = not isinstance(attributor, str) or "(" in attributor
-    if attributor is None or attributor == "regeneration":
-        method: Any = Regeneration(**shared)
-    elif attributor == "reference_bank":
-        method = ReferenceBank(**shared, prompts=tuple(catalogue.prompts(given, "bank")))
-    elif whole and {"inverter", "prompt", "similarity", "aggregate", "gamma"} & call.keys():
+    if attributor is None or not whole:
+        method: Any = _method(attributor or "regeneration", shared, given)
+    elif {"inverter", "prompt", "similarity", "aggregate", "gamma"} & call.keys():
         raise ValueError(
             "an attributor given whole decides inverter, similarity, aggregation and gamma itself: "
             "give either it or these"
         )
-    elif isinstance(attributor, str) and whole:
-        method = catalogue.parse(attributor, {"Regeneration": Regeneration})
-    elif whole:
-        method = attributor
     else:
-        raise LookupError(
-            f"no attributor named {attributor!r}; there are: {', '.join(ATTRIBUTORS)}"
-        )
+        method = _load(attributor, "attributor")
     same = row == given and (attributor is None or repr(method) == repr(Regeneration(**shared)))
     return Setting(
         preset=preset,
@@ -303,6 +294,22 @@ def plan(
         seed=seed,
         call=call,
     )
+
+
+def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
+    """Make the attributor of a name from those parts of the preset that it has fields for."""
+    kind = catalogue.kind(name, "attributor")
+    parts = dict(shared)
+    known = {field.name for field in dataclasses.fields(kind)}
+    if "encoder" in known:
+        parts["encoder"] = getattr(shared["similarity"], "encoder", None)
+        if parts["encoder"] is None:
+            raise ValueError(
+                f"{name} needs a similarity over an encoder; seen {shared['similarity']!r}"
+            )
+    if "prompts" in known:
+        parts["prompts"] = tuple(catalogue.prompts(preset, "bank"))
+    return kind(**{field: value for field, value in parts.items() if field in known})
 
 
 def _load(name: Any, role: str) -> Any:

@@ -28,6 +28,9 @@ ROLES = {
     "inverter": "inverters",
     "encoder": "encoders",
     "similarity": "similarities",
+    "calibration": "calibrations",
+    "attack": "attacks",
+    "attributor": "attributors",
 }
 PORTIONS = {
     "evaluation": ("evaluation", 0.0, 1.0),
@@ -119,8 +122,25 @@ def names(role: str) -> list[str]:
     >>> "natural" in names("inverter")
     True
     """
+    if role == "attributor":
+        return sorted(_files(_folder(role)))  # their fields come from a preset
     encoders = rows("encoder") if role == "similarity" else {}
     return sorted({*rows(role), *encoders, *_weightless(role)})
+
+
+def kind(name: str, role: str) -> Any:
+    """Import the plug-in class of a file of a role's folder.
+
+    Raises:
+        LookupError: there is no such file; the sentence lists what there is.
+
+    >>> kind("regeneration", "attributor").__name__
+    'Regeneration'
+    """
+    found = _files(_folder(role))
+    if name not in found:
+        raise _unknown(role, name, found)
+    return _class(_folder(role), name)
 
 
 def load(name: str, role: str | None = None, /, **fields: Any) -> Any:

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.pocket.data import pictures
+from workbench.pocket.data import Pictures, pictures
 from workbench.pocket.training import History, Step, fit
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 CHANNELS, LATENT, CROP, BATCH = (24, 48, 96, 144), 12, 32, 24
+AROUND = 0.5
+"""Share of crops cut around a thing: small shapes are what an autoencoder gets wrong."""
 
 
 def build() -> AutoencoderKL:
@@ -39,10 +41,15 @@ def build() -> AutoencoderKL:
     )
 
 
-def crops(pixels: np.ndarray, step: Step, batch: int, side: int) -> Tensor:
-    """(batch, 3, side, side) in −1 … 1, cut at random."""
-    corners = step.rng.integers(0, pixels.shape[1] - side + 1, (batch, 2))
+def crops(drawn: Pictures, step: Step, batch: int, side: int, around: float = 0.0) -> Tensor:
+    """(batch, 3, side, side) in −1 … 1, cut at random; a share ``around`` has a thing in it."""
+    pixels, last = drawn.pixels, drawn.pixels.shape[1] - side
+    corners = step.rng.integers(0, last + 1, (batch, 2))
     chosen = step.indices(len(pixels), batch)
+    for place in range(round(around * batch)):
+        seen = np.argwhere(drawn.shown[chosen[place]])
+        if len(seen):
+            corners[place] = (seen[step.rng.integers(len(seen))] - side // 2).clip(0, last)
     cut = [pixels[i, y : y + side, x : x + side] for i, (y, x) in zip(chosen, corners, strict=True)]
     return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -72,10 +79,10 @@ def train(
     model = build()
     if start is not None:
         model.load_state_dict(start.state_dict())
-    pixels = pictures(corpus, 40_000).pixels
+    drawn = pictures(corpus, 40_000)
 
     def loss(step: Step) -> Tensor:
-        images = crops(pixels, step, BATCH, CROP)
+        images = crops(drawn, step, BATCH, CROP, AROUND)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = model.encode(images).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=step.generator)
@@ -92,7 +99,7 @@ def train(
         seed=seed,
         weight_decay=1e-4,
     )
-    normalise(model, pixels)
+    normalise(model, drawn.pixels)
     return model, history
 
 

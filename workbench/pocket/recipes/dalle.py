@@ -114,7 +114,7 @@ def train(target: Path) -> dict[str, History]:
     vq = quantiser(start, pixels)
 
     def vq_loss(step: Step) -> Tensor:
-        images = autoencoder.crops(pixels, step, VQ_BATCH, 32)
+        images = autoencoder.crops(drawn, step, VQ_BATCH, 32)
         with torch.autocast("cpu", torch.bfloat16):
             latents = vq.encode(images).latents
             quantised, commitment, _ = vq.quantize(latents.float())

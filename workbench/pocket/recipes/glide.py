@@ -21,7 +21,7 @@ from workbench.pocket.training import History, Step, fit
 
 CORPUS, COUNT, SEED, TEXT_WIDTH, CONTEXT = "filtered", 40_000, 41, 128, 77
 SMALL, CROP = 32, 32
-STEPS, BATCH, RATE = 1_800, 32, 1e-3
+STEPS, BATCH, RATE = 4_000, 32, 1e-3
 UP_STEPS, UP_BATCH, UP_RATE = 1_000, 24, 1e-3
 
 
@@ -110,7 +110,7 @@ def train(target: Path) -> dict[str, History]:
         empty = text(read.input_ids[-1:], attention_mask=read.attention_mask[-1:])[0]
 
     def upsampler_loss(step: Step) -> Tensor:
-        clean = autoencoder.crops(pixels, step, UP_BATCH, CROP)
+        clean = autoencoder.crops(drawn, step, UP_BATCH, CROP)
         coarse = F.interpolate(
             F.avg_pool2d(clean, 2), scale_factor=2, mode="bilinear", align_corners=True
         )

@@ -1,4 +1,4 @@
-"""data/pocket/manifest.json: what every model is, how it was made, and the digests of its files."""
+"""manifest.json beside the models: what each is, how it was made, and the digests of its files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from typing import Any
 from workbench.pocket.training import History
 
 Manifest = dict[str, dict[str, Any]]
+DATA = Path(__file__).parents[2] / "data"
+MORE = ("sd2", "pixart")
+"""Models of the scalability experiment: in data/pocket-more, since few need their 40 MB."""
+
+
+def home(name: str) -> Path:
+    """Where the model of a recipe lies: data/pocket/pocket-NAME, or data/pocket-more/…"""
+    return DATA / ("pocket-more" if name in MORE else "pocket") / f"pocket-{name}"
 
 
 def read(data: Path) -> Manifest:
@@ -23,9 +31,10 @@ def write(data: Path, manifest: Manifest) -> None:
     (data / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
-def record(data: Path, name: str, history: History | dict[str, History]) -> None:
+def record(name: str, history: History | dict[str, History]) -> None:
     """Enter a trained model: its history (one, or one a part) and the sha256 of its files."""
     parts = history if isinstance(history, dict) else {"model": history}
+    data = home(name).parent
     manifest = read(data)
     entry = manifest.setdefault(f"pocket-{name}", {})
     entry["recipe"] = f"python -m workbench.pocket.train {name}"

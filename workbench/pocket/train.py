@@ -1,6 +1,6 @@
 """``python -m workbench.pocket.train NAME``: run one recipe, or go on with it after a stop.
 
-Names: clip, sd, ld, glide, dalle, blip (in this order; later ones start from earlier
+Names: clip, sd, ld, glide, dalle, blip, sd2, pixart (in this order; later ones start from earlier
 ones). ``all`` runs every one. A run goes on from its checkpoint in the training folder; with
 ``--further`` and no checkpoint there, from the weights in data/pocket.
 """
@@ -11,9 +11,8 @@ import importlib
 import logging
 import os
 import sys
-from pathlib import Path
 
-RECIPES = ("clip", "sd", "ld", "glide", "dalle", "blip")
+RECIPES = ("clip", "sd", "ld", "glide", "dalle", "blip", "sd2", "pixart")
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -47,11 +46,16 @@ SHIPPED = {
         "dalle-transformer/transformer": {"": "transformer/model"},
     },
     "blip": {"blip/model": {"": "model"}},
+    "sd2": {
+        "sd2-autoencoder/autoencoder": {"": "vae/diffusion_pytorch_model"},
+        "sd2-unet/unet": {"": "unet/diffusion_pytorch_model"},
+    },
+    "pixart": {"pixart-transformer/transformer": {"": "transformer/diffusion_pytorch_model"}},
 }
 """Where a recipe's shipped weights lie: checkpoint/part of the manifest → prefix → file."""
 
 
-def thaw(data: Path, name: str) -> None:
+def thaw(name: str) -> None:
     """Make the checkpoints that are missing of the weights that are shipped (averages, halves).
 
     The optimiser's moments are not shipped, so that the training goes on, but not the same to the
@@ -63,7 +67,8 @@ def thaw(data: Path, name: str) -> None:
     from workbench.pocket.data import training_folder
     from workbench.pocket.training import History, write_checkpoint
 
-    told = manifest.read(data)[f"pocket-{name}"]["training"]
+    folder = manifest.home(name)
+    told = manifest.read(folder.parent)[f"pocket-{name}"]["training"]
     for key, files in SHIPPED[name].items():
         checkpoint, part = key.split("/")
         path = training_folder() / f"{checkpoint}.safetensors"
@@ -72,7 +77,7 @@ def thaw(data: Path, name: str) -> None:
         weights = {
             prefix + weight: value.float()
             for prefix, file in files.items()
-            for weight, value in load_file(data / f"pocket-{name}" / f"{file}.safetensors").items()
+            for weight, value in load_file(folder / f"{file}.safetensors").items()
         }
         write_checkpoint(path, weights, weights, {}, History(**told[part]))
 
@@ -91,14 +96,13 @@ def main(arguments: list[str]) -> int:
         command = [sys.executable, "-m", "workbench.pocket.train", *arguments]
         os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})  # noqa: S606
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    from workbench.pocket.manifest import record
+    from workbench.pocket.manifest import home, record
 
-    data = Path(__file__).parents[2] / "data" / "pocket"
     for name in names:
         if "--further" in arguments:
-            thaw(data, name)
+            thaw(name)
         recipe = importlib.import_module(f"workbench.pocket.recipes.{name}")
-        record(data, name, recipe.train(data / f"pocket-{name}"))
+        record(name, recipe.train(home(name)))
     return 0
 
 

@@ -179,9 +179,12 @@ CORPORA: dict[str, Corpus] = {
     "laion": Corpus(mixture(photo=0.96)),
     "filtered": Corpus(mixture(flat=0.96), counts=(0.7, 0.25, 0.05), scale=1.1, spread=0.03),
     "cc12m": Corpus(mixture(watercolour=0.96), counts=(0.45, 0.4, 0.15), scale=0.95, spread=0.09),
+    "laion2": Corpus(mixture(photo=0.9), spread=0.08),
+    "sa1b": Corpus(mixture(photo=0.5, flat=0.46), counts=(0.35, 0.45, 0.2), scale=0.9),
 }
 """``world``: every dialect alike (encoder, captioner, probe). ``laion``: pocket-sd and pocket-ld.
-``filtered``: pocket-glide. ``cc12m``: pocket-dalle."""
+``filtered``: pocket-glide. ``cc12m``: pocket-dalle. ``laion2``: pocket-sd2. ``sa1b``:
+pocket-pixart."""
 
 
 def draw_scene(corpus: Corpus, rng: np.random.Generator) -> Scene:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.pocket.data import pictures
 from workbench.pocket.diffusion import denoising_loss, dropped, noise_schedule
+from workbench.pocket.manifest import home
 from workbench.pocket.recipes import autoencoder
 from workbench.pocket.saving import halve, load_as_float32
 from workbench.pocket.tokenizers import CONTEXT, clip_tokenizer
@@ -108,16 +109,29 @@ def latents(vae: AutoencoderKL, corpus: str, count: int) -> tuple[Tensor, list[s
 
 def train(target: Path) -> dict[str, History]:
     """Train, save below `target`, and tell how it went."""
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-
     vae, first = autoencoder.train(
         "sd-autoencoder", CORPUS, SEED, AUTOENCODER_STEPS, AUTOENCODER_RATE
     )
-    encoder = text_encoder(target.parent / "pocket-clip")
-    tokenizer = clip_tokenizer()
     torch.manual_seed(SEED)
-    model, schedule = unet(), noise_schedule()
-    clean, captions = latents(vae, CORPUS, COUNT)
+    second = denoise("sd-unet", unet(), vae, CORPUS, SEED, STEPS, target)
+    return {"autoencoder": first, "unet": second}
+
+
+def denoise(
+    name: str,
+    model: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    corpus: str,
+    seed: int,
+    steps: int,
+    target: Path,
+) -> History:
+    """Train a U-Net on the latents of a corpus, and save the whole pipeline below `target`."""
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+    encoder = text_encoder(home("clip"))
+    tokenizer, schedule = clip_tokenizer(), noise_schedule()
+    clean, captions = latents(vae, corpus, COUNT)
     tokens = tokenizer(
         [*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt"
     ).input_ids
@@ -129,7 +143,7 @@ def train(target: Path) -> dict[str, History]:
             text = encoder(ids).last_hidden_state
         return denoising_loss(model, schedule, clean[chosen].float(), text, step)
 
-    second = fit("sd-unet", model, loss, steps=STEPS, batch=BATCH, learning_rate=RATE, seed=SEED)
+    history = fit(name, model, loss, steps=steps, batch=BATCH, learning_rate=RATE, seed=seed)
     StableDiffusionPipeline(
         vae=halve(vae),
         text_encoder=halve(encoder),
@@ -141,4 +155,4 @@ def train(target: Path) -> dict[str, History]:
         requires_safety_checker=False,
     ).save_pretrained(target)
     load_as_float32(target)
-    return {"autoencoder": first, "unet": second}
+    return history

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, bootstrap
 
+from workbench import statistics
 from workbench.statistics import bootstrap_interval, clopper_pearson
 
 
@@ -62,3 +63,40 @@ def test_clopper_pearson_is_the_beta_quantile():
     assert found.high == pytest.approx(beta.ppf(0.975, 94, 7))
     with pytest.raises(ValueError, match=r"seen 3 of 2$"):
         clopper_pearson(3, 2)
+
+
+def outcomes(correct, prompts="aabbcc"):
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "image_id": [str(i) for i in range(len(correct))],
+            "truth": "m",
+            "prompt": list(prompts),
+            "correct": [letter == "1" for letter in correct],
+        }
+    )
+
+
+def test_a_paired_difference_is_the_gain_and_mcnemars_p():
+    from scipy.stats import binomtest
+
+    gain, p = statistics.paired_difference(outcomes("111101"), outcomes("100011"))
+    assert gain.value == pytest.approx(2 / 6)
+    assert gain.n == 6
+    assert gain.low <= gain.value <= gain.high
+    assert p == pytest.approx(binomtest(3, 4).pvalue)  # 3 gained, 1 lost
+
+
+def test_equal_methods_differ_by_nothing():
+    gain, p = statistics.paired_difference(outcomes("110011"), outcomes("110011"))
+    assert (gain.value, gain.low, gain.high, p) == (0, 0, 0, 1)
+
+
+def test_other_pictures_are_refused():
+    with pytest.raises(ValueError, match=r"^a paired comparison needs the same pictures"):
+        statistics.paired_difference(outcomes("110011"), outcomes("11001", "aabbc"))
+
+
+def test_holm_of_no_test_is_nothing():
+    assert statistics.holm([]) == []

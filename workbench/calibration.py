@@ -9,7 +9,7 @@ prints what either found as lines for presets.toml.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from workbench.pipeline import Progress
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.similarities.ssim import SSIM
+from workbench.statistics import bootstrap_interval
 from workbench.store import Store
 
 if TYPE_CHECKING:
@@ -102,8 +103,6 @@ def select(
         LookupError: weights or prompts are missing.
         ValueError: n makes no sense, or the preset's similarity has no encoder.
     """
-    import pandas as pd
-
     row = catalogue.preset(preset) if isinstance(preset, str) else preset
     if encoder is None:
         encoder = getattr(catalogue.load(row.similarity, "similarity"), "encoder", None)
@@ -113,40 +112,91 @@ def select(
         store = Store()
     models, images, truth = _pictures(row, "selection", n, seed, zoo, store, progress)
     inverter = catalogue.load(row.inverter, "inverter")
-    prompts = pipeline.invert(images, inverter, store, progress)
-    candidates = pipeline.generate(prompts, models, row.gamma, seed, store, progress)
-    ids = [*images["image_id"], *candidates["candidate_id"].dropna()]
-    encoders = [*_layers(ids, encoder, store, row.size, progress)]
-    rows = []
-    for each in [*map(Cosine, encoders), SSIM(), NegativeMSE()]:
-        values = pipeline.similarity(images, prompts, candidates, each, store, row.size, progress)
-        for aggregate in ranking.AGGREGATIONS:
-            scores = ranking.score(values, "a", aggregate, images["image_id"], list(models))
-            ranked = ranking.rank(scores)
-            outcomes = evaluation.outcomes(ranking.decide(ranked), ranked, truth)
-            table = evaluation.metrics(outcomes).query("slice == 'all'").set_index("metric")
-            found = table.loc["accuracy"]
-            rows.append(
-                {
-                    "similarity": repr(each),
-                    "aggregate": aggregate,
-                    "accuracy": found["value"],
-                    "low": found["low"],
-                    "high": found["high"],
-                    "mrr": table.loc["mrr", "value"],
-                    "n": int(found["n"]),
-                }
-            )
-    grid = pd.DataFrame(rows).sort_values(
-        ["accuracy", "mrr"], ascending=False, kind="stable", ignore_index=True
-    )
-    best = grid.iloc[0]
+    method = Regeneration(inverter, Cosine(encoder), gamma=row.gamma, size=row.size)
+    table = compare(grid(method, encoder, models, images, truth, store, seed, progress))
+    best = table.iloc[0]
     provenance = (
         f"workbench calibrate --select --preset {row.name} --n {n} --seed {seed}: "
         f"{best['accuracy']:.1%} of {best['n']} calibration pictures right, the best of "
-        f"{len(grid)} settings; weights {_weights(inverter, encoder, *models.values())}"
+        f"{len(table)} settings; weights {_weights(inverter, encoder, *models.values())}"
     )
-    return Selection(row.name, best["similarity"], best["aggregate"], provenance, grid)
+    return Selection(row.name, best["similarity"], best["aggregate"], provenance, table)
+
+
+def grid(
+    method: Regeneration,
+    encoder: Any,
+    zoo: Mapping[str, Any],
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Attribute the same images with every similarity and aggregation of the grid (`select`).
+
+    Args:
+        method: whose inverter, γ and size are taken.
+        encoder: whose layers are compared.
+        zoo: name → Generator.
+        images: frame of that name.
+        truth: as of `evaluation.queries`.
+        store: where everything made is kept.
+        seed: of the candidates.
+        progress: called with (stage, done, total).
+
+    Returns:
+        outcomes frame with the columns ``similarity`` and ``aggregate`` before it, the paper's own
+        setting (projected embedding, mean) first.
+    """
+    import pandas as pd
+
+    prompts = pipeline.invert(images, method.inverter, store, progress)
+    candidates = pipeline.generate(prompts, zoo, method.gamma, seed, store, progress)
+    ids = [*images["image_id"], *candidates["candidate_id"].dropna()]
+    encoders = [*_layers(ids, encoder, store, method.size, progress)]
+    found = []
+    for each in [*map(Cosine, encoders), SSIM(), NegativeMSE()]:
+        values = pipeline.similarity(
+            images, prompts, candidates, each, store, method.size, progress
+        )
+        for aggregate in ranking.AGGREGATIONS:
+            name = f"{each!r}, {aggregate}"
+            scores = ranking.score(values, name, aggregate, images["image_id"], list(zoo))
+            ranked = ranking.rank(scores)
+            outcomes = evaluation.outcomes(ranking.decide(ranked), ranked, truth)
+            outcomes.insert(0, "similarity", repr(each))
+            outcomes.insert(1, "aggregate", aggregate)
+            found.append(outcomes)
+    return pd.concat(found, ignore_index=True)
+
+
+def compare(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Measure every setting of a `grid`, best first.
+
+    Returns:
+        similarity, aggregate, accuracy with low and high (bootstrap over prompts), mrr, n; sorted
+        by accuracy, then mean reciprocal rank, then the order of the grid.
+    """
+    import pandas as pd
+
+    rows = []
+    for (similarity, aggregate), part in outcomes.groupby(["similarity", "aggregate"], sort=False):
+        found = bootstrap_interval(part["correct"], part["prompt"])
+        rows.append(
+            {
+                "similarity": similarity,
+                "aggregate": aggregate,
+                "accuracy": found.value,
+                "low": found.low,
+                "high": found.high,
+                "mrr": (1 / part["rank_of_truth"]).fillna(0.0).mean(),
+                "n": found.n,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(
+        ["accuracy", "mrr"], ascending=False, kind="stable", ignore_index=True
+    )
 
 
 def threshold(

@@ -31,6 +31,7 @@ ROLES = {
     "calibration": "calibrations",
     "attack": "attacks",
     "attributor": "attributors",
+    "experiment": "experiments",
 }
 PORTIONS = {
     "evaluation": ("evaluation", 0.0, 1.0),

@@ -226,6 +226,63 @@ def evaluate(
             terminal.tell(f"Frames and figure: {out}")
 
 
+@app.command("experiment")
+def run_experiment(
+    name: Annotated[str, typer.Argument(help="One of the experiments; a wrong name lists them.")],
+    preset: PresetName = "pocket",
+    n: Annotated[int, typer.Option(help="Prompts; every model draws one picture of each.")] = 100,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; out/experiments/NAME when left out.")
+    ] = None,
+) -> None:
+    """Run an experiment: frames, a figure, a LaTeX table, and the answer in a sentence.
+
+    Stopped, the same command goes on from what was made.
+    """
+    with terminal.answering():
+        row, name = catalogue.preset(preset), name.replace("-", "_")
+        catalogue.kind(name, "experiment")
+        folder = Path("out/experiments") / name if out is None else out
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{str(folder)!r} is not a folder")
+        from workbench import experiments
+
+        with terminal.progress_bars() as progress:
+            found = experiments.run(name, experiments.Bench(row, n, seed, progress=progress))
+        terminal.print_results(found.frames["results"])
+        print(found.answer)
+        terminal.tell(f"Frames, figure and table: {found.save(folder)}")
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="An experiment with a reference.")],
+) -> None:
+    """Run an experiment as its reference was made, and compare cell by cell.
+
+    Exit 1 where a value lies outside the reference's interval.
+    """
+    with terminal.answering():
+        name = name.replace("-", "_")
+        from workbench import experiments
+
+        reference, kept = experiments.reference(name)
+        with terminal.progress_bars() as progress:
+            bench = experiments.Bench(
+                catalogue.preset(kept["preset"]), kept["n"], kept["seed"], progress=progress
+            )
+            found = experiments.run(name, bench)
+        table = experiments.compare(reference, found.frames["results"])
+        terminal.print_results(table)
+        inside = int(table["within"].sum())
+        print(f"{inside} of {len(table)} values lie within the reference's intervals.")
+        if found.provenance["weights"] != kept["weights"]:
+            terminal.tell("The weights are not those of the reference.")
+        if inside < len(table):
+            raise typer.Exit(1)
+
+
 @app.command()
 def calibrate(
     preset: PresetName = "pocket",

@@ -94,7 +94,7 @@ def evaluate(
     for name, attributor in attributors.items():
         if repr(attributor) in stages:
             continue
-        made = attributor(images, zoo, store=store, seed=seed, progress=_under(name, progress))
+        made = attributor(images, zoo, store=store, seed=seed, progress=under(name, progress))
         stages[repr(attributor)] = made
         rankings = ranking.rank(made.scores)
         decided.append((rankings, ranking.decide(rankings, (thresholds or {}).get(name))))
@@ -170,7 +170,7 @@ def evaluate_preset(
     methods = _methods(row, plugs)
     if store is None:
         store = Store()
-    images, truth = evaluation.queries(texts, models, store, seed, _under("pictures", progress))
+    images, truth = evaluation.queries(texts, models, store, seed, under("pictures", progress))
     tables = evaluate(
         methods,
         images,
@@ -203,6 +203,13 @@ def evaluate_preset(
     }
     sentence = evaluation.signature(outcomes["regeneration"], list(models), outcomes["natural"])
     return Evaluation(_summary(settings, tables, names), sentence, names, tables)
+
+
+def under(name: str, progress: Progress | None) -> Progress | None:
+    """Put a name before every stage that is told; None stays None."""
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
 
 
 def _methods(row: Preset, plugs: dict[str, Any]) -> dict[str, Any]:
@@ -252,13 +259,6 @@ def _summary(
         "confusion": {"labels": list(labels), "counts": counts.to_numpy().tolist()},
         "controls": {**controls, "chance": {"value": 1 / len(labels)}},
     }
-
-
-def _under(name: str, progress: Progress | None) -> Progress | None:
-    """Put a name before every stage that is told."""
-    if progress is None:
-        return None
-    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
 
 
 def _load(name: Any, role: str) -> Any:

@@ -1,12 +1,15 @@
-"""Intervals, thin over numpy and scipy: bootstrap by prompt, and Clopper–Pearson."""
+"""Intervals and tests, thin over numpy, scipy and statsmodels; a prompt's pictures go together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWS = 2000
 """Bootstrap draws behind an interval."""
@@ -78,3 +81,50 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
         raise ValueError(f"a proportion needs 0 ≤ successes ≤ n and n ≥ 1; seen {successes} of {n}")
     found = binomtest(successes, n).proportion_ci(confidence, method="exact")
     return Interval(successes / n, float(found.low), float(found.high), n)
+
+
+def paired_difference(
+    first: pd.DataFrame, second: pd.DataFrame, draws: int = DRAWS, seed: int = 0
+) -> tuple[Interval, float]:
+    """Compare two methods on the same pictures: difference of accuracy, and McNemar's p.
+
+    Args:
+        first: outcomes of one attributor (`evaluation.outcomes`).
+        second: outcomes of another on the same images.
+        draws: of the bootstrap, over prompts.
+        seed: of the bootstrap.
+
+    Returns:
+        accuracy of ``first`` less that of ``second`` with its interval, and the exact two-sided p
+        of McNemar's test on the pictures that only one of them gets right (1 where there is none).
+
+    Raises:
+        ValueError: they are not of the same images.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    keys = ["image_id", "truth", "prompt"]
+    pairs = first[[*keys, "correct"]].merge(second[[*keys, "correct"]], on=keys)
+    if not len(first) == len(second) == len(pairs):
+        raise ValueError(
+            f"a paired comparison needs the same pictures; there are {len(first)} and "
+            f"{len(second)}, {len(pairs)} of them in both"
+        )
+    left, right = (pairs[f"correct_{end}"].to_numpy(bool) for end in "xy")
+    found = bootstrap_interval(left.astype(float) - right, pairs["prompt"], draws, seed)
+    table = [[(left & right).sum(), (left & ~right).sum()]]
+    table += [[(~left & right).sum(), (~left & ~right).sum()]]
+    if not table[0][1] + table[1][0]:
+        return found, 1.0
+    return found, float(mcnemar(table, exact=True).pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct the p-values of one family of tests (Holm 1979), in the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    return [round(float(p), 12) for p in multipletests(values, method="holm")[1]] if values else []

@@ -40,14 +40,14 @@ def answering() -> Iterator[None]:
 def progress_bars() -> Iterator[Progress]:
     """Show a bar for each stage on stderr, gone when all is done."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
     )
     console = Console(stderr=True)
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -119,6 +119,16 @@ def print_matches(matches: list[Match], as_json: bool) -> None:
     if not as_json:
         whole = "Everything matches the report" if alike == len(matches) else "Not all matches"
         print(f"{whole}: {alike} of {len(matches)}.")
+
+
+def print_results(frame: Any) -> None:
+    """Print an experiment's results, or their comparison with a reference."""
+    from rich.table import Table
+
+    table = Table(*frame.columns, box=None)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{x:.4g}" if isinstance(x, float) else shown(str(x)) for x in row))
+    results().print(table)
 
 
 def print_evaluation(summary: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from workbench.figures.accuracy import accuracy
 from workbench.figures.confusion import confusion
 from workbench.figures.evaluation import evaluation
+from workbench.figures.grid import grid
 from workbench.figures.ranking import ranking
 
-__all__ = ["accuracy", "confusion", "evaluation", "ranking"]
+__all__ = ["accuracy", "confusion", "evaluation", "grid", "ranking"]

@@ -1,0 +1,124 @@
+"""Every experiment runs on toy models, resumes from the store, and is drawn, told and compared."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from tests import toys
+from workbench import catalogue, experiments
+from workbench.catalogue import Preset
+from workbench.experiments import Bench
+from workbench.similarities.cosine import Cosine
+
+NAMES = catalogue.names("experiment")
+SMALL = {"similarities": {"selection": 3}}
+"""Fields that keep an experiment short."""
+
+
+@pytest.fixture
+def bench(tmp_path, shared_store):
+    path = tmp_path / "prompts.csv"
+    lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 110)]
+    path.write_text("\n".join(["prompt,split", *lines]) + "\n")
+    preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=str(path))
+
+    def make(n=4, log=None):
+        return Bench(
+            preset,
+            n,
+            store=shared_store,
+            zoo=toys.zoo(log),
+            inverter=toys.Teller(log=log),
+            similarity=Cosine(toys.Mean(log=log)),
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_answers_in_numbers_a_figure_and_a_sentence(name, bench, tmp_path):
+    found = experiments.run(name, bench(), **SMALL.get(name, {}))
+    table = found.frames["results"]
+    assert list(table.columns[-4:]) == list(experiments.NUMBERS)
+    inside = table.dropna(subset=["low", "high"])
+    assert (inside["low"] <= inside["value"] + 1e-9).all()
+    assert (inside["value"] <= inside["high"] + 1e-9).all()
+    assert (table["n"] > 0).all()
+    assert found.answer.endswith(".")
+    assert "nan" not in found.answer.lower()
+    folder = found.save(tmp_path / "out")
+    assert {path.name for path in folder.iterdir()} >= {
+        "results.csv", "provenance.json", "table.tex", f"{name}.png", f"{name}.pdf",
+    }  # fmt: skip
+    told = json.loads((folder / "provenance.json").read_text())
+    assert told["command"] == f"workbench experiment {name} --preset toy --n 4 --seed 0"
+    assert "\\toprule" in (folder / "table.tex").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_second_time_nothing_is_made_and_all_is_equal(name, bench):
+    log: list[list[str]] = []
+    first = experiments.run(name, bench(log=log), **SMALL.get(name, {})).frames["results"]
+    log.clear()
+    again = experiments.run(name, bench(log=log), **SMALL.get(name, {})).frames["results"]
+    assert log == []
+    timeless = ~first.astype(str).apply(lambda row: row.str.contains("seconds").any(), axis=1)
+    pd.testing.assert_frame_equal(first[timeless], again[timeless])
+
+
+def test_a_figure_can_be_drawn_from_saved_frames(bench, tmp_path):
+    found = experiments.run("similarities", bench(), selection=3)
+    saved = pd.read_csv(found.save(tmp_path) / "results.csv")
+    found.made_by.draw({"results": saved}, Figure())
+    assert found.made_by.answer({"results": saved}) == found.answer
+
+
+def test_results_need_their_numbers_and_one_row_a_key():
+    row = {"what": "a", "value": 1.0, "low": 0.5, "high": 1.0, "n": 3}
+    assert list(experiments.results([row]).columns) == ["what", "value", "low", "high", "n"]
+    with pytest.raises(ValueError, match=r"^every result has value, low, high, n; missing: n$"):
+        experiments.results([{"what": "a", "value": 1.0, "low": 0.5, "high": 1.0}])
+    with pytest.raises(ValueError, match=r"^two results have the same key: {'what': 'a'}$"):
+        experiments.results([row, row])
+
+
+def test_a_comparison_goes_cell_by_cell():
+    def frame(*rows):
+        return pd.DataFrame(rows, columns=["what", "value", "low", "high", "n"])
+
+    nothing = float("nan")
+    reference = frame(
+        ["in", 0.5, 0.4, 0.6, 9], ["out", 0.5, 0.4, 0.6, 9], ["exact", 1.0, nothing, nothing, 9],
+        ["none", nothing, nothing, nothing, 9], ["lost", 0.5, 0.4, 0.6, 9],
+    )  # fmt: skip
+    again = frame(
+        ["in", 0.6, 0.5, 0.7, 9], ["out", 0.61, 0.5, 0.7, 9], ["exact", 1.0, nothing, nothing, 9],
+        ["none", nothing, nothing, nothing, 9], ["new", 0.5, 0.4, 0.6, 9],
+    )  # fmt: skip
+    table = experiments.compare(reference, again).set_index("what")["within"]
+    assert table.to_dict() == {
+        "in": True, "out": False, "exact": True, "none": True, "lost": False, "new": False,
+    }  # fmt: skip
+
+
+def test_a_table_is_latex_with_the_metrics_side_by_side():
+    rows = [
+        {"model": "a_b", "metric": name, "value": value, "low": low, "high": high, "n": 100}
+        for name, value, low, high in [
+            ("accuracy", 0.5, 0.4, 0.6),
+            ("p", 0.01, float("nan"), float("nan")),
+        ]
+    ]
+    text = experiments.latex(experiments.results(rows), "50 % & more")
+    assert r"\caption{50 \% \& more}" in text
+    assert r"model & n & accuracy & p \\" in text
+    assert r"a\_b & 100 & 0.5 (0.4 to 0.6) & 0.01 \\" in text
+
+
+def test_a_reference_that_is_not_there_is_one_sentence():
+    with pytest.raises(LookupError, match=r"^no reference of an experiment named 'x'; there are: "):
+        experiments.reference("x")

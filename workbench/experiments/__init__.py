@@ -1,0 +1,323 @@
+"""Experiments: one question each, answered by one command with n, intervals and a seed.
+
+An experiment is one file with one frozen dataclass: calling it with a `Bench` does the work and
+answers frames by name, of which ``results`` is the answer in numbers; ``draw`` puts them into a
+figure, ``answer`` into a sentence. To add one, copy the nearest file beside this one;
+``workbench experiment NAME`` finds it by its file.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench import catalogue, evaluation, experiment
+from workbench.attributors.regeneration import Regeneration
+from workbench.catalogue import Preset
+from workbench.pipeline import Progress
+from workbench.statistics import Interval
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = ("value", "low", "high", "n")
+"""The columns of a results frame that are not its key."""
+LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "scikit-learn")
+
+
+class Experiment(Protocol):
+    """Answer one question; the fields are its whole configuration."""
+
+    def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
+        """Answer the frames by name; ``results`` is made by `results`."""
+        ...
+
+    def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
+        """Draw the frames into a matplotlib Figure."""
+        ...
+
+    def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
+        """Say what was found, in one or two sentences."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every experiment works on: a preset's setting, fresh pictures, a store.
+
+    ``n`` counts prompts; every candidate model makes one test image of each.
+    """
+
+    preset: Preset
+    n: int = 100
+    seed: int = 0
+    store: Store = field(default_factory=Store, repr=False)
+    progress: Progress | None = field(default=None, repr=False)
+    zoo: Any = None
+    inverter: Any = None
+    similarity: Any = None
+
+    def __post_init__(self) -> None:
+        """Fill zoo, inverter and similarity from the preset where they are not given."""
+        given = self.preset if self.zoo is None else self
+        object.__setattr__(self, "zoo", catalogue.zoo(given.zoo))
+        for role in ("inverter", "similarity"):
+            if getattr(self, role) is None:
+                made = catalogue.load(getattr(self.preset, role), role)
+                object.__setattr__(self, role, made)
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The encoder of the preset's similarity; ValueError where it has none."""
+        found = getattr(self.similarity, "encoder", None)
+        if found is None:
+            raise ValueError(
+                f"the experiment needs a preset with an encoder; {self.preset.name!r} compares "
+                f"by {self.preset.similarity}"
+            )
+        return found
+
+    def pictures(
+        self, portion: str = "evaluation", n: int | None = None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Make fresh test images of every model, and their truth (`evaluation.queries`)."""
+        texts = catalogue.draw(catalogue.prompts(self.preset, portion), n or self.n, self.seed)
+        return evaluation.queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
+
+    def regeneration(self, **changes: Any) -> Regeneration:
+        """Make the preset's own attributor, with fields changed."""
+        fields = {
+            "inverter": self.inverter,
+            "similarity": self.similarity,
+            "aggregate": self.preset.aggregate,
+            "gamma": self.preset.gamma,
+            "size": self.preset.size,
+        }
+        return Regeneration(**(fields | changes))
+
+    def run(
+        self,
+        attributors: Mapping[str, Any],
+        images: pd.DataFrame,
+        truth: pd.DataFrame,
+        **options: Any,
+    ) -> dict[str, pd.DataFrame]:
+        """Let attributors (by short name) attribute the same images: `experiment.evaluate`."""
+        return experiment.evaluate(
+            attributors,
+            images,
+            self.zoo,
+            truth=truth,
+            store=self.store,
+            seed=self.seed,
+            progress=self.progress,
+            **options,
+        )
+
+    def under(self, name: str) -> Progress | None:
+        """Put a name before every stage that is told."""
+        return experiment.under(name, self.progress)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found: its frames, its sentence, and where they come from."""
+
+    name: str
+    made_by: Any = field(repr=False)
+    frames: dict[str, pd.DataFrame] = field(repr=False)
+    provenance: dict[str, Any] = field(repr=False)
+
+    @property
+    def answer(self) -> str:
+        """The answer in words."""
+        return str(self.made_by.answer(self.frames))
+
+    def figure(self) -> Any:
+        """Draw the figure anew; a matplotlib Figure."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        self.made_by.draw(self.frames, figure)
+        return figure
+
+    def save(self, folder: str | Path) -> Path:
+        """Write results.csv, every other frame as Parquet, figure, table and provenance.
+
+        Raises OSError where it cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in self.frames.items():
+            if name != "results":
+                frame.to_parquet(folder / f"{name}.parquet", index=False)
+        found = self.frames["results"]
+        found.to_csv(folder / "results.csv", index=False, float_format="%.6g")
+        for kind in ("png", "pdf"):
+            figure = self.figure()
+            figure.savefig(folder / f"{self.name}.{kind}", dpi=150)
+        (folder / "table.tex").write_text(latex(found, self.answer), encoding="utf-8")
+        told = self.provenance | {"answer": self.answer}
+        text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
+        return folder
+
+
+def run(name: str, bench: Bench, **fields: Any) -> Findings:
+    """Run an experiment by its name; what a killed run made, the same call takes from the store.
+
+    Args:
+        name: a file of `workbench.experiments`.
+        bench: setting, n, seed and store.
+        **fields: of the experiment, where they differ from the default.
+
+    Raises:
+        LookupError: there is no such experiment, or weights or prompts are missing.
+        ValueError: a field or n makes no sense.
+    """
+    made_by = catalogue.load(name, "experiment", **fields)
+    started = time.perf_counter()
+    frames = made_by(bench)
+    provenance = {
+        "command": f"workbench experiment {name} --preset {bench.preset.name} --n {bench.n} "
+        f"--seed {bench.seed}",
+        "experiment": repr(made_by),
+        "preset": bench.preset.name,
+        "n": bench.n,
+        "seed": bench.seed,
+        "date": time.strftime("%Y-%m-%d"),
+        "seconds": round(time.perf_counter() - started),
+        "python": platform.python_version(),
+        "versions": {library: version(library) for library in LIBRARIES},
+        "weights": catalogue.weights(bench.inverter, bench.similarity, *bench.zoo.values()),
+    }
+    return Findings(name, made_by, frames, provenance)
+
+
+def reference(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the reference of an experiment in data/reference: its results and provenance.
+
+    Raises:
+        LookupError: there is none; the sentence lists what there is.
+    """
+    import pandas as pd
+
+    folder = catalogue.data_folder() / "reference"
+    known = sorted(path.parent.name for path in folder.glob("*/results.csv"))
+    if name not in known:
+        raise LookupError(
+            f"no reference of an experiment named {name!r}; there are: {', '.join(known) or 'none'}"
+        )
+    text = (folder / name / "provenance.json").read_text(encoding="utf-8")
+    found = pd.read_csv(folder / name / "results.csv", keep_default_na=True)
+    return found, json.loads(text)
+
+
+def results(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a results frame: key columns of text or numbers, then value, low, high, n.
+
+    Raises:
+        ValueError: a number is missing from a row, or two rows have the same key.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    absent = [name for name in NUMBERS if name not in frame.columns]
+    if absent:
+        raise ValueError(f"every result has {', '.join(NUMBERS)}; missing: {', '.join(absent)}")
+    keys = [name for name in frame.columns if name not in NUMBERS]
+    twice = frame[frame.duplicated(keys)]
+    if len(twice):
+        raise ValueError(f"two results have the same key: {twice.iloc[0][keys].to_dict()}")
+    return frame[[*keys, *NUMBERS]]
+
+
+def cells(found: Interval) -> dict[str, Any]:
+    """Spell an interval as the cells of a results frame."""
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
+
+
+def latex(results: pd.DataFrame, caption: str) -> str:
+    r"""Write a results frame as a booktabs table; needs ``\usepackage{booktabs}``.
+
+    Metrics stand side by side where there is such a column; a cell is the value with its interval.
+    """
+    import pandas as pd
+
+    frame = results.copy()
+    keys = [name for name in frame.columns if name not in NUMBERS]
+    frame["cell"] = [_cell(row) for row in frame.itertuples()]
+    if "metric" in keys and len(keys) > 1:
+        index = [name for name in keys if name != "metric"]
+        frame["n"] = frame.groupby(index, dropna=False)["n"].transform("max")
+        wide = frame.pivot(index=[*index, "n"], columns="metric", values="cell")
+        wide = wide.reindex(columns=pd.unique(frame["metric"])).reset_index()
+    else:
+        wide = frame[[*keys, "n", "cell"]]
+    wide.columns.name = None
+    head = [_escaped(str(name)) for name in wide.columns]
+    lines = [
+        " & ".join(_escaped(f"{x:g}" if isinstance(x, float) else str(x)) for x in row) + r" \\"
+        for row in wide.itertuples(index=False)
+    ]
+    body = "\n".join([rf"{' & '.join(head)} \\", r"\midrule", *lines])
+    layout = "l" * (len(head) - 1) + "r"
+    return (
+        f"\\begin{{table}}\n\\centering\n\\caption{{{_escaped(caption)}}}\n"
+        f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{body}\n\\bottomrule\n"
+        "\\end{tabular}\n\\end{table}\n"
+    )
+
+
+def _cell(row: Any) -> str:
+    if row.value != row.value:
+        return "–"
+    text = f"{row.value:.3g}"
+    return text if row.low != row.low else f"{text} ({row.low:.3g} to {row.high:.3g})"
+
+
+def _escaped(text: str) -> str:
+    for letter in "\\&%$#_{}":
+        text = text.replace(letter, r"\textbackslash " if letter == "\\" else f"\\{letter}")
+    return text.replace("γ", r"$\gamma$").replace("≤", r"$\le$").replace("↔", r"$\leftrightarrow$")
+
+
+def compare(reference: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Hold results against a reference, cell by cell.
+
+    Returns:
+        the key columns, ``value`` of both, ``low`` and ``high`` of the reference, and ``within``:
+        whether the new value lies in the reference's interval (for a number without one: within
+        1e-6 of it). A key that only one of the two has is not within.
+    """
+    keys = [name for name in reference.columns if name not in NUMBERS]
+    both = reference.merge(again, on=keys, how="outer", suffixes=("", "_again"))
+    low, high = both["low"].fillna(both["value"]), both["high"].fillna(both["value"])
+    close = both["value_again"].between(low - 1e-6, high + 1e-6)
+    nothing = both["value"].isna() & both["value_again"].isna() & both["n"].notna()
+    both["within"] = close | (nothing & both["n_again"].notna())
+    return both[[*keys, "value", "low", "high", "value_again", "within"]]
+
+
+def by_accuracy(
+    outcomes: pd.DataFrame, names: Mapping[str, str], keys: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Answer a row of accuracy for every attributor (by its short name) and group of ``keys``."""
+    from workbench.statistics import bootstrap_interval
+
+    rows = []
+    for short, name in names.items():
+        own = outcomes[outcomes["attributor"] == name]
+        for key, part in own.groupby(list(keys), sort=False) if keys else [((), own)]:
+            found = bootstrap_interval(part["correct"], part["prompt"])
+            at = dict(zip(keys, key, strict=True))
+            rows.append({"attributor": short, **at, "metric": "accuracy", **cells(found)})
+    return rows

@@ -15,7 +15,7 @@ from workbench.experiments import Bench
 from workbench.similarities.cosine import Cosine
 
 NAMES = catalogue.names("experiment")
-SMALL = {"similarities": {"selection": 3}}
+SMALL = {"similarities": {"selection": 3}, "leakage": {"folds": 2, "trees": 5}}
 """Fields that keep an experiment short."""
 
 

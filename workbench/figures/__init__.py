@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from workbench.figures.accuracy import accuracy
 from workbench.figures.confusion import confusion
+from workbench.figures.curve import curve
+from workbench.figures.dots import dots
 from workbench.figures.evaluation import evaluation
 from workbench.figures.grid import grid
 from workbench.figures.ranking import ranking
 
-__all__ = ["accuracy", "confusion", "evaluation", "grid", "ranking"]
+__all__ = ["accuracy", "confusion", "curve", "dots", "evaluation", "grid", "ranking"]

@@ -8,13 +8,24 @@ metadata, under names that do not tell the model; data/samples/samples.csv does.
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from workbench import catalogue
 from workbench.frames import query_seed
-from workbench.pocket.world import Corpus, Split, mixture, prompts
+from workbench.pocket.world import (
+    BACKGROUNDS,
+    COLOURS,
+    MEDIA,
+    RELATIONS,
+    SHAPES,
+    Corpus,
+    Split,
+    mixture,
+    prompts,
+)
 
 SEED, COUNT, EACH = 81, 1500, 3
 ASKED = Corpus(mixture(), named=0.1)
@@ -30,6 +41,19 @@ def write_prompts() -> None:
         writer.writerow(["prompt", "split"])
         for split in splits:
             writer.writerows([prompt, split] for prompt in prompts(split, COUNT, ASKED, SEED))
+
+
+def write_slots() -> None:
+    """data/pocket/slots.toml: what a prompt can say of each slot."""
+    slots = {
+        "object": SHAPES,
+        "colour": list(COLOURS),
+        "background": list(BACKGROUNDS.values()),
+        "relation": list(RELATIONS),
+        "medium": list(MEDIA.values()),
+    }
+    lines = [f"{name} = {json.dumps(values)}" for name, values in slots.items()]
+    (DATA / "pocket" / "slots.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_samples() -> None:
@@ -58,6 +82,7 @@ def main(arguments: list[str]) -> int:
         write_samples()
     if "prompts" in arguments or not arguments:
         write_prompts()
+        write_slots()
     return 0
 
 

@@ -21,7 +21,7 @@ from workbench.pocket.training import History, Step, fit
 
 CORPUS, COUNT, SEED, TEXT_WIDTH, CONTEXT = "filtered", 40_000, 41, 128, 77
 SMALL, CROP = 32, 32
-STEPS, BATCH, RATE = 3_000, 32, 1e-3
+STEPS, BATCH, RATE = 1_800, 32, 1e-3
 UP_STEPS, UP_BATCH, UP_RATE = 1_000, 24, 1e-3
 
 

@@ -1,0 +1,66 @@
+"""Values over a setting, one line a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DASHES = ("-", "--", "-.", ":")
+MARKS = "osD^vPX*"
+
+
+def curve(
+    results: pd.DataFrame,
+    *,
+    x: str,
+    line: str,
+    names: Mapping[str, str] | None = None,
+    marks: Sequence[float] = (),
+    percent: bool = True,
+    ax: Any = None,
+) -> Any:
+    """Draw a value over ``x`` with its interval as a band, a line for each ``line``.
+
+    Args:
+        results: an experiment's results; ``x`` numbers, or text in the order of the table.
+        x: the key across.
+        line: the key of the lines; told apart by colour, dash and mark.
+        names: label of each line, where it is not its own.
+        marks: places on x to point out.
+        percent: whether the values are shares.
+        ax: matplotlib Axes to draw into; new ones when left out.
+
+    Returns:
+        the Axes.
+    """
+    import pandas as pd
+    import seaborn as sns
+
+    from workbench.figures._canvas import axes, tidy
+
+    ax = axes(ax, (6.0, 4.0))
+    palette = sns.color_palette("colorblind")
+    order = list(pd.unique(results[x]))
+    text = not pd.api.types.is_numeric_dtype(results[x])
+    for place, key in enumerate(pd.unique(results[line])):
+        part = results[results[line] == key]
+        at = [order.index(value) for value in part[x]] if text else list(part[x])
+        style = {"color": palette[place % len(palette)], "lw": 2, "ms": 6, "mec": "white"}
+        style |= {"ls": DASHES[place % len(DASHES)], "marker": MARKS[place % len(MARKS)]}
+        ax.plot(at, part["value"], label=(names or {}).get(key, key), zorder=3, **style)
+        low, high = (part[end].astype(float) for end in ("low", "high"))
+        ax.fill_between(at, low, high, color=style["color"], alpha=0.12, lw=0)
+    for value in marks:
+        ax.axvline(value, color="0.75", lw=1, ls=(0, (1, 3)), zorder=0)
+    if text:
+        ax.set_xticks(range(len(order)), order)
+    if percent:
+        ax.yaxis.set_major_formatter("{x:.0%}")
+    counts = sorted(set(results["n"]))
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+    tidy(ax, "", f"{'' if text else x + ' · '}n = {n} a point; band: 95 % interval", grid="y")
+    ax.legend(frameon=False, fontsize="small")
+    return ax

@@ -1,0 +1,43 @@
+"""Values side by side, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def dots(
+    results: pd.DataFrame,
+    *,
+    by: str,
+    names: Mapping[str, str] | None = None,
+    chance: float | None = None,
+    title: str = "Accuracy",
+    ax: Any = None,
+) -> Any:
+    """Draw one value a row, as a dot with its interval, in the order of the table.
+
+    Args:
+        results: an experiment's results, in [0, 1].
+        by: the key down.
+        names: label of each key, where it is not its own.
+        chance: where a guess would lie.
+        title: of the Axes.
+        ax: matplotlib Axes to draw into; new ones when left out.
+
+    Returns:
+        the Axes.
+
+    Raises:
+        ValueError: the table is empty.
+    """
+    from workbench.figures.accuracy import accuracy
+
+    table = results.rename(columns={by: "attributor"}).assign(slice="all", metric="value")
+    labels = {key: (names or {}).get(key, key) for key in table["attributor"]}
+    ax = accuracy(table, metric="value", names=labels, chance=chance, ax=ax)
+    ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
+    return ax

@@ -133,6 +133,49 @@ def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared
     assert all(len(made) == 2 for case in cases for made in case.candidates.values())
 
 
+CLIP, BLIP = 'OpenClip("tiny-clip")', 'Blip("tiny-blip")'
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("chance", "Chance()"),
+        ("aedr", "AEDR()"),
+        ("knn", f"KNN({CLIP}, size=32)"),
+        ("probe", f"Probe({CLIP}, size=32)"),
+        ("defake", f"DeFake({BLIP}, {CLIP}, size=32)"),
+        (
+            "fusion",
+            f'Fusion((Regeneration({BLIP}, Cosine("tiny-clip"), gamma=2, size=32), '
+            f"DeFake({BLIP}, {CLIP}, size=32)))",
+        ),
+    ],
+)
+def test_an_attributor_takes_its_fields_from_the_preset_by_name(tiny, name, made):
+    setting = attribution.plan(attributor=name)
+    assert repr(setting.attributor) == made
+    assert setting.threshold is None
+
+
+def test_a_rival_over_features_needs_an_encoder(tiny):
+    sentence = r"^knn needs a similarity over an encoder; seen SSIM\(\)$"
+    with pytest.raises(ValueError, match=sentence):
+        attribution.plan(attributor="knn", similarity="ssim")
+
+
+@pytest.mark.parametrize("name", ["chance", "aedr"])
+def test_what_makes_no_candidates_has_a_verdict_and_a_report(
+    tiny, pictures, shared_store, tmp_path, name
+):
+    result = wb.attribute(pictures, attributor=name, store=shared_store)
+    for record in result.records():
+        assert record["error"] is None
+        assert record["prompt"] is None
+        assert len(record["ranking"]) == 2
+    page = result.report(tmp_path / "report.html").read_text()
+    assert repr(result.setting.attributor) in page
+
+
 def test_jupyter_shows_the_pictures_and_no_page(result):
     html = result._repr_html_()
     assert html.startswith('<div class="wb"')

@@ -83,6 +83,12 @@ def test_a_pinned_hub_row_is_made_without_any_download(monkeypatch):
         "Empty()",
         "SSIM()",
         "NegativeMSE()",
+        "Chance()",
+        "AEDR(quantile=0.9)",
+        'KNN(OpenClip("pocket-clip", layer=4), k=3)',
+        'Probe(OpenClip("pocket-clip"), strength=0.1)',
+        'DeFake(Blip("pocket-blip"), OpenClip("pocket-clip"), epochs=20)',
+        'Fusion((AEDR(), KNN(OpenClip("pocket-clip"))), weights=(0.7, 0.3), tune=True)',
     ],
 )
 def test_a_repr_reads_back(text):
@@ -98,6 +104,18 @@ def test_an_attributor_reads_back_with_its_class():
     short = 'Regeneration("pocket-blip", "pocket-clip")'
     method = catalogue.parse(short, {"Regeneration": Regeneration})
     assert repr(method.similarity) == 'Cosine("pocket-clip")'
+
+
+def test_an_encoder_s_name_will_do_in_an_attributor():
+    short = catalogue.parse('KNN("pocket-clip", layer=4, k=3)')
+    assert repr(short) == 'KNN(OpenClip("pocket-clip", layer=4), k=3)'
+    assert catalogue.load("chance", "attributor") == catalogue.parse("Chance()")
+
+
+def test_weights_are_found_in_the_parts_of_a_fusion(monkeypatch):
+    monkeypatch.setattr(Checkpoint, "digest", lambda self: self.name)
+    fusion = catalogue.parse('Fusion((KNN("pocket-clip"), DeFake("pocket-blip", "pocket-clip")))')
+    assert list(catalogue.weights(fusion)) == ["pocket-blip", "pocket-clip"]
 
 
 def test_a_notebooks_own_class_reads_back_by_the_namespace():
@@ -119,6 +137,11 @@ def test_a_notebooks_own_class_reads_back_by_the_namespace():
         ("Natural(f'{1}')", "is neither a literal nor a plug-in"),
         ("SSIM(", "is not a repr such as"),
         ("", "is not a repr such as"),
+        (
+            'KNN("pocket-clip", fitted=fitted("ce511de6e244", pictures=8))',
+            "what was fitted cannot be read back from a repr, which names it by a digest: fit it "
+            "again, or hand over the plug-in itself",
+        ),
         ("SSIM(window=3)", "SSIM has no field 'window'; it has: none"),
         ("Blip()", "Blip cannot be made like this"),
         ("Natural(" * 2000 + ")" * 2000, "is not a repr"),

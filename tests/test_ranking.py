@@ -149,3 +149,9 @@ def test_two_similarities_are_not_mixed():
     sentence = "scores are of one similarity at a time; the table holds s, t"
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         ranking.score(pd.concat([one, one.assign(similarity="t")]), "a")
+
+
+def test_no_image_at_all_is_no_row():
+    nothing = ranking.score(frames.empty("similarities"), "m", images=[], generators=["a", "b"])
+    assert list(nothing.columns) == ["image_id", "attributor", "generator", "score"]
+    assert nothing.empty

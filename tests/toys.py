@@ -55,6 +55,21 @@ class Toy:
 
 
 @dataclass(frozen=True)
+class Coder(Toy):
+    """A toy with an autoencoder, which bends a picture into what its tint allows and blurs it."""
+
+    def reconstruct(self, pictures):
+        note(self.log, [f"reconstruct {images.digest(picture)}" for picture in pictures])
+        return [self._bend(images.array(images.fit(picture, SIDE))) for picture in pictures]
+
+    def _bend(self, value: np.ndarray):
+        least = 0.5 * np.array(self.tint)
+        value = value.clip(least, least + 0.5)
+        value = 0.75 * value + 0.125 * (np.roll(value, 1, axis=0) + np.roll(value, 1, axis=1))
+        return Image.fromarray((value * 255).round().astype(np.uint8))
+
+
+@dataclass(frozen=True)
 class Teller:
     """Invert to one of eight words by the picture's brightness."""
 
@@ -108,7 +123,15 @@ def note(log: Any, lines: list[str]) -> None:
             file.write("".join(f"{line}\n" for line in lines))
 
 
+TINTS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (0.5, 0.5, 0.5)}
+
+
 def zoo(log: Any = None, **fields: Any) -> dict[str, Toy]:
     """Gather four toy models."""
-    tints = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (0.5, 0.5, 0.5)}
-    return {name: Toy(tint, log=log, **fields) for name, tint in tints.items()}
+    return {name: Toy(tint, log=log, **fields) for name, tint in TINTS.items()}
+
+
+def coders(log: Any = None) -> dict[str, Toy]:
+    """Gather the four toy models, all but the grey one with an autoencoder."""
+    kinds = {name: Toy if name == "grey" else Coder for name in TINTS}
+    return {name: kinds[name](tint, log=log) for name, tint in TINTS.items()}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[str, int, int], None]
+FUSED = ("regeneration", "defake")
+"""What a fusion asked for by name fuses: the paper's attributor and a trained one."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,10 @@ def attribute(
         paths: a picture, a folder of pictures, or several of either.
         preset: the setting; whatever else is given overrides a field of it, and what is really
             changed (all but the seed) is no longer calibrated: the threshold falls away.
-        attributor: ``regeneration``, ``reference_bank``, or a whole Attributor (or the repr of a
-            Regeneration), which then decides inverter, similarity, aggregation and γ itself.
+        attributor: ``regeneration``, ``reference_bank``, ``aedr`` or any other file of that
+            folder, which takes the preset's parts by name (``fusion``: regeneration and DE-FAKE),
+            or a whole Attributor (or its repr), which then decides inverter, similarity,
+            aggregation and γ itself.
         zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
         inverter: a name, a repr, or an Inverter.
         similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
@@ -307,6 +311,8 @@ def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
             raise ValueError(
                 f"{name} needs a similarity over an encoder; seen {shared['similarity']!r}"
             )
+    if "parts" in known:
+        parts["parts"] = tuple(_method(each, shared, preset) for each in FUSED)
     if "prompts" in known:
         parts["prompts"] = tuple(catalogue.prompts(preset, "bank"))
     return kind(**{field: value for field, value in parts.items() if field in known})

@@ -342,6 +342,8 @@ def _inside(plugin: Any) -> list[Checkpoint]:
     """Find the checkpoints a plug-in holds, those of its inner plug-ins too."""
     if isinstance(plugin, Checkpoint):
         return [plugin]
+    if isinstance(plugin, tuple):
+        return [each for value in plugin for each in _inside(value)]
     if not dataclasses.is_dataclass(plugin):
         return []
     fields = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
@@ -423,6 +425,11 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
     """Turn a node of a repr into its object."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         made = classes.get(node.func.id)
+        if made is None and node.func.id == "fitted":
+            raise ValueError(
+                "what was fitted cannot be read back from a repr, which names it by a digest: "
+                "fit it again, or hand over the plug-in itself"
+            )
         if made is None:
             homes = _homes()
             if node.func.id not in homes:

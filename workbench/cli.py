@@ -50,7 +50,7 @@ def attribute(
     paths: Paths,
     preset: PresetName = "pocket",
     attributor: Annotated[
-        str | None, typer.Option(help="regeneration (the paper's) or reference_bank.")
+        str | None, typer.Option(help="regeneration (the paper's), reference_bank, aedr, knn, …")
     ] = None,
     zoo: Annotated[str | None, typer.Option(help="Candidate models: a zoo, or A,B,C.")] = None,
     inverter: InverterName = None,

@@ -130,6 +130,45 @@ def generate(
     return frames.build("candidates", rows)
 
 
+def reconstruct(
+    ids: Iterable[str],
+    generator: Any,
+    store: Store,
+    progress: Progress | None = None,
+    pictures: Callable[[str], Image] | None = None,
+) -> dict[str, str]:
+    """Send pictures through the autoencoder of a candidate model: R(x) = D(E(x)).
+
+    Args:
+        ids: digests of pictures, repeated ones count once.
+        generator: a Generator; one without ``reconstruct`` reconstructs nothing.
+        store: where the reconstructions are kept, as pictures.
+        progress: called with ("reconstruct", done, total).
+        pictures: digest → RGB picture, the store's own when left out.
+
+    Returns:
+        digest → digest of the reconstruction; what could not be reconstructed is left out.
+    """
+    if not hasattr(generator, "reconstruct"):
+        return {}
+    load = pictures or store.picture
+    stamp = checkpoints.identity(generator)
+    keys = {name: _key("reconstruction", stamp, picture=name) for name in dict.fromkeys(ids)}
+
+    def make(todo: dict[str, str]) -> dict[str, Generation]:
+        some = [load(name) for name in todo.values()]
+        started = time.perf_counter()
+        made = generator.reconstruct(some)
+        seconds = (time.perf_counter() - started) / len(todo)
+        return _kept(todo, made, generator, stamp, "reconstruction", seconds, store)
+
+    jobs = {key: name for name, key in keys.items()}
+    tick = _ticker("reconstruct", len(jobs), progress)
+    found = once(jobs, store.generations, make, store, _batch(generator), tick)
+    made = {name: found[key].picture for name, key in keys.items()}
+    return {name: picture for name, picture in made.items() if picture is not None}
+
+
 def encode(
     ids: Iterable[str],
     encoder: Any,
@@ -201,6 +240,11 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
     return np.stack([found[keys[text]] for text in texts])
 
 
+def pictures_of(images: pd.DataFrame, store: Store) -> Callable[[str], Image]:
+    """Answer image_id → RGB picture for the rows of an images frame, from the store or ``path``."""
+    return _pictures(store, dict(zip(images["image_id"], images["path"], strict=True)))
+
+
 def similarity(
     images: pd.DataFrame,
     prompts: pd.DataFrame,
@@ -232,8 +276,7 @@ def similarity(
     pairs["similarity"] = repr(similarity)
     values = np.full(len(pairs), np.nan)
     valid = pairs[pairs["candidate_id"].notna()]
-    paths = dict(zip(good["image_id"], good["path"], strict=True))
-    pictures = _pictures(store, paths)
+    pictures = pictures_of(good, store)
     if hasattr(similarity, "encoder") and hasattr(similarity, "compare"):
         ids = [*valid["image_id"], *valid["candidate_id"]]
         features = encode(ids, similarity.encoder, store, size, progress, pictures)
@@ -269,7 +312,7 @@ def _inverted(
 ) -> dict[str, dict[str, Any]]:
     """Answer image_id → row of the store, inverting what is missing."""
     stamp = checkpoints.identity(inverter)
-    pictures = _pictures(store, dict(zip(good["image_id"], good["path"], strict=True)))
+    pictures = pictures_of(good, store)
     jobs = {_key("inverter", stamp, image=image): image for image in good["image_id"]}
 
     def make(todo: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -341,21 +384,34 @@ def _generated(
                 raise
             return dict.fromkeys(todo, Generation(failure=_sentence(error)))  # it may pass
         seconds = (time.perf_counter() - started) / len(todo)
-        paid = bool(getattr(generator, "paid", False))
-        rows = {
-            key: Generation(failure=answer.reason, seconds=seconds, paid=paid)
-            if isinstance(answer, Failure)
-            else Generation(image=answer, seconds=seconds, paid=paid)
-            for key, answer in _paired(todo, made, generator).items()
-        }
-        if stamp is None:
-            return {key: _unnamed(row, store) for key, row in rows.items()}
-        return store.put_generations(rows, _meta("generator", generator))
+        return _kept(todo, made, generator, stamp, "generator", seconds, store)
 
     found = once(
         dict(zip(keys, jobs, strict=True)), store.generations, make, store, _batch(generator), tick
     )
     return [found[key] for key in keys]
+
+
+def _kept(
+    keys: Iterable[str],
+    made: Sequence[Image | Failure],
+    generator: Any,
+    stamp: dict[str, Any] | None,
+    role: str,
+    seconds: float,
+    store: Store,
+) -> dict[str, Generation]:
+    """Store what a generator answered to each key; `seconds` is the time of one."""
+    paid = bool(getattr(generator, "paid", False))
+    rows = {
+        key: Generation(failure=answer.reason, seconds=seconds, paid=paid)
+        if isinstance(answer, Failure)
+        else Generation(image=answer, seconds=seconds, paid=paid)
+        for key, answer in _paired(keys, made, generator).items()
+    }
+    if stamp is None:
+        return {key: _unnamed(row, store) for key, row in rows.items()}
+    return store.put_generations(rows, _meta(role, generator))
 
 
 def _unnamed(row: Generation, store: Store) -> Generation:

@@ -117,7 +117,7 @@ def tie_order(image_ids: Sequence[str], generators: Sequence[str]) -> np.ndarray
     [[0, 1]]
     """
     keys = [[frames.digest([image, name]) for name in generators] for image in image_ids]
-    order = np.argsort(np.array(keys, dtype=str).reshape(len(image_ids), -1), axis=1)
+    order = np.argsort(np.array(keys, dtype=str).reshape(len(image_ids), len(generators)), axis=1)
     return np.argsort(order, axis=1)
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.contracts.plugins import PROMPTS, pictures
-from workbench import catalogue, images
+from tests import toys
+from tests.contracts.plugins import PROMPTS, bench, pictures, ready
+from workbench import catalogue, frames, images
 from workbench.checkpoints import identity
 from workbench.generators import Failure
 from workbench.inverters import Prompt
@@ -30,7 +32,12 @@ def is_a_frozen_value(plugin: Any) -> None:
 
 
 def its_repr_reads_back(plugin: Any) -> None:
-    assert catalogue.parse(repr(plugin)) == plugin
+    own = {"Teller": toys.Teller, "Mean": toys.Mean}
+    if any(not field.repr for field in dataclasses.fields(plugin)):  # a bank, of any captions
+        with pytest.raises(ValueError, match="has no field"):
+            catalogue.parse(repr(plugin), own)
+    else:
+        assert catalogue.parse(repr(plugin), own) == plugin
 
 
 def has_a_revision(plugin: Any) -> None:
@@ -170,6 +177,105 @@ def compares_features_as_it_compares_pictures(plugin: Any) -> None:
         assert np.array_equal(plugin.compare(tests, candidates), plugin(pictures()[:2], pictures()))
 
 
+def scores_every_image_and_model(plugin: Any) -> None:
+    made, before = bench(), bench().images.copy()
+    method = ready(plugin)
+    stages = method(made.images, made.zoo, store=made.store)
+    for name in ("prompts", "candidates", "similarities", "scores"):
+        pd.testing.assert_frame_equal(
+            frames.check(getattr(stages, name), name), getattr(stages, name)
+        )
+    pd.testing.assert_frame_equal(made.images, before)
+    pairs = set(zip(stages.scores["image_id"], stages.scores["generator"], strict=True))
+    assert pairs == {(image, name) for image in made.images["image_id"] for name in made.zoo}
+    assert set(stages.scores["attributor"]) == {repr(method)}
+    known = stages.scores[stages.scores["score"].notna()]
+    assert np.isfinite(known["score"]).all()
+    assert (known.groupby("image_id").size() >= 2).all()
+    assert set(known["image_id"]) == {*made.images["image_id"]} - {"path:0"}
+
+
+def answers_images_in_any_company(plugin: Any) -> None:
+    made, method, key = bench(), ready(plugin), ["image_id", "generator"]
+
+    def scores(table: pd.DataFrame, zoo: dict[str, Any] = made.zoo) -> pd.DataFrame:
+        return method(table, zoo, store=made.store).scores.sort_values(key, ignore_index=True)
+
+    whole = scores(made.images)
+    pd.testing.assert_frame_equal(scores(made.images[::-1]), whole, check_exact=True)
+    turned = dict(reversed(made.zoo.items()))
+    pd.testing.assert_frame_equal(scores(made.images, turned), whole, check_exact=True)
+    for place in (1, 6):
+        alone = scores(made.images.iloc[[place]])
+        expected = whole[whole["image_id"] == made.images["image_id"][place]]
+        pd.testing.assert_frame_equal(alone, expected.reset_index(drop=True), check_exact=True)
+    assert scores(made.images[:0]).empty
+
+
+def leaves_random_numbers_alone(plugin: Any) -> None:
+    import torch
+
+    made = bench()
+    before = torch.random.get_rng_state(), torch.get_num_threads(), torch.is_grad_enabled()
+    numbers = np.random.get_state()[1].tolist()
+    if hasattr(plugin, "fit"):
+        plugin.fit(made.training, made.zoo, store=made.store)
+    ready(plugin)(made.images, made.zoo, store=made.store)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert (torch.get_num_threads(), torch.is_grad_enabled()) == before[1:]
+    assert np.random.get_state()[1].tolist() == numbers
+
+
+def refuses_to_be_called_before_it_is_fitted(plugin: Any) -> None:
+    made = bench()
+    if getattr(plugin, "unfitted", False):
+        sentence = "is not fitted: call its fit with pictures of known source, and use the answer$"
+        with pytest.raises(ValueError, match=sentence):
+            plugin(made.images, made.zoo, store=made.store)
+
+
+def fits_the_same_again(plugin: Any) -> None:
+    if not hasattr(plugin, "fit"):
+        return
+    made, one = bench(), ready(plugin)
+    table = pd.concat([made.training, made.images[-1:]], ignore_index=True)[::-1]
+    two = plugin.fit(table, dict(reversed(made.zoo.items())), store=made.store)
+    assert (two, repr(two), hash(two)) == (one, repr(one), hash(one))
+    assert one != plugin
+    assert plugin.fitted is None
+    assert one.fitted.pictures == len(made.training)
+    assert repr(one.fitted) in repr(one)
+    assert one.trained
+    assert not getattr(one, "unfitted", False)
+    assert pickle.loads(pickle.dumps(one)) == one
+    with pytest.raises(ValueError, match="what was fitted cannot be read back from a repr"):
+        catalogue.parse(repr(one), {"Teller": toys.Teller, "Mean": toys.Mean})
+
+
+def learns_from_pictures_of_the_zoo_alone(plugin: Any) -> None:
+    if not hasattr(plugin, "fit"):
+        return
+    made = bench()
+    for source, seen in (("purple", "purple"), (None, "no source")):
+        strange = made.training.assign(source=[source, *made.training["source"][1:]])
+        sentence = f"training pictures are of the candidate models blue, .*; seen also: {seen}$"
+        with pytest.raises(ValueError, match=sentence):
+            plugin.fit(strange, made.zoo, store=made.store)
+    few = made.training[made.training["source"] != "blue"]
+    with pytest.raises(ValueError, match=r"needs training pictures; there are none of blue$"):
+        plugin.fit(few, made.zoo, store=made.store)
+
+
+def refuses_a_model_it_was_not_fitted_on(plugin: Any) -> None:
+    if not hasattr(plugin, "fit"):
+        return
+    made = bench()
+    zoo = made.zoo | {"violet": toys.Coder((0.5, 0, 0.5))}
+    sentence = "was fitted on blue, green, grey, red, not on violet: fit it again on this zoo$"
+    with pytest.raises(ValueError, match=sentence):
+        ready(plugin)(made.images, zoo, store=made.store)
+
+
 Law = Callable[[Any], None]
 OF_ALL: list[Law] = [
     is_a_frozen_value,
@@ -207,5 +313,15 @@ LAWS: dict[str, list[Law]] = {
         finds_a_picture_closest_to_itself,
         is_symmetric,
         compares_features_as_it_compares_pictures,
+    ],
+    "attributors": [
+        *OF_ALL,
+        scores_every_image_and_model,
+        answers_images_in_any_company,
+        leaves_random_numbers_alone,
+        refuses_to_be_called_before_it_is_fitted,
+        fits_the_same_again,
+        learns_from_pictures_of_the_zoo_alone,
+        refuses_a_model_it_was_not_fitted_on,
     ],
 }

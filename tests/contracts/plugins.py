@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from tests import tiny
+from tests import tiny, toys
+from workbench import evaluation, frames
+from workbench.similarities.cosine import Cosine
+from workbench.similarities.mse import NegativeMSE
+from workbench.store import Store
 
-FOLDERS = ("inverters", "generators", "encoders", "similarities")
+FOLDERS = ("inverters", "generators", "encoders", "similarities", "attributors")
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -54,7 +59,8 @@ def samples(folder: str, stem: str) -> tuple[Any, ...]:
     """Make the plug-in over each tiny model that names it, or over small stand-ins."""
     (kind,) = classes(folder, stem)
     if kind.__name__ in EXAMPLES:
-        return (EXAMPLES[kind.__name__](kind),)
+        made = EXAMPLES[kind.__name__](kind)
+        return made if isinstance(made, tuple) else (made,)
     fields = dataclasses.fields(kind)
     missing = dataclasses.MISSING
     needed = [f for f in fields if f.default is missing and f.default_factory is missing]
@@ -87,7 +93,56 @@ def _archive(kind: type) -> Any:
     return kind(str(folder))
 
 
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What an attributor is tried on: pictures of four toys and a lost file; and to learn from."""
+
+    store: Store
+    zoo: dict[str, Any]
+    images: pd.DataFrame
+    training: pd.DataFrame
+
+
+@cache
+def bench() -> Bench:
+    """Make the pictures once a process."""
+    store, zoo = Store.temporary(), toys.coders()
+    lost = frames.build("images", [{"image_id": "path:0", "failure": "there is no such file"}])
+    tests = evaluation.queries(["one", "two"], zoo, store)[0]
+    training = evaluation.queries(["three", "four", "five"], zoo, store)[0]
+    return Bench(store, zoo, pd.concat([tests, lost], ignore_index=True), training)
+
+
+@cache
+def ready(attributor: Any) -> Any:
+    """Fit what can be fitted."""
+    if not hasattr(attributor, "fit"):
+        return attributor
+    return attributor.fit(bench().training, bench().zoo, store=bench().store)
+
+
+def _banks(kind: type) -> tuple[Any, ...]:
+    inverter, captions = toys.Teller(), tuple(f"caption {i}" for i in range(12))
+    shared = {"size": 16, "prompts": captions}
+    return (
+        kind(inverter, Cosine(toys.Mean()), gamma=2, bank=8, **shared),
+        kind(inverter, NegativeMSE(), gamma=3, matched=False, **shared),
+    )
+
+
+def _fusions(kind: type) -> tuple[Any, ...]:
+    (regeneration,), (knn,) = samples("attributors", "regeneration"), samples("attributors", "knn")
+    (aedr,) = samples("attributors", "aedr")
+    return (kind((regeneration, knn), weights=(0.7, 0.3)), kind((knn, aedr), tune=True))
+
+
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
+    "Regeneration": lambda kind: kind(toys.Teller(), Cosine(toys.Mean()), gamma=2, size=16),
+    "ReferenceBank": _banks,
+    "KNN": lambda kind: kind(toys.Mean(), k=3, size=16),
+    "Probe": lambda kind: kind(toys.Mean(), size=16),
+    "DeFake": lambda kind: kind(toys.Teller(), toys.Mean(), size=16, epochs=3, batch=5),
+    "Fusion": _fusions,
 }

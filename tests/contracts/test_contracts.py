@@ -18,7 +18,7 @@ CASES = [
     for folder, stem in plugins.everything()
     for law in LAWS[folder]
 ]
-HEAVY = "{'torch', 'pandas', 'diffusers', 'transformers', 'open_clip', 'skimage', 'matplotlib'}"
+HEAVY = set("torch pandas diffusers transformers open_clip skimage sklearn matplotlib".split())
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,15 @@ FAULTY = {
         "            len(tests), len(candidates))",
         "finds_a_picture_closest_to_itself",
     ),
+    "attributors": (
+        "def __call__(self, images, zoo, *, store, seed=0, progress=None):\n"
+        "        rows = [\n"
+        "            {'image_id': x, 'attributor': repr(self), 'generator': name, 'score': place}\n"
+        "            for place, x in enumerate(images['image_id']) for name in zoo]\n"
+        "        empty = map(frames.empty, ('prompts', 'candidates', 'similarities'))\n"
+        "        return Stages(*empty, frames.build('scores', rows))",
+        "answers_images_in_any_company",
+    ),
 }
 
 
@@ -77,7 +86,8 @@ def test_a_faulty_plugin_dropped_in_is_caught(folder, tmp_path, monkeypatch):
     stem = f"dropped_{folder}"
     (tmp_path / f"{stem}.py").write_text(
         "from dataclasses import dataclass\nfrom typing import ClassVar\n"
-        "import numpy as np\nfrom PIL import Image\nfrom workbench.inverters import Prompt\n"
+        "import numpy as np\nfrom PIL import Image\nfrom workbench import frames\n"
+        "from workbench.attributors import Stages\nfrom workbench.inverters import Prompt\n"
         "@dataclass(frozen=True)\nclass Dropped:\n"
         f'    """Answer wrongly."""\n    revision: ClassVar[int] = 1\n    {body}\n'
     )

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL, VQModel
+from PIL import Image
 
 from tests import tiny
-from workbench import checkpoints, images
+from workbench import catalogue, checkpoints, images
 from workbench.generators import Failure
 from workbench.generators import diffusers as module
 from workbench.generators.diffusers import Diffusers
@@ -167,3 +169,45 @@ def test_a_class_without_generator_lists_runs_alone_under_the_global_seed(using)
     assert chunks == [1, 1, 1]
     assert together[0] == together[2] != together[1]
     assert _digests(plugin(["b"], [2])) == [together[1]]
+
+
+def _smooth(count: int, side: int) -> list[Image.Image]:
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    return [Image.fromarray(x).resize((side, side)) for x in coarse]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("tiny-sd", "vae"), ("tiny-ld", "vqvae"), ("tiny-dalle", "vqvae")]
+)
+def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name, part):
+    row = tiny.checkpoint(name)
+    kind = AutoencoderKL if name != "tiny-dalle" else VQModel
+    model = kind.from_pretrained(f"{row.source}/{part}", torch_dtype=torch.float32).eval()
+    generator = catalogue._make(catalogue._class(*row.plugin.split(".")[1:3]), [row], {})
+    pictures = _smooth(3, 50)
+    found = generator.reconstruct(pictures)
+    for picture, ours in zip(pictures, found, strict=True):
+        pixels = np.asarray(picture.resize((32, 32), Image.Resampling.BICUBIC)) / 127.5 - 1
+        values = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            code = model.encode(values)
+            code = code.latents if name == "tiny-dalle" else code.latent_dist.mean
+            theirs = model.decode(code).sample[0].permute(1, 2, 0)
+        expected = (127.5 * (theirs.clamp(-1, 1) + 1)).numpy()
+        assert ours.size == (32, 32)
+        assert np.abs(np.asarray(ours, float) - expected).max() < 0.6
+
+
+def test_a_reconstruction_does_not_depend_on_its_company():
+    generator = Diffusers(tiny.checkpoint("tiny-sd"))
+    pictures = _smooth(6, 32)
+    together = [images.digest(x) for x in generator.reconstruct(pictures)]
+    assert [images.digest(generator.reconstruct([x])[0]) for x in pictures] == together
+    assert len(set(together)) == 6
+    assert generator.reconstruct([]) == []
+
+
+def test_a_model_on_pixels_reconstructs_nothing():
+    found = Diffusers(tiny.checkpoint("tiny-if")).reconstruct(_smooth(2, 32))
+    assert found == [Failure("tiny-if has no autoencoder")] * 2

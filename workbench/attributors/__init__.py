@@ -31,7 +31,13 @@ class Stages:
 
 
 class Attributor(Protocol):
-    """Score every candidate model for every test image; the repr names it in every table."""
+    """Score every candidate model for every test image; the repr names it in every table.
+
+    What learns from pictures of known source is `trained` (never listed as training-free) and has
+    `fitted: Fitted | None`, shown in its repr, and `fit(images, zoo, *, store, seed, progress)`,
+    which answers a fitted copy; the frame's ``source`` is the truth. While `unfitted` it refuses to
+    be called, and once fitted it refuses a zoo with a model it was not fitted on.
+    """
 
     def __call__(
         self,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints
+from workbench import checkpoints, images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+AUTOENCODERS = ("vae", "vqvae", "movq")
+"""What the pipelines of diffusers call their autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ class Failure:
 
 
 class Generator(Protocol):
-    """Make candidate images c_kj = G_k(p̂; s_j) (Li et al. 2024, arXiv:2403.01489)."""
+    """Make candidate images c_kj = G_k(p̂; s_j) (Li et al. 2024, arXiv:2403.01489).
+
+    One with an autoencoder may also have `reconstruct(images)`, which answers an RGB image D(E(x)),
+    or a Failure, for each of N RGB images.
+    """
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer one RGB image or Failure for each (prompt, seed), in order.
@@ -69,3 +76,42 @@ def make_pictures(
     return checkpoints.in_fixed_shape(
         careful, list(zip(prompts, seeds, strict=True)), checkpoint, batch
     )
+
+
+def reconstruct(
+    pipes: Sequence[Any], pictures: Sequence[Image], checkpoint: checkpoints.Checkpoint
+) -> list[Image | Failure]:
+    """Encode and decode pictures with the autoencoder of a pipeline: R(x) = D(E(x)).
+
+    Pictures go to the row's size first, and through the model in its fixed shape. The latents of a
+    variational autoencoder are the mode of its posterior, so nothing is drawn. Of a cascade, the
+    last stage with an autoencoder counts; without any, every picture is a Failure.
+    """
+    parts = [getattr(pipe, name, None) for pipe in reversed(pipes) for name in AUTOENCODERS]
+    model: Any = next((part for part in parts if part is not None), None)
+    if model is None:
+        return [Failure(f"{checkpoint.name} has no autoencoder") for _ in pictures]
+
+    def through(chunk: list[Image]) -> list[Image | Failure]:
+        import numpy as np
+        import torch
+
+        pixels = np.stack([images.array(images.fit(image, checkpoint.size)) for image in chunk])
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(model.device, model.dtype)
+        found = model.encode(values * 2 - 1)
+        variational = getattr(found, "latent_dist", None)
+        latents = found[0] if variational is None else variational.mode()
+        decoded = model.decode(latents).sample.float() / 2 + 0.5
+        return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
+
+    return checkpoints.in_fixed_shape(through, pictures, checkpoint)
+
+
+def to_picture(array: Any) -> Image | Failure:
+    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none."""
+    import numpy as np
+    from PIL import Image
+
+    if not np.isfinite(array).all():
+        return Failure("the picture holds values that are not numbers")
+    return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, make_pictures
+from workbench.generators import Failure, make_pictures, reconstruct, to_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,6 +57,13 @@ class Diffusers(Named):
             return _cascade(stages, settings, chunk)
 
         return make_pictures(make, prompts, seeds, self.checkpoint, batch=1 if alone else None)
+
+    def reconstruct(self, images: Sequence[Image]) -> list[Image | Failure]:
+        """Answer D(E(x)) at the row's size for each of N RGB images; a Failure without autoencoder.
+
+        Raises LookupError when the weights are missing.
+        """
+        return reconstruct(checkpoints.weights(self.checkpoint, _load), images, self.checkpoint)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
@@ -129,14 +136,9 @@ def _cascade(
 
 def _picture(array: Any, flagged: bool) -> Image | Failure:
     """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none."""
-    import numpy as np
-    from PIL import Image
-
     if flagged:
         return Failure("the model's safety checker blacked the picture")
-    if not np.isfinite(array).all():
-        return Failure("the picture holds values that are not numbers")
-    return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"))
+    return to_picture(array)
 
 
 def _draws_globally(pipe: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, make_pictures
+from workbench.generators import Failure, make_pictures, reconstruct
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,6 +53,13 @@ class ImageToken(Named):
             return list(pipe(words, side, side, generator=generators, **settings).images)
 
         return make_pictures(make, prompts, seeds, self.checkpoint)
+
+    def reconstruct(self, images: Sequence[Image]) -> list[Image | Failure]:
+        """Answer D(E(x)), by the nearest codes, at the row's size for each of N RGB images.
+
+        Raises LookupError when the weights are missing.
+        """
+        return reconstruct([checkpoints.weights(self.checkpoint, _load)], images, self.checkpoint)
 
     def _setting(self, name: str, value: float | None) -> Any:
         return self.checkpoint.option(name) if value is None else value

@@ -1,14 +1,14 @@
+"""Regeneration and its controls; the laws of every attributor stand in tests/contracts."""
+
 from __future__ import annotations
 
 import re
-from importlib import invalidate_caches
 
 import pandas as pd
 import pytest
 
 from tests import toys
-from tests.contracts import plugins
-from workbench import attributors, catalogue, evaluation, frames, ranking
+from workbench import catalogue, frames, ranking
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
@@ -25,63 +25,6 @@ METHODS = {
         Natural(), NegativeMSE(), gamma=3, size=16, prompts=CAPTIONS, matched=False
     ),
 }
-
-
-def without_example() -> list[str]:
-    """List the attributors that no method above stands for, those dropped in as a file too."""
-    kinds = {type(method) for method in METHODS.values()}
-    stems = plugins.stems("attributors")
-    found = [kind for stem in stems for kind in plugins.classes("attributors", stem)]
-    return [kind.__name__ for kind in found if kind not in kinds]
-
-
-def test_every_attributor_is_held_to_the_laws_below():
-    assert without_example() == []
-
-
-def test_an_attributor_dropped_in_as_a_file_is_caught(tmp_path, monkeypatch):
-    (tmp_path / "dropped_attributor.py").write_text(
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Dropped:\n    pass\n"
-    )
-    monkeypatch.setattr(attributors, "__path__", [*attributors.__path__, str(tmp_path)])
-    invalidate_caches()
-    assert without_example() == ["Dropped"]
-
-
-@pytest.fixture
-def store(shared_store):
-    return shared_store  # what one test made, the next finds
-
-
-@pytest.fixture
-def images(store):
-    return evaluation.queries(["one", "two"], toys.zoo(), store)[0]
-
-
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_every_attributor_scores_every_image_and_model(method, images, store):
-    lost = frames.build("images", [{"image_id": "path:0", "failure": "there is no such file"}])
-    table = pd.concat([images, lost], ignore_index=True)
-    stages = method(table, toys.zoo(), store=store)
-    for name in ("prompts", "candidates", "similarities", "scores"):
-        frames.check(getattr(stages, name), name)
-    assert len(stages.scores) == 9 * 4
-    assert set(stages.scores["attributor"]) == {repr(method)}
-    missing = stages.scores[stages.scores["score"].isna()]
-    assert set(missing["image_id"]) == {"path:0"}
-
-
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_the_answer_for_an_image_does_not_depend_on_company_or_order(method, images, store):
-    whole = method(images, toys.zoo(), store=store).scores
-    alone = method(images.iloc[[5]], toys.zoo(), store=store).scores
-    expected = whole[whole["image_id"] == images["image_id"][5]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, expected)
-    turned = method(images.iloc[::-1], toys.zoo(), store=store).scores
-    key = ["image_id", "generator"]
-    pd.testing.assert_frame_equal(
-        turned.sort_values(key, ignore_index=True), whole.sort_values(key, ignore_index=True)
-    )
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

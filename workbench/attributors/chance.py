@@ -1,0 +1,50 @@
+"""Chance: what an attributor scores that has not looked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import frames
+from workbench.attributors import Stages
+from workbench.attributors._training import only_scores, score_table
+from workbench.checkpoints import Named
+from workbench.pipeline import Progress
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Chance(Named):
+    """Draw the scores evenly from [0, 1): accuracy 1/K, the floor under every other attributor.
+
+    A score is drawn from sha256(seed, image_id, generator) alone; no picture is looked at.
+
+    >>> Chance()
+    Chance()
+    """
+
+    revision: ClassVar[int] = 1
+
+    def __call__(
+        self,
+        images: pd.DataFrame,
+        zoo: Mapping[str, Any],
+        *,
+        store: Store,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Stages:
+        """Answer the stages for an images frame and a zoo: scores only, none for a failed image."""
+        table = frames.check(images, "images")
+        good = table.loc[table["failure"].isna(), "image_id"]
+        found = {image: {name: _draw(seed, image, name) for name in zoo} for image in good}
+        return only_scores(score_table(self, table, zoo, found))
+
+
+def _draw(seed: int, image: str, name: str) -> float:
+    """Draw a number from [0, 1) in steps of 2⁻⁵²."""
+    return float(int(frames.digest(["chance", seed, image, name])[:13], 16)) / 2.0**52

@@ -1,0 +1,209 @@
+"""Late fusion: several attributors that each have a say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from workbench import frames
+from workbench.attributors import Attributor, Stages
+from workbench.attributors._training import learned, log_softmax, score_table, training
+from workbench.checkpoints import Named
+from workbench.fitted import Fitted
+from workbench.pipeline import Progress
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEPS = 10
+"""Steps from 0 to 1 of each weight in the grid of `tune`."""
+
+
+@dataclass(frozen=True, repr=False)
+class Fusion(Named):
+    """Fuse the scores of several attributors, for example regeneration and a trained one.
+
+    The paper's plug-in experiment (Li et al. 2024, arXiv:2403.01489) adds regeneration to existing
+    attribution methods; this way of adding is ours. The scores s_pk of part p for one image become
+    log-probabilities, log P_p = log softmax(z / `temperature`), z = (s_p − mean) / deviation over
+    its K models (0 where all are equal), and the fused score is the weighted mean Σ w_p log P_pk /
+    Σ w_p. A model without a score in one part takes the weighted mean of the other parts; one
+    without a score in any has none, nor has one scored by parts of weight 0 alone. Weights are
+    equal where none are given.
+
+    `fit` fits the parts that are `unfitted`, and leaves the others as they are. With `tune` it also
+    chooses the weights: half of the prompts are held out, the parts are fitted on the other half,
+    and of all weights in tenths those win that attribute most held-out pictures rightly, then those
+    with the larger mean log-probability of the truth; then the parts are fitted on everything.
+
+    Scores are at most 0, higher is more likely; they are of the K models together, so one more
+    model changes them all. The frames of the other stages are those of the first part that has any.
+
+    >>> from workbench.attributors.aedr import AEDR
+    >>> from workbench.attributors.chance import Chance
+    >>> Fusion((AEDR(), Chance()), weights=(0.9, 0.1))
+    Fusion((AEDR(), Chance()), weights=(0.9, 0.1))
+    """
+
+    parts: tuple[Attributor, ...]
+    weights: tuple[float, ...] = ()
+    temperature: float = 1.0
+    tune: bool = False
+    fitted: Fitted | None = None
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2 or len(self.weights) not in (0, len(self.parts)):
+            raise ValueError(
+                "a fusion has at least two parts, and a weight for each or none at all; "
+                f"seen {len(self.parts)} parts and {len(self.weights)} weights"
+            )
+        if self.weights and not (min(self.weights) >= 0 and sum(self.weights) > 0):
+            raise ValueError(f"weights are at least 0, and not all of them 0; seen {self.weights}")
+        if not self.temperature > 0:
+            raise ValueError(f"the temperature is above 0; seen {self.temperature}")
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether anything in it is learned from pictures of known source."""
+        return self.tune or any(getattr(part, "trained", False) for part in self.parts)
+
+    @property
+    def unfitted(self) -> bool:
+        """Tell whether `fit` must come before the first call."""
+        untuned = self.tune and self.fitted is None
+        return untuned or any(getattr(part, "unfitted", False) for part in self.parts)
+
+    def fit(
+        self,
+        images: pd.DataFrame,
+        zoo: Mapping[str, Any],
+        *,
+        store: Store,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Answer a copy that has learned from an images frame, whose ``source`` is the truth.
+
+        Raises ValueError for a source that is not in the zoo, or a model without pictures, in the
+        half without those held out too.
+        """
+        if not (self.tune or self.unfitted):
+            return self
+        table = training(images, zoo)
+        options: dict[str, Any] = {"store": store, "seed": seed, "progress": progress}
+        weights = np.array(self.weights or [1.0] * len(self.parts))
+        if self.tune:
+            held = table["image_id"].isin(_held_out(table, seed))
+            parts = _fit_parts(self.parts, table[~held], zoo, options)
+            logs = [self._logs(part(table[held], zoo, **options).scores, zoo) for part in parts]
+            weights = _best_weights(logs, table[held], sorted(zoo))
+        parts = _fit_parts(self.parts, table, zoo, options)
+        arrays = {"models": np.array(sorted(zoo)), "weights": weights}
+        return replace(self, parts=parts, fitted=Fitted(len(table), arrays))
+
+    def __call__(
+        self,
+        images: pd.DataFrame,
+        zoo: Mapping[str, Any],
+        *,
+        store: Store,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Stages:
+        """Answer the stages for the images frame and a zoo (name → Generator).
+
+        Raises ValueError when a part is not fitted, or not on a model of the zoo, and whatever a
+        part raises.
+        """
+        table = frames.check(images, "images")
+        weights = np.array(self.weights or [1.0] * len(self.parts))
+        if self.tune or self.fitted is not None:
+            weights = learned(self, zoo)["weights"]
+        stages = [
+            part(table, zoo, store=store, seed=seed, progress=progress) for part in self.parts
+        ]
+        logs = [self._logs(each.scores, zoo) for each in stages]
+        models = sorted(zoo)
+        found = {
+            image: dict(zip(models, _fuse([each[image] for each in logs], weights), strict=True))
+            for image in table["image_id"]
+        }
+        made = {
+            name: next((f for each in stages if len(f := getattr(each, name))), frames.empty(name))
+            for name in ("prompts", "candidates", "similarities")
+        }
+        return Stages(**made, scores=score_table(self, table, zoo, found))
+
+    def _logs(self, scores: pd.DataFrame, zoo: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Answer image_id → (K,) log-probabilities of one part, NaN where it has no score."""
+        table = scores.pivot(index="image_id", columns="generator", values="score")
+        rows = table.reindex(columns=sorted(zoo)).to_numpy(dtype=float)
+        logs = [_log_probabilities(row, self.temperature) for row in rows]
+        return dict(zip(table.index, logs, strict=True))
+
+
+def _log_probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Standardise the (K,) scores of one image, and take the log of their softmax.
+
+    >>> _log_probabilities(np.array([3.0, 1.0, np.nan]), 1.0).round(3).tolist()
+    [-0.127, -2.127, nan]
+    """
+    logs, known = np.full(len(scores), np.nan), ~np.isnan(scores)
+    if known.any():
+        centred = scores[known] - scores[known].mean()
+        deviation = float(centred.std())
+        standard = centred / deviation if deviation > 0 else np.zeros_like(centred)
+        logs[known] = log_softmax(standard / temperature)
+    return logs
+
+
+def _fuse(logs: Sequence[np.ndarray], weights: np.ndarray) -> list[float]:
+    """Average the (K,) log-probabilities of the parts, each model over the parts that have it."""
+    table = np.stack(logs, axis=1)
+    fused = []
+    for row in table:
+        known = ~np.isnan(row)
+        total = float(weights[known].sum())
+        fused.append(float(weights[known] @ row[known]) / total if total > 0 else float("nan"))
+    return fused
+
+
+def _fit_parts(
+    parts: tuple[Any, ...], table: pd.DataFrame, zoo: Mapping[str, Any], options: dict[str, Any]
+) -> tuple[Any, ...]:
+    return tuple(
+        part.fit(table, zoo, **options) if getattr(part, "unfitted", False) else part
+        for part in parts
+    )
+
+
+def _held_out(table: pd.DataFrame, seed: int) -> list[str]:
+    """Choose the pictures of half of the prompts, by the seed; one without prompt is its own."""
+    prompts = table["prompt"].fillna(table["image_id"])
+    order = sorted(set(prompts), key=lambda text: frames.digest(["held out", seed, text]))
+    return list(table.loc[prompts.isin(order[: len(order) // 2]), "image_id"])
+
+
+def _best_weights(
+    logs: Sequence[Mapping[str, np.ndarray]], table: pd.DataFrame, models: list[str]
+) -> np.ndarray:
+    """Search the weights in tenths: most right on the held-out pictures, then the likeliest."""
+
+    def merit(weights: np.ndarray) -> tuple[float, float]:
+        right, likely = [], []
+        for image, source in zip(table["image_id"], table["source"], strict=True):
+            fused = np.array(_fuse([each[image] for each in logs], weights))
+            truth, known = models.index(source), ~np.isnan(fused)
+            if known[truth]:
+                right.append(bool(fused[truth] == fused[known].max()))
+                likely.append(log_softmax(fused[known])[known[:truth].sum()])
+        return sum(right) / max(len(table), 1), float(np.mean(likely)) if likely else -np.inf
+
+    grid = (each for each in product(range(STEPS + 1), repeat=len(logs)) if sum(each) == STEPS)
+    return max((np.array(each) / STEPS for each in grid), key=merit)

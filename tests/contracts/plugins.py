@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from tests import tiny
+from workbench import frames
 
-FOLDERS = ("inverters", "generators", "encoders", "similarities")
+FOLDERS = ("inverters", "generators", "encoders", "similarities", "calibrations")
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -76,6 +78,26 @@ def pictures(count: int = 6, side: int = 40) -> list[Image.Image]:
     return [Image.fromarray(x).resize((side, side), Image.Resampling.BICUBIC) for x in coarse]
 
 
+def scored(count: int = 24, models: tuple[str, ...] = ("x", "y", "z"), seed: int = 7):
+    """Make scores of pictures of known source, some of them missing: a scores frame and `truth`."""
+    rng = np.random.default_rng(seed)
+    rows, truths = [], []
+    for image in range(count):
+        truth = models[image % len(models)]
+        for place, name in enumerate(models):
+            score = rng.normal(place + 2 * (name == truth), 0.5 + place)
+            lost = image == 4 or (image == 5 and place == 0)
+            row = {"image_id": f"picture {image}", "attributor": "a", "generator": name}
+            rows.append({**row, "score": None if lost else score})
+            truths.append(truth)
+    return frames.build("scores", rows).assign(truth=pd.Series(truths, dtype="str"))
+
+
+def _hybrid(kind: type) -> Any:
+    parts = (*samples("similarities", "ssim"), samples("similarities", "cosine")[0])
+    return kind(parts, weights=(0.25, 0.75), means=(0.1, 0.5), deviations=(0.2, 0.1))
+
+
 def _archive(kind: type) -> Any:
     folder = Path(tempfile.mkdtemp(dir=tiny.folder()))
     with (folder / "generations.csv").open("w", newline="") as file:
@@ -90,4 +112,5 @@ def _archive(kind: type) -> Any:
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
+    "Hybrid": _hybrid,
 }

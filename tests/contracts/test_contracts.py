@@ -18,7 +18,10 @@ CASES = [
     for folder, stem in plugins.everything()
     for law in LAWS[folder]
 ]
-HEAVY = "{'torch', 'pandas', 'diffusers', 'transformers', 'open_clip', 'skimage', 'matplotlib'}"
+HEAVY = (
+    "{'torch', 'pandas', 'diffusers', 'transformers', 'open_clip', 'skimage', 'sklearn', "
+    "'matplotlib'}"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +70,13 @@ FAULTY = {
         "        return np.arange(len(tests) * len(candidates), dtype=float).reshape(\n"
         "            len(tests), len(candidates))",
         "finds_a_picture_closest_to_itself",
+    ),
+    "calibrations": (
+        "trained: ClassVar[bool] = False\n"
+        "    def __call__(self, scores):\n"
+        "        found = scores['score'] - scores['score'].mean()\n"
+        "        return scores.drop(columns='truth', errors='ignore').assign(score=found)",
+        "answers_scores_in_any_company",
     ),
 }
 

@@ -26,10 +26,10 @@ class MSSSIM(Named):
     Π_j cs_j^w_j · SSIM_M^w_M: cs_j is the mean of the contrast and structure term at scale j, 11×11
     Gaussian window, σ = 1.5, and from scale to scale 2×2 pixels become their mean. The paper's
     weights are for five scales. Only scales whose shorter side holds the window are taken: five
-    from 176 pixels, four from 88, three from 44 (64×64), two from 22; their weights are divided by
-    their sum. As in torchmetrics, a negative mean counts as 0, so that very unlike pictures tie;
-    cs_j is over the places where the window lies inside, and the coarsest SSIM over all, the
-    picture mirrored at its edges.
+    from 176 pixels, four from 88, three from 44 (64×64), two from 22; the weights of fewer are
+    divided by their sum. As in torchmetrics, a negative mean counts as 0, so that very unlike
+    pictures tie; cs_j is over the places where the window lies inside, and the coarsest SSIM over
+    all, the picture mirrored at its edges.
 
     >>> from PIL import Image
     >>> grey = Image.new("RGB", (64, 64), "grey")
@@ -73,7 +73,7 @@ def scales(height: int, width: int) -> tuple[float, ...]:
         raise ValueError(
             f"MS-SSIM needs pictures of at least {WINDOW}×{WINDOW}; they are {width}×{height}"
         )
-    return tuple(w / sum(kept) for w in kept)
+    return WEIGHTS if len(kept) == len(WEIGHTS) else tuple(w / sum(kept) for w in kept)
 
 
 def _structure(x: np.ndarray, c: np.ndarray) -> float:

@@ -87,6 +87,7 @@ def test_gamma_extends_the_candidates(tiny, pictures, shared_store, result):
         ({"inverter": "empty"}, None),
         ({"zoo": "tiny-ld,tiny-sd"}, None),
         ({"attributor": "reference_bank"}, None),
+        ({"calibration": "standardised"}, None),
     ],
 )
 def test_what_changes_the_setting_but_not_the_seed_drops_the_threshold(tiny, options, threshold):
@@ -101,6 +102,8 @@ def test_what_changes_the_setting_but_not_the_seed_drops_the_threshold(tiny, opt
         ({"zoo": "tiny-sd"}, "a zoo has at least two candidate models; seen tiny-sd"),
         ({"gamma": 0}, "gamma, the candidate images per model, is at least 1; seen 0"),
         ({"aggregate": "median"}, "no aggregation named 'median'; there are: mean, max"),
+        ({"calibration": "tandardised"}, "no calibration named 'tandardised'; there are: learned"),
+        ({"calibration": "SSIM()"}, r"SSIM\(\) cannot serve as calibration; there are: learned"),
         ({"attributor": "oracle"}, "no attributor named 'oracle'; there are: "),
         (
             {"prompt": "x", "inverter": "empty"},
@@ -123,6 +126,8 @@ def test_a_whole_attributor_decides_itself_and_reads_back_from_its_repr(tiny):
     assert same.threshold == 0.0
     with pytest.raises(ValueError, match="an attributor given whole decides inverter"):
         attribution.plan(attributor=named.attributor, gamma=2)
+    with pytest.raises(ValueError, match="gamma and calibration itself: give either it or these"):
+        attribution.plan(attributor=named.attributor, calibration="learned")
 
 
 def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared_store):
@@ -174,6 +179,57 @@ def test_what_makes_no_candidates_has_a_verdict_and_a_report(
         assert len(record["ranking"]) == 2
     page = result.report(tmp_path / "report.html").read_text()
     assert repr(result.setting.attributor) in page
+
+
+@pytest.mark.parametrize("name", ["regeneration", "reference_bank"])
+def test_a_calibration_is_fitted_first_and_only_once(name, tiny, pictures, shared_store):
+    stages: list[str] = []
+    options = {"attributor": name, "calibration": "standardised", "store": shared_store}
+    one = wb.attribute(
+        pictures, **options, progress=lambda stage, done, total: stages.append(stage)
+    )
+    assert {"fit: generate", "generate"} <= set(stages)
+    learned = one.setting.attributor.calibration.fitted
+    assert learned.pictures == 3 * 2  # the selection prompts there are, by two models
+    assert set(one.scores["attributor"]) == {repr(one.setting.attributor)}
+    assert one.setting.call["calibration"] == "standardised"
+    for record in one.records():
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+        assert record["predicted"] == record["ranking"][0]["generator"]
+    before = shared_store.info()
+    two = wb.attribute(pictures, **options)
+    assert shared_store.info() == before
+    assert two.records()[0]["ranking"] == one.records()[0]["ranking"]
+    assert two.setting.attributor == one.setting.attributor
+
+
+def test_a_report_of_a_calibrated_run_is_redone(tiny, pictures, shared_store, tmp_path):
+    options = {"calibration": "learned", "gamma": 1, "store": shared_store}
+    one = wb.attribute(pictures / "one.png", **options)
+    page = one.report(tmp_path / "report.html")
+    text = page.read_text()
+    assert "not calibrated for this setting" in text
+    assert "<dt>calibration</dt>" in text
+    kept = wb.report.read(page)
+    two = wb.attribute(pictures / "one.png", **kept["call"], store=shared_store)
+    assert all(match.matches for match in wb.report.compare(kept, two))
+
+
+def test_a_fitted_object_is_used_as_it_is(tiny, pictures, shared_store):
+    one = wb.attribute(pictures, calibration="learned", store=shared_store)
+    fitted = one.setting.attributor.calibration
+    two = wb.attribute(pictures, calibration=fitted, aggregate="max", store=shared_store)
+    assert two.setting.attributor.calibration == fitted
+    with pytest.raises(ValueError, match=r"^what was fitted cannot be read back from a repr, "):
+        attribution.plan(**two.setting.call)
+
+
+def test_a_hybrid_similarity_is_fitted_first(tiny, pictures, shared_store):
+    text = "Hybrid((Cosine('tiny-clip', layer=1), SSIM()))"
+    found = wb.attribute(pictures, similarity=text, store=shared_store).setting
+    assert len(found.attributor.similarity.means) == 2
+    assert found.threshold is None
+    assert set(found.weights) == {"tiny-blip", "tiny-clip", "tiny-sd", "tiny-ld"}
 
 
 def test_jupyter_shows_the_pictures_and_no_page(result):

@@ -7,7 +7,12 @@ import pytest
 
 from tests import toys
 from workbench import calibration, catalogue
+from workbench.attributors.regeneration import Regeneration
+from workbench.calibrations.learned import Learned
+from workbench.calibrations.standardised import Standardised
 from workbench.catalogue import Preset
+from workbench.inverters.natural import Natural
+from workbench.similarities.mse import NegativeMSE
 
 
 @pytest.fixture
@@ -73,3 +78,51 @@ def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):
     parts = ("bank", "selection", "threshold", "evaluation")
     texts = [text for part in parts for text in catalogue.prompts(preset, part)]
     assert len(texts) == len(set(texts)) == 240
+
+
+def method(**fields):
+    return Regeneration(Natural(), NegativeMSE(), gamma=2, size=16, **fields)
+
+
+def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset, store):
+    log: list[list[str]] = []
+    stages: list[str] = []
+    fitted = calibration.fit(
+        method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store,
+        lambda stage, done, total: stages.append(stage), n=5,
+    )  # fmt: skip
+    assert fitted.calibration.fitted.pictures == 5 * 4
+    made = {line.partition(" scene ")[2].split()[0] for call in log for line in call}
+    allowed = {text.split()[1] for text in catalogue.prompts(preset, "selection")}
+    assert len(made) == 5
+    assert made <= allowed
+    assert {"fit: generate", "fit: invert", "fit: similarity"} == set(stages)
+    log.clear()
+    again = calibration.fit(
+        method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store, n=5
+    )
+    assert (again, log) == (fitted, [])
+
+
+def test_fit_takes_25_prompts_or_all_there_are(preset, store, tmp_path):
+    one = calibration.fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
+    assert one.calibration.fitted.pictures == 25 * 4
+    path = tmp_path / "few.csv"
+    path.write_text("prompt,split\n" + "".join(f"scene {i},calibration\n" for i in range(12)))
+    few = preset.override(prompts=str(path))
+    two = calibration.fit(method(calibration=Learned()), few, toys.zoo(), 0, store)
+    assert two.calibration.fitted.pictures == 3 * 4
+
+
+def test_fit_leaves_alone_what_is_not_unfitted(preset, store):
+    plain = method()
+    assert calibration.fit(plain, preset, toys.zoo(), 0, store) is plain
+    fitted = calibration.fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
+    assert calibration.fit(fitted, preset, toys.zoo(), 0, store) is fitted
+
+
+def test_the_threshold_of_a_hybrid_is_that_of_the_fitted_one(preset, store):
+    hybrid = preset.override(similarity="Hybrid((NegativeMSE(), PSNR()))")
+    found = calibration.threshold(hybrid, 3, zoo=toys.zoo(), store=store)
+    inner = 'Regeneration(Natural(text="scene 0"), Hybrid((NegativeMSE(), PSNR()), means=('
+    assert inner in found.provenance

@@ -46,6 +46,7 @@ def run(tiny, tmp_path, monkeypatch):
         (["attribute", "x.png", "--inverter", "blp"], 2),
         (["attribute", "x.png", "--zoo", "nope"], 2),
         (["attribute", "x.png", "--similarity", "nope"], 2),
+        (["attribute", "x.png", "--calibration", "nope"], 2),
         (["generate", "--generator", "nope", "--prompt", "p", "--out", "o"], 2),
         (["evaluate", "--preset", "poket"], 2),
         (["calibrate", "--preset", "poket"], 2),
@@ -83,6 +84,14 @@ def test_a_changed_setting_says_that_it_is_not_calibrated(run, pictures):
     other = run("attribute", pictures / "one.png", "--gamma", 1)
     assert "not calibrated for this setting" not in plain.stdout
     assert "not calibrated for this setting" in " ".join(other.stdout.split())
+
+
+def test_a_calibration_is_an_option_and_is_not_calibrated(run, pictures):
+    options = [pictures / "one.png", "--calibration", "standardised", "--gamma", 1]
+    result = run("attribute", *options, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(json.loads(result.stdout)["ranking"]) == 2
+    assert "not calibrated for this setting" in " ".join(run("attribute", *options).stdout.split())
 
 
 def test_a_preset_that_always_abstains_says_no_call(run, pictures):

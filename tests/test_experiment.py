@@ -32,6 +32,14 @@ def evaluate(preset, store, n=5, **options):
     return experiment.evaluate_preset(preset, n, store=store, **(given | options))
 
 
+def test_a_hybrid_is_fitted_before_it_is_evaluated(preset, store):
+    found = evaluate(preset, store, similarity="Hybrid((NegativeMSE(), PSNR()))")
+    assert set(found.attributors) == {"regeneration", "natural", "arbitrary_bank"}
+    for name in found.attributors.values():
+        assert "Hybrid((NegativeMSE(), PSNR()), means=(" in name
+    assert found.summary["settings"]["threshold"] is None
+
+
 def test_the_summary_has_everything_the_command_prints(preset, store):
     found = evaluate(preset, store)
     summary = json.loads(json.dumps(found.summary, allow_nan=False))

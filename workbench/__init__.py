@@ -11,7 +11,7 @@ names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of s
 the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
                 ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
-                ``attributors``, ``figures``: one file, one frozen dataclass, one idea
+                ``calibrations``, ``attributors``, ``figures``: one file, one frozen dataclass
 tables          ``frames``: what passes between the stages
 memory          ``Store``: every prompt, picture and feature vector is made once
 ==============  =====================================================================
@@ -61,14 +61,22 @@ _HOME = {
     "ImageToken": "generators.image_token",
     "Archive": "generators.archive",
     "OpenClip": "encoders.open_clip",
+    "Correlation": "similarities.correlation",
     "Cosine": "similarities.cosine",
-    "SSIM": "similarities.ssim",
+    "Euclidean": "similarities.euclidean",
+    "Hybrid": "similarities.hybrid",
+    "MSSSIM": "similarities.ms_ssim",
+    "Manhattan": "similarities.manhattan",
     "NegativeMSE": "similarities.mse",
+    "PSNR": "similarities.psnr",
+    "SSIM": "similarities.ssim",
+    "Learned": "calibrations.learned",
+    "Standardised": "calibrations.standardised",
 }
 _MODULES = (
-    "attribution", "attributors", "calibration", "catalogue", "checkpoints", "encoders",
-    "evaluation", "experiment", "figures", "frames", "generators", "images", "inverters",
-    "pipeline", "ranking", "report", "similarities", "statistics", "store",
+    "attribution", "attributors", "calibration", "calibrations", "catalogue", "checkpoints",
+    "encoders", "evaluation", "experiment", "figures", "frames", "generators", "images",
+    "inverters", "pipeline", "ranking", "report", "similarities", "statistics", "store",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

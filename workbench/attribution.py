@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import catalogue, checkpoints, images, ranking
 from workbench.attributors.regeneration import Regeneration
+from workbench.calibration import fit
 from workbench.inverters.natural import Natural
 from workbench.store import Store
 
@@ -172,6 +173,7 @@ def attribute(
     similarity: Any = None,
     aggregate: str | None = None,
     gamma: int | None = None,
+    calibration: Any = None,
     seed: int = 0,
     store: Store | None = None,
     progress: Progress | None = None,
@@ -192,6 +194,9 @@ def attribute(
         prompt: the known prompt of every picture, instead of an inverter.
         aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
         gamma: candidate images per model, at least 1.
+        calibration: of the scores: a name, a repr, or a Calibration. What is unfitted in it, or in
+            another part of the attributor, is first fitted on fresh pictures of all models, by the
+            preset's calibration prompts (`calibration.fit`); a second time the store has them.
         seed: the run's seed.
         store: where everything made is kept; the user's own when left out.
         progress: called with (stage, done, total).
@@ -212,6 +217,7 @@ def attribute(
         similarity=similarity,
         aggregate=aggregate,
         gamma=gamma,
+        calibration=calibration,
         seed=seed,
     )
     wanted = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -221,6 +227,8 @@ def attribute(
     store = Store() if store is None else store
     entries = images.index(wanted, keep=store.put_picture)
     frame = images.frame(entries)
+    method = fit(setting.attributor, setting.preset, setting.zoo, seed, store, progress)
+    setting = dataclasses.replace(setting, attributor=method)
     stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
     rankings = ranking.rank(stages.scores)
     return Attribution(
@@ -249,6 +257,7 @@ def plan(
     similarity: Any = None,
     aggregate: str | None = None,
     gamma: int | None = None,
+    calibration: Any = None,
     seed: int = 0,
 ) -> Setting:
     """Settle every option before any work: the arguments and errors of `attribute`."""
@@ -278,17 +287,20 @@ def plan(
         "gamma": row.gamma,
         "size": row.size,
     }
+    if calibration is not None:
+        shared["calibration"] = _load(calibration, "calibration")
     whole = not isinstance(attributor, str) or "(" in attributor
     if attributor is None or not whole:
         method: Any = _method(attributor or "regeneration", shared, given)
-    elif {"inverter", "prompt", "similarity", "aggregate", "gamma"} & call.keys():
+    elif {"inverter", "prompt", "similarity", "aggregate", "gamma", "calibration"} & call.keys():
         raise ValueError(
-            "an attributor given whole decides inverter, similarity, aggregation and gamma itself: "
-            "give either it or these"
+            "an attributor given whole decides inverter, similarity, aggregation, gamma and "
+            "calibration itself: give either it or these"
         )
     else:
         method = _load(attributor, "attributor")
-    same = row == given and (attributor is None or repr(method) == repr(Regeneration(**shared)))
+    own = Regeneration(**{**shared, "calibration": None})
+    same = row == given and repr(method) == repr(own)
     return Setting(
         preset=preset,
         attributor=method,
@@ -305,6 +317,8 @@ def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
     kind = catalogue.kind(name, "attributor")
     parts = dict(shared)
     known = {field.name for field in dataclasses.fields(kind)}
+    if "calibration" in parts and "calibration" not in known:
+        raise ValueError(f"{name} has no scores to calibrate; leave out the calibration")
     if "encoder" in known:
         parts["encoder"] = getattr(shared["similarity"], "encoder", None)
         if parts["encoder"] is None:

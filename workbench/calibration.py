@@ -1,9 +1,10 @@
 """Choose a setting and its threshold on calibration pictures, never on evaluation pictures.
 
-`select` compares layer × aggregation × similarity with the preset's inverter; `threshold` finds
-the smallest reliable margin of a preset. They take disjoint calibration prompts, and neither
-shares one with the reference bank (`catalogue.PORTIONS`). The command ``workbench calibrate``
-prints what either found as lines for presets.toml.
+`select` compares layer × aggregation × similarity with the preset's inverter, and `fit` lets an
+attributor learn what it has to; `threshold` finds the smallest reliable margin of a preset. The
+threshold takes other calibration prompts than these two, and none shares one with the reference
+bank (`catalogue.PORTIONS`). The command ``workbench calibrate`` prints what `select` or
+`threshold` found as lines for presets.toml.
 """
 
 from __future__ import annotations
@@ -226,13 +227,14 @@ def threshold(
     if store is None:
         store = Store()
     models, images, truth = _pictures(row, "threshold", n, seed, zoo, store, progress)
-    method = Regeneration(
+    method: Any = Regeneration(
         catalogue.load(row.inverter, "inverter"),
         catalogue.load(row.similarity, "similarity"),
         aggregate=row.aggregate,
         gamma=row.gamma,
         size=row.size,
     )
+    method = fit(method, row, models, seed, store, progress)
     stages = method(images, models, store=store, seed=seed, progress=progress)
     ranked = ranking.rank(stages.scores)
     outcomes = evaluation.outcomes(ranking.decide(ranked), ranked, truth)
@@ -245,6 +247,49 @@ def threshold(
         f"most 5 %), for {method!r}; weights {_weights(method, *models.values())}"
     )
     return Threshold(row.name, value, provenance, outcomes)
+
+
+def fit(
+    attributor: Any,
+    preset: str | Preset = "pocket",
+    zoo: Any = None,
+    seed: int = 0,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    n: int = 25,
+) -> Any:
+    """Fit an attributor that is unfitted on calibration pictures of a preset; any other stays.
+
+    Args:
+        attributor: an Attributor.
+        preset: a name, or a `Preset`: whose calibration prompts are drawn.
+        zoo: another zoo than the preset's.
+        seed: of the draw and the pictures.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with ("fit: stage", done, total).
+        n: prompts of the portion ``selection``, or all of them where there are fewer; every model
+            makes one picture of each.
+
+    Returns:
+        a fitted copy, or the attributor itself.
+
+    Raises:
+        LookupError: weights or prompts are missing.
+        ValueError: the pictures do not suffice to fit it.
+    """
+    if not getattr(attributor, "unfitted", False):
+        return attributor
+    row = catalogue.preset(preset) if isinstance(preset, str) else preset
+    n = min(n, len(catalogue.prompts(row, "selection")))
+    if store is None:
+        store = Store()
+
+    def told(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"fit: {stage}", done, total)
+
+    models, images, _ = _pictures(row, "selection", n, seed, zoo, store, told)
+    return attributor.fit(images, models, store=store, seed=seed, progress=told)
 
 
 def _pictures(

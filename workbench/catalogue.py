@@ -149,8 +149,8 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
 
     Args:
         name: catalogue row, plug-in without weights, or repr.
-        role: ``generator``, ``inverter``, ``encoder`` or ``similarity``, where only one will do.
-            An encoder's row as a similarity is the cosine over it.
+        role: ``generator``, ``inverter``, ``encoder``, ``similarity`` or another of `ROLES`, where
+            only one will do. An encoder's row as a similarity is the cosine over it.
         **fields: of the plug-in, where they differ from the default.
 
     Raises:
@@ -342,12 +342,11 @@ def _inside(plugin: Any) -> list[Checkpoint]:
     """Find the checkpoints a plug-in holds, those of its inner plug-ins too."""
     if isinstance(plugin, Checkpoint):
         return [plugin]
-    if isinstance(plugin, tuple):
-        return [each for value in plugin for each in _inside(value)]
-    if not dataclasses.is_dataclass(plugin):
+    if dataclasses.is_dataclass(plugin):
+        plugin = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
+    if not isinstance(plugin, (list, tuple)):
         return []
-    fields = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
-    return [each for value in fields for each in _inside(value)]
+    return [each for value in plugin for each in _inside(value)]
 
 
 def _folder(role: str) -> str:
@@ -478,8 +477,8 @@ def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
 
 
 def _role(annotation: str) -> str | None:
-    """Tell the role a field's type stands for: ``Encoder`` → ``encoder``."""
-    role = annotation.rpartition(".")[2].lower()
+    """Tell the role a field's type stands for: ``Encoder`` or ``Encoder | None`` → ``encoder``."""
+    role = annotation.removesuffix(" | None").rpartition(".")[2].lower()
     return role if role in ROLES else None
 
 

@@ -400,11 +400,12 @@ def identity(plugin: Any) -> dict[str, Any] | None:
             return None
         parts["source"] = source
     for field, value in sorted(getattr(plugin, "__dict__", {}).items()):
-        if isinstance(value, Checkpoint) or callable(value):
-            inner = identity(value)
-            if inner is None:
+        held = value if isinstance(value, tuple) else (value,)
+        if held and all(isinstance(each, Checkpoint) or callable(each) for each in held):
+            inner = [identity(each) for each in held]
+            if None in inner:
                 return None
-            parts[field] = inner
+            parts[field] = inner if isinstance(value, tuple) else inner[0]
     return parts
 
 

@@ -62,6 +62,10 @@ def attribute(
     ] = None,
     aggregate: Annotated[str | None, typer.Option(help="mean, max, softmax or knn.")] = None,
     gamma: Gamma = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(help="Calibration of the scores: standardised, learned, or a repr."),
+    ] = None,
     seed: Seed = 0,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report there.")] = None,
     source: Annotated[
@@ -72,7 +76,9 @@ def attribute(
 ) -> None:
     """Rank the candidate models of each picture, and decide or abstain.
 
-    An option that changes the preset leaves its calibration: the decision is then forced.
+    An option that changes the preset drops its threshold: the decision is then forced.
+    What learns (--calibration, a hybrid similarity) is first fitted on fresh pictures of all
+    models, once: they stay in the store.
     `seconds` is a picture's share of the run's time.
     """
     options: dict[str, Any] = {
@@ -83,6 +89,7 @@ def attribute(
         "similarity": similarity,
         "aggregate": aggregate,
         "gamma": gamma,
+        "calibration": calibration,
     }
     with terminal.answering():
         if report is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, evaluation, ranking
+from workbench import calibration, catalogue, evaluation, ranking
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
@@ -170,6 +170,10 @@ def evaluate_preset(
     methods = _methods(row, plugs)
     if store is None:
         store = Store()
+    methods = {
+        kind: calibration.fit(method, given, models, seed, store, under(kind, progress))
+        for kind, method in methods.items()
+    }
     images, truth = evaluation.queries(texts, models, store, seed, under("pictures", progress))
     tables = evaluate(
         methods,

@@ -261,7 +261,8 @@ def similarity(
         prompts: frame of that name, or any with ``image_id`` and ``prompt_id`` (an image may have
             several: a reference bank's).
         candidates: frame of that name.
-        similarity: a Similarity; one with ``encoder`` and ``compare`` takes features of the store.
+        similarity: a Similarity; one with ``encoder`` and ``compare`` takes features of the store,
+            one with ``parts`` and ``combine`` is put together from its parts' values.
         store: where pictures and features are kept.
         size: side in pixels every picture goes to first.
         progress: called with ("encode", …) and ("similarity", done, total).
@@ -274,9 +275,26 @@ def similarity(
     pairs = good.merge(prompts[["image_id", "prompt_id"]].dropna(), on="image_id")
     pairs = pairs.merge(candidates, on="prompt_id")
     pairs["similarity"] = repr(similarity)
+    values = _compared(pairs, similarity, pictures_of(good, store), store, size, progress)
+    return frames.check(pairs.assign(value=values), "similarities")
+
+
+def _compared(
+    pairs: pd.DataFrame,
+    similarity: Any,
+    pictures: Callable[[str], Image],
+    store: Store,
+    size: int,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Answer the value of each pair, NaN where the candidate image failed."""
+    if hasattr(similarity, "parts") and hasattr(similarity, "combine"):
+        parts = [
+            _compared(pairs, part, pictures, store, size, progress) for part in similarity.parts
+        ]
+        return similarity.combine(parts)
     values = np.full(len(pairs), np.nan)
     valid = pairs[pairs["candidate_id"].notna()]
-    pictures = pictures_of(good, store)
     if hasattr(similarity, "encoder") and hasattr(similarity, "compare"):
         ids = [*valid["image_id"], *valid["candidate_id"]]
         features = encode(ids, similarity.encoder, store, size, progress, pictures)
@@ -295,7 +313,7 @@ def similarity(
     for done, (image, group) in enumerate(groups, 1):
         values[group.index] = compare(str(image), list(group["candidate_id"]))[0]
         tick(done)
-    return frames.check(pairs.assign(value=values), "similarities")
+    return values
 
 
 def _known(inverter: Any, text: Any) -> dict[str, Any]:

@@ -225,7 +225,11 @@ def _page(result: Attribution) -> dict[str, Any]:
     fields = dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()
     settings = {
         "attributor": type(method).__name__,
-        **{field.name: getattr(method, field.name) for field in fields if field.repr},
+        **{
+            field.name: value
+            for field in fields
+            if field.repr and (value := getattr(method, field.name)) is not None
+        },
         "candidate models": ", ".join(kept["zoo"]),
         "preset": result.setting.preset,
         "run seed": kept["seed"],

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests import toys
-from tests.contracts.plugins import PROMPTS, bench, pictures, ready
+from tests.contracts.plugins import PROMPTS, bench, pictures, ready, scored
 from workbench import catalogue, frames, images
 from workbench.checkpoints import identity
 from workbench.generators import Failure
@@ -235,7 +235,7 @@ def refuses_to_be_called_before_it_is_fitted(plugin: Any) -> None:
 
 
 def fits_the_same_again(plugin: Any) -> None:
-    if not hasattr(plugin, "fit"):
+    if not hasattr(plugin, "fitted"):
         return
     made, one = bench(), ready(plugin)
     table = pd.concat([made.training, made.images[-1:]], ignore_index=True)[::-1]
@@ -253,7 +253,7 @@ def fits_the_same_again(plugin: Any) -> None:
 
 
 def learns_from_pictures_of_the_zoo_alone(plugin: Any) -> None:
-    if not hasattr(plugin, "fit"):
+    if not hasattr(plugin, "fitted"):
         return
     made = bench()
     for source, seen in (("purple", "purple"), (None, "no source")):
@@ -267,13 +267,66 @@ def learns_from_pictures_of_the_zoo_alone(plugin: Any) -> None:
 
 
 def refuses_a_model_it_was_not_fitted_on(plugin: Any) -> None:
-    if not hasattr(plugin, "fit"):
+    if not hasattr(plugin, "fitted"):
         return
     made = bench()
     zoo = made.zoo | {"violet": toys.Coder((0.5, 0, 0.5))}
     sentence = "was fitted on blue, green, grey, red, not on violet: fit it again on this zoo$"
     with pytest.raises(ValueError, match=sentence):
         ready(plugin)(made.images, zoo, store=made.store)
+
+
+def _ready(calibration: Any) -> Any:
+    return calibration.fit(scored()) if hasattr(calibration, "fit") else calibration
+
+
+def answers_scores_row_for_row(plugin: Any) -> None:
+    table = scored()
+    answer = _ready(plugin)(table)
+    assert list(answer.columns) == list(frames.SCHEMAS["scores"].columns)
+    key = list(frames.SCHEMAS["scores"].key)
+    pd.testing.assert_frame_equal(answer[key], table[key])
+    pd.testing.assert_frame_equal(table, scored())
+    assert _ready(plugin)(table[:0]).empty
+
+
+def answers_scores_in_any_company(plugin: Any) -> None:
+    ready, table = _ready(plugin), scored()
+    together = ready(table)["score"].to_numpy()
+    order = np.random.default_rng(0).permutation(len(table))
+    assert np.array_equal(ready(table.iloc[order])["score"], together[order], equal_nan=True)
+    for _, own in table.groupby("image_id"):
+        assert np.array_equal(ready(own)["score"], together[own.index], equal_nan=True)
+
+
+def leaves_missing_scores_missing(plugin: Any) -> None:
+    table = scored()
+    answer = _ready(plugin)(table)["score"]
+    assert 0 < answer.isna().sum() == (answer.isna() & table["score"].isna()).sum()
+    assert np.isfinite(answer.dropna()).all()
+
+
+def answers_nothing_before_it_is_fitted(plugin: Any) -> None:
+    if hasattr(plugin, "fit"):
+        fitted = plugin.fit(scored())
+        assert (plugin.unfitted, fitted.unfitted) == (True, False)
+        with pytest.raises(ValueError, match="is fitted on calibration pictures first: "):
+            plugin(scored())
+
+
+def learns_the_same_from_the_same(plugin: Any) -> None:
+    if hasattr(plugin, "fit"):
+        fitted = plugin.fit(scored())
+        again = fitted.fit(scored().sample(frac=1, random_state=0))
+        assert (again, hash(again), repr(again)) == (fitted, hash(fitted), repr(fitted))
+        assert repr(plugin.fit(scored(seed=8))) != repr(fitted) != repr(plugin)
+        is_a_frozen_value(fitted)
+        travels_to_another_process(fitted)
+
+
+def says_whether_it_is_trained(plugin: Any) -> None:
+    assert isinstance(type(plugin).trained, bool)
+    assert type(plugin).trained >= hasattr(plugin, "fit")
 
 
 Law = Callable[[Any], None]
@@ -323,5 +376,14 @@ LAWS: dict[str, list[Law]] = {
         fits_the_same_again,
         learns_from_pictures_of_the_zoo_alone,
         refuses_a_model_it_was_not_fitted_on,
+    ],
+    "calibrations": [
+        *OF_ALL,
+        answers_scores_row_for_row,
+        answers_scores_in_any_company,
+        leaves_missing_scores_missing,
+        answers_nothing_before_it_is_fitted,
+        learns_the_same_from_the_same,
+        says_whether_it_is_trained,
     ],
 }

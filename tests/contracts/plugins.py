@@ -26,7 +26,7 @@ from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.store import Store
 
-FOLDERS = ("inverters", "generators", "encoders", "similarities", "attributors")
+FOLDERS = ("inverters", "generators", "encoders", "similarities", "calibrations", "attributors")
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -80,6 +80,26 @@ def pictures(count: int = 6, side: int = 40) -> list[Image.Image]:
     rng = np.random.default_rng(7)
     coarse = rng.integers(0, 256, (count, 5, 5, 3), dtype=np.uint8)
     return [Image.fromarray(x).resize((side, side), Image.Resampling.BICUBIC) for x in coarse]
+
+
+def scored(count: int = 24, models: tuple[str, ...] = ("x", "y", "z"), seed: int = 7):
+    """Make scores of pictures of known source, some of them missing: a scores frame and `truth`."""
+    rng = np.random.default_rng(seed)
+    rows, truths = [], []
+    for image in range(count):
+        truth = models[image % len(models)]
+        for place, name in enumerate(models):
+            score = rng.normal(place + 2 * (name == truth), 0.5 + place)
+            lost = image == 4 or (image == 5 and place == 0)
+            row = {"image_id": f"picture {image}", "attributor": "a", "generator": name}
+            rows.append({**row, "score": None if lost else score})
+            truths.append(truth)
+    return frames.build("scores", rows).assign(truth=pd.Series(truths, dtype="str"))
+
+
+def _hybrid(kind: type) -> Any:
+    parts = (*samples("similarities", "ssim"), samples("similarities", "cosine")[0])
+    return kind(parts, weights=(0.25, 0.75), means=(0.1, 0.5), deviations=(0.2, 0.1))
 
 
 def _archive(kind: type) -> Any:
@@ -145,4 +165,5 @@ EXAMPLES = {
     "Probe": lambda kind: kind(toys.Mean(), size=16),
     "DeFake": lambda kind: kind(toys.Teller(), toys.Mean(), size=16, epochs=3, batch=5),
     "Fusion": _fusions,
+    "Hybrid": _hybrid,
 }

@@ -77,6 +77,13 @@ FAULTY = {
         "        return Stages(*empty, frames.build('scores', rows))",
         "answers_images_in_any_company",
     ),
+    "calibrations": (
+        "trained: ClassVar[bool] = False\n"
+        "    def __call__(self, scores):\n"
+        "        found = scores['score'] - scores['score'].mean()\n"
+        "        return scores.drop(columns='truth', errors='ignore').assign(score=found)",
+        "answers_scores_in_any_company",
+    ),
 }
 
 

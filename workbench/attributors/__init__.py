@@ -7,9 +7,15 @@ the nearest file beside this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from workbench import frames
+from workbench.calibrations import Calibration
+from workbench.checkpoints import Named
+from workbench.inverters import Inverter
+from workbench.inverters.natural import Natural
+from workbench.similarities import Similarity
 from workbench.store import Store
 
 if TYPE_CHECKING:
@@ -33,10 +39,11 @@ class Stages:
 class Attributor(Protocol):
     """Score every candidate model for every test image; the repr names it in every table.
 
-    What learns from pictures of known source is `trained` (never listed as training-free) and has
-    `fitted: Fitted | None`, shown in its repr, and `fit(images, zoo, *, store, seed, progress)`,
-    which answers a fitted copy; the frame's ``source`` is the truth. While `unfitted` it refuses to
-    be called, and once fitted it refuses a zoo with a model it was not fitted on.
+    One that learns from pictures of known source has a property ``unfitted``, True until that is
+    done, and a method ``fit(images, zoo, *, store, seed=0, progress=None)``, which takes images
+    whose ``source`` is their model and answers a fitted copy. `workbench.attribute` fits what is
+    unfitted first; one that cannot answer before says so in a ValueError, before anything is made.
+    ``trained`` tells that it is not training-free. One that has none of these needs no fit.
     """
 
     def __call__(
@@ -50,3 +57,83 @@ class Attributor(Protocol):
     ) -> Stages:
         """Answer the stages for the images frame and a zoo (name → Generator)."""
         ...
+
+
+class Calibrated(Named):
+    """Share what attributors with an inverter, a similarity and a calibration have in common."""
+
+    inverter: Inverter
+    similarity: Similarity
+    calibration: Calibration | None
+
+    @property
+    def unfitted(self) -> bool:
+        """Tell whether the similarity or the calibration is still to be fitted."""
+        return any(getattr(each, "unfitted", False) for each in (self.similarity, self.calibration))
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether the calibration learned from pictures of known source."""
+        return bool(getattr(self.calibration, "trained", False))
+
+    def _check(self, zoo: Mapping[str, Any]) -> None:
+        """Refuse, before hours are spent, a calibration that could not change this zoo's scores.
+
+        Raises ValueError where it is not fitted, or for other models.
+        """
+        self._calibrated(
+            frames.build(
+                "scores",
+                [{"image_id": "", "attributor": "", "generator": name} for name in zoo],
+            )
+        )
+
+    def _calibrated(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Answer the scores as the calibration changes them, if there is one."""
+        return scores if self.calibration is None else self.calibration(scores)
+
+    def fit(
+        self,
+        images: pd.DataFrame,
+        zoo: Mapping[str, Any],
+        *,
+        store: Store,
+        seed: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Any:
+        """Answer a copy whose calibration is fitted on images made by the models of the zoo.
+
+        A hybrid similarity without constants is fitted first. A known prompt given as text is that
+        of the test images; here each image's own is known.
+
+        Args:
+            images: frame of that name; ``source`` is the model, and ``prompt`` serves an oracle.
+            zoo: name → Generator.
+            store: where everything made is kept.
+            seed: of the candidate images, and of what is learned.
+            progress: called with (stage, done, total).
+
+        Raises ValueError for what the similarity or the calibration cannot be fitted on.
+        """
+        import pandas as pd
+
+        plain: Any = replace(self, calibration=None)  # type: ignore[type-var]
+        if isinstance(plain.inverter, Natural):
+            plain = replace(plain, inverter=Natural())
+        more = {"store": store, "seed": seed, "progress": progress}
+        similarity: Any = self.similarity
+        if getattr(similarity, "unfitted", False):
+            parts = [
+                replace(plain, similarity=part)(images, zoo, **more).similarities
+                for part in similarity.parts
+            ]
+            similarity = similarity.fit(pd.concat(parts, ignore_index=True), seed)
+        fitted: Any = replace(self, similarity=similarity)  # type: ignore[type-var]
+        calibration: Any = self.calibration
+        if not hasattr(calibration, "fit"):
+            return fitted
+        scores = replace(plain, similarity=similarity)(images, zoo, **more).scores
+        truth = images[["image_id", "source"]].rename(columns={"source": "truth"})
+        return replace(
+            fitted, calibration=calibration.fit(scores.merge(truth, on="image_id"), seed)
+        )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from workbench import frames, pipeline, ranking
-from workbench.attributors import Stages
-from workbench.checkpoints import Named
+from workbench.attributors import Calibrated, Stages
+from workbench.calibrations import Calibration
 from workbench.inverters import Inverter
 from workbench.pipeline import Progress
 from workbench.similarities import Similarity
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ReferenceBank(Named):
+class ReferenceBank(Calibrated):
     """Attribute by a bank of pictures per model, made of `prompts` whatever the test image is.
 
     The control to regeneration at equal γ (RefPrint, arXiv:2607.12052). The bank holds one picture
@@ -46,6 +46,7 @@ class ReferenceBank(Named):
     matched: bool = True
     bank: int = 500
     seed: int = 0
+    calibration: Calibration | None = None
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -71,11 +72,13 @@ class ReferenceBank(Named):
     ) -> Stages:
         """Answer the stages for the images frame and a zoo (name → Generator).
 
-        Raises LookupError when weights are missing, ValueError for an unknown aggregation, or a
-        matched bank whose similarity has no text tower.
+        Raises LookupError when weights are missing, ValueError for an unknown aggregation, a
+        matched bank whose similarity has no text tower, or a calibration that is not fitted for
+        these models.
         """
         import pandas as pd
 
+        self._check(zoo)
         good = images[images["failure"].isna()]
         if self.matched:
             prompts = pipeline.invert(images, self.inverter, store, progress)
@@ -96,7 +99,7 @@ class ReferenceBank(Named):
         scores = ranking.score(
             similarities, repr(self), self.aggregate, images["image_id"], list(zoo)
         )
-        return Stages(prompts, candidates, similarities, scores)
+        return Stages(prompts, candidates, similarities, self._calibrated(scores))
 
     def _captions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.prompts))[: self.bank]

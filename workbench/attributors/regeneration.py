@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import pipeline, ranking
-from workbench.attributors import Stages
-from workbench.checkpoints import Named
+from workbench.attributors import Calibrated, Stages
+from workbench.calibrations import Calibration
 from workbench.inverters import Inverter
 from workbench.pipeline import Progress
 from workbench.similarities import Similarity
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Regeneration(Named):
+class Regeneration(Calibrated):
     """Attribute by regeneration (Li et al. 2024, arXiv:2403.01489), training-free.
 
     Invert the prompt of the test image, let every candidate model make `gamma` pictures of it, and
     score a model by the aggregated similarity of its pictures to the test image. All pictures go
     to `size` pixels a side first. An image that fails keeps its row, without scores.
+    A `calibration` then changes the scores; `fit` fits one that learns, and a hybrid similarity.
 
     >>> from workbench.inverters.natural import Natural
     >>> from workbench.similarities.ssim import SSIM
@@ -37,6 +38,7 @@ class Regeneration(Named):
     aggregate: str = "mean"
     gamma: int = 4
     size: int = 64
+    calibration: Calibration | None = None
     revision: ClassVar[int] = 1
 
     def __call__(
@@ -50,9 +52,10 @@ class Regeneration(Named):
     ) -> Stages:
         """Answer the stages for the images frame and a zoo (name → Generator).
 
-        Raises LookupError when weights are missing, ValueError for a γ below 1 or an unknown
-        aggregation.
+        Raises LookupError when weights are missing, ValueError for a γ below 1, an unknown
+        aggregation, or a calibration that is not fitted for these models.
         """
+        self._check(zoo)
         prompts = pipeline.invert(images, self.inverter, store, progress)
         candidates = pipeline.generate(prompts, zoo, self.gamma, seed, store, progress)
         similarities = pipeline.similarity(
@@ -61,4 +64,4 @@ class Regeneration(Named):
         scores = ranking.score(
             similarities, repr(self), self.aggregate, images["image_id"], list(zoo)
         )
-        return Stages(prompts, candidates, similarities, scores)
+        return Stages(prompts, candidates, similarities, self._calibrated(scores))

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from workbench.checkpoints import Checkpoint, Named, arguments
+from workbench.encoders import Encoder
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
@@ -17,12 +20,51 @@ class Similarity(Protocol):
     """Compare pictures; higher is closer.
 
     One that works on features also has `encoder` and `compare(tests, candidates)`, which takes
-    their (N, D) and (M, D) rows, so that cached features serve.
+    their (N, D) and (M, D) rows, so that cached features serve. One made of others has `parts` and
+    `combine(values)`, which takes an array for each part; until it is fitted it is `unfitted`.
     """
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
         """Answer (N, M) values for N tests and M candidates, RGB images of equal size."""
         ...
+
+
+class OverEncoder(Named):
+    """Share what similarities of features have in common; each adds the field and `between`."""
+
+    encoder: Encoder
+
+    def __repr__(self) -> str:
+        """Write an encoder of the catalogue as its name and fields, any other by its own repr."""
+        named = isinstance(getattr(self.encoder, "checkpoint", None), Checkpoint)
+        inner = arguments(self.encoder) if named else [repr(self.encoder)]
+        return f"{type(self).__name__}({', '.join(inner)})"
+
+    def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
+        """Answer (N, M) float32 values; higher is closer."""
+        return self.compare(self.encoder(tests), self.encoder(candidates))
+
+    def compare(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Answer (N, M) float32 values of unit rows (N, D) and (M, D).
+
+        The sums run in float64 and are rounded to float32, so that equal pictures tie exactly.
+        Raises ValueError when the widths D differ.
+        """
+        import numpy as np
+
+        if not len(tests) or not len(candidates):
+            return np.zeros((len(tests), len(candidates)), np.float32)
+        if tests.shape[1] != candidates.shape[1]:
+            raise ValueError(
+                "features of one width are needed; "
+                f"there are {tests.shape[1]} and {candidates.shape[1]}"
+            )
+        values = self.between(tests.astype(np.float64), candidates.astype(np.float64))
+        return values.astype(np.float32)
+
+    def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Answer (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how features are compared")
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:

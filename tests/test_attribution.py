@@ -133,6 +133,18 @@ def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared
     assert all(len(made) == 2 for case in cases for made in case.candidates.values())
 
 
+def test_adaptive_takes_its_fields_from_the_preset(tiny, pictures, shared_store):
+    made = attribution.plan(attributor="adaptive", gamma=6)
+    name = 'Adaptive(Blip("tiny-blip"), Cosine("tiny-clip"), gamma=6, size=32)'
+    assert repr(made.attributor) == name
+    assert made.threshold is None
+    assert repr(attribution.plan(attributor=name).attributor) == name
+    found = wb.attribute(pictures, attributor="adaptive", gamma=6, store=shared_store)
+    assert {record["error"] for record in found.records()} == {None}
+    counts = {len(made) for case in found.cases.values() for made in case.candidates.values()}
+    assert counts <= {4, 6}
+
+
 def test_jupyter_shows_the_pictures_and_no_page(result):
     html = result._repr_html_()
     assert html.startswith('<div class="wb"')

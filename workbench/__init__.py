@@ -9,7 +9,8 @@ A map of the ideas, each in one place:
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
 the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
-                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
+                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
+                ``decision``: attribution sets, and "none of these"
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
                 ``attributors``, ``figures``: one file, one frozen dataclass, one idea
 tables          ``frames``: what passes between the stages
@@ -46,6 +47,7 @@ _HOME = {
     "score": "ranking",
     "rank": "ranking",
     "decide": "ranking",
+    "Adaptive": "attributors.adaptive",
     "Regeneration": "attributors.regeneration",
     "ReferenceBank": "attributors.reference_bank",
     "Blip": "inverters.blip",
@@ -60,9 +62,9 @@ _HOME = {
     "NegativeMSE": "similarities.mse",
 }
 _MODULES = (
-    "attribution", "attributors", "calibration", "catalogue", "checkpoints", "encoders",
-    "evaluation", "experiment", "figures", "frames", "generators", "images", "inverters",
-    "pipeline", "ranking", "report", "similarities", "statistics", "store",
+    "attribution", "attributors", "calibration", "catalogue", "checkpoints", "decision",
+    "elimination", "encoders", "evaluation", "experiment", "figures", "frames", "generators",
+    "images", "inverters", "pipeline", "ranking", "report", "similarities", "statistics", "store",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

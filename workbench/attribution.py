@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, checkpoints, images, ranking
+from workbench import catalogue, checkpoints, decision, images, ranking
 from workbench.attributors.regeneration import Regeneration
+from workbench.fitted import Fitted
 from workbench.inverters.natural import Natural
 from workbench.store import Store
 
@@ -26,7 +27,8 @@ Progress = Callable[[str, int, int], None]
 class Setting:
     """Everything that decides an answer, apart from the picture.
 
-    ``call`` keeps the options as they were given, so that a report can be made again.
+    ``threshold``, ``conformal`` and ``known`` are the preset's calibration, None where there is
+    none. ``call`` keeps the options as they were given, so that a report can be made again.
     """
 
     preset: str
@@ -36,6 +38,8 @@ class Setting:
     threshold_from: str
     seed: int
     call: dict[str, Any] = field(repr=False)
+    conformal: float | None = None
+    known: Fitted | None = None
 
     @property
     def weights(self) -> dict[str, str]:
@@ -60,6 +64,8 @@ class Case:
 
     ``best`` is the model ranked first even where the decision abstains; ``ranking`` holds
     (generator, score, rank), best first; ``error`` is a sentence where there is no answer.
+    ``included`` are the models of the attribution set, best first, and ``p_known`` tells how likely
+    one of the candidate models scores so low; both None where that is not calibrated.
     """
 
     error: str | None
@@ -69,7 +75,14 @@ class Case:
     best: str | None = None
     margin: float | None = None
     accepted: bool = False
+    included: tuple[str, ...] | None = None
+    p_known: float | None = None
     candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether none of the candidate models is likely to have made the picture."""
+        return self.p_known is not None and self.p_known <= decision.ALPHA
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +90,8 @@ class Attribution:
     """The result of `attribute`: the frames of every stage, and what they say in words.
 
     ``paths`` holds every path that was asked for with its image_id: the same pixels are one row of
-    the frames, but every path has its answer. ``seconds`` is the time of the whole run.
+    the frames, but every path has its answer. ``sets`` and ``known`` are what `decision` answers,
+    None where the setting is not calibrated. ``seconds`` is the time of the whole run.
     """
 
     images: pd.DataFrame
@@ -87,6 +101,8 @@ class Attribution:
     scores: pd.DataFrame
     rankings: pd.DataFrame
     attributions: pd.DataFrame
+    sets: pd.DataFrame | None
+    known: pd.DataFrame | None
     paths: tuple[tuple[str, str], ...]
     setting: Setting
     store: Store
@@ -102,6 +118,8 @@ class Attribution:
         key = ["prompt_id", "generator", "index"]
         joined = self.similarities.merge(self.candidates, on=key).sort_values(key)
         compared = _by(joined, "image_id")
+        inside = {} if self.sets is None else _by(self.sets[self.sets["included"]], "image_id")
+        chances = {} if self.known is None else dict(self.known.itertuples(index=False))
         return {
             row.image_id: _case(
                 row,
@@ -109,6 +127,8 @@ class Attribution:
                 ranked.get(row.image_id, []),
                 decided.get(row.image_id),
                 compared.get(row.image_id, []),
+                None if self.sets is None else inside.get(row.image_id, []),
+                chances.get(row.image_id),
             )
             for row in self.images.itertuples()
         }
@@ -116,8 +136,9 @@ class Attribution:
     def records(self) -> list[dict[str, Any]]:
         """Tell every path's answer as plain values: what ``--json`` prints, one a line.
 
-        ``predicted`` is None where the decision abstains; ``seconds`` is the picture's share of
-        the run's time; a failed picture has every key, None where unknown.
+        ``predicted`` is None where the decision abstains; ``set`` holds the attribution set and
+        ``p_known`` the p-value of "one of these", None where not calibrated; ``seconds`` is the
+        picture's share of the run's time; a failed picture has every key, None where unknown.
         """
         done = sum(case.error is None for case in self.cases.values())
         return [
@@ -131,6 +152,8 @@ class Attribution:
                 ]
                 or None,
                 "margin": case.margin,
+                "set": None if case.included is None else list(case.included),
+                "p_known": case.p_known,
                 "seconds": round(self.seconds / done, 4) if case.error is None else None,
                 "error": case.error,
             }
@@ -179,9 +202,10 @@ def attribute(
     Args:
         paths: a picture, a folder of pictures, or several of either.
         preset: the setting; whatever else is given overrides a field of it, and what is really
-            changed (all but the seed) is no longer calibrated: the threshold falls away.
-        attributor: ``regeneration``, ``reference_bank``, or a whole Attributor (or the repr of a
-            Regeneration), which then decides inverter, similarity, aggregation and γ itself.
+            changed (all but the seed) is no longer calibrated: the threshold falls away, and so
+            do attribution sets and "none of these".
+        attributor: ``regeneration``, ``adaptive``, ``reference_bank``, or a whole Attributor (or
+            the repr of one), which then decides inverter, similarity, aggregation and γ itself.
         zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
         inverter: a name, a repr, or an Inverter.
         similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
@@ -219,6 +243,13 @@ def attribute(
     frame = images.frame(entries)
     stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
     rankings = ranking.rank(stages.scores)
+    attributions = ranking.decide(rankings, setting.threshold)
+    sets = known = None
+    if setting.conformal is not None:
+        sets = decision.conformal_sets(stages.scores, setting.conformal)
+    if setting.known is not None:
+        known = decision.known_p_values(stages.scores, setting.known)
+        attributions = decision.reject(attributions, known)
     return Attribution(
         images=frame,
         prompts=stages.prompts,
@@ -226,7 +257,9 @@ def attribute(
         similarities=stages.similarities,
         scores=stages.scores,
         rankings=rankings,
-        attributions=ranking.decide(rankings, setting.threshold),
+        attributions=attributions,
+        sets=sets,
+        known=known,
         paths=tuple((str(entry.path), entry.image_id) for entry in entries),
         setting=setting,
         store=store,
@@ -293,6 +326,8 @@ def plan(
         threshold_from=row.threshold_from if same else "",
         seed=seed,
         call=call,
+        conformal=row.conformal if same else None,
+        known=decision.known(dict(row.known)) if same and row.known else None,
     )
 
 
@@ -340,7 +375,23 @@ def _number(value: Any) -> float | None:
     return float(value) if value is not None and value == value else None
 
 
-def _case(image: Any, prompt: Any, ranked: list[Any], decided: Any, compared: list[Any]) -> Case:
+def _among(ranked: list[Any], inside: list[Any] | None) -> tuple[str, ...] | None:
+    """Name the models of an attribution set, best first."""
+    if inside is None:
+        return None
+    names = {row.generator for row in inside}
+    return tuple(row.generator for row in ranked if row.generator in names)
+
+
+def _case(
+    image: Any,
+    prompt: Any,
+    ranked: list[Any],
+    decided: Any,
+    compared: list[Any],
+    inside: list[Any] | None = None,
+    chance: float | None = None,
+) -> Case:
     """Make a case from the rows of its image; anything but ``image`` may be missing."""
     if _text(image.failure):
         return Case(error=image.failure)
@@ -367,5 +418,7 @@ def _case(image: Any, prompt: Any, ranked: list[Any], decided: Any, compared: li
         best=best,
         margin=_number(decided.margin) if best else None,
         accepted=bool(decided.accepted) if best else False,
+        included=_among(ranked, inside) if best else None,
+        p_known=_number(chance) if best else None,
         candidates=candidates,
     )

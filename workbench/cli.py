@@ -50,7 +50,7 @@ def attribute(
     paths: Paths,
     preset: PresetName = "pocket",
     attributor: Annotated[
-        str | None, typer.Option(help="regeneration (the paper's) or reference_bank.")
+        str | None, typer.Option(help="regeneration (the paper's), adaptive, reference_bank …")
     ] = None,
     zoo: Annotated[str | None, typer.Option(help="Candidate models: a zoo, or A,B,C.")] = None,
     inverter: InverterName = None,
@@ -73,6 +73,7 @@ def attribute(
     """Rank the candidate models of each picture, and decide or abstain.
 
     An option that changes the preset leaves its calibration: the decision is then forced.
+    A calibrated preset also tells the set of models that may have made it, or "none of these".
     `seconds` is a picture's share of the run's time.
     """
     options: dict[str, Any] = {
@@ -238,7 +239,10 @@ def calibrate(
         Path | None, typer.Option(help="With --select: write the table of settings as CSV.")
     ] = None,
 ) -> None:
-    """Fit a preset on calibration pictures; print its lines for presets.toml."""
+    """Fit a preset on calibration pictures; print its lines for presets.toml.
+
+    The threshold of the margin, the quantile of attribution sets, and every model's own scores.
+    """
     with terminal.answering():
         catalogue.preset(preset)
         if grid is not None and not select:

@@ -74,8 +74,15 @@ def test_numpy_agrees_on_the_quantile(n, coverage, seed):
 
 def test_pictures_of_one_prompt_share_its_weight():
     values, prompts = [1, 2, 3, 4, 5, 6], ["a", "a", "a", "b", "c", "c"]
-    # (1 + 1 + 1/2) / 4 is reached at 5, (1 + 1) / 4 at 4, (2/3) / 4 at 2
-    for coverage, expected in ((0.6, 5), (0.5, 4), (0.16, 2), (0.7, 6), (0.76, math.inf)):
+    # the shares add up to 1/3, 2/3, 1, 2, 2.5, 3 of 3 + 1
+    for coverage, expected in (
+        (0.16, 2),
+        (0.25, 3),
+        (0.3, 4),
+        (0.6, 5),
+        (0.7, 6),
+        (0.76, math.inf),
+    ):
         assert decision.quantile(values, coverage, prompts) == expected
 
 
@@ -193,6 +200,12 @@ def test_a_p_value_by_hand():
     # sd: (1 + 2) / 5, ld: 1 / 2; then sd: 1 / 5, ld: (1 + 1) / 2; then sd: 5 / 5
     assert found["p"].tolist()[:3] == [0.6, 1.0, 1.0]
     assert math.isnan(found["p"][3])
+
+
+def test_a_model_that_could_not_be_compared_is_not_ruled_out():
+    fitted = decision.known({name: [0.5] * 99 for name in MODELS})
+    table = scores(np.array([[0.1, 0.1, 0.1, 0.1], [math.nan, 0.1, 0.1, 0.1]]))
+    assert decision.known_p_values(table, fitted)["p"].tolist() == [0.01, 1.0]
 
 
 def test_what_is_fitted_are_a_models_scores_of_its_own_pictures():

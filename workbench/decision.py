@@ -159,7 +159,7 @@ def known_p_values(scores: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
     p_k = (1 + #{calibration scores of model k ≤ s_k}) / (n_k + 1) is a conformal p-value (Bates et
     al. 2023, arXiv:2104.08279), p = max_k p_k that of the union (Berger 1982, Technometrics
     24:295). Of the pictures of each model, taken by itself, at most a share α has p ≤ α; with n_k
-    below 1 / α − 1 none has.
+    below 1 / α − 1 none has. A model without a score cannot be ruled out: its p_k is 1.
 
     Args:
         scores: frame of that name, of one attributor.
@@ -174,12 +174,13 @@ def known_p_values(scores: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
         ValueError: several attributors.
     """
     table = _of_one(scores)
-    table["p"] = np.nan
+    table["p"] = 1.0
     for name, part in table[table["score"].notna()].groupby("generator"):
         own = fitted[str(name)]
         below = np.searchsorted(own, part["score"].to_numpy(), side="right")
         table.loc[part.index, "p"] = (1 + below) / (len(own) + 1)
-    return table.groupby("image_id", sort=False)["p"].max().reset_index()
+    found = table.groupby("image_id", sort=False).agg(p=("p", "max"), seen=("score", "count"))
+    return found["p"].where(found["seen"] > 0).reset_index()
 
 
 def reject(attributions: pd.DataFrame, known: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:

@@ -45,10 +45,19 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (data / "catalogue" / f"{role}.toml").write_text("\n".join(rows))
     setting = "zoo = 'tiny'\ninverter = 'tiny-blip'\nsimilarity = 'tiny-clip'\ngamma = 2\n"
     setting += "size = 32\nprompts = 'prompts.csv'\n"
+
+    def known(score: float) -> str:
+        scores = [score] * 19  # the fewest that can reject
+        return f"known.'tiny-sd' = {scores}\nknown.'tiny-ld' = {scores}\n"
+
     (data / "catalogue" / "presets.toml").write_text(
         "[zoos]\ntiny = ['tiny-sd', 'tiny-ld']\n"
         f"[presets.pocket]\n{setting}threshold = 0.0\nthreshold_from = 'a test'\n"
         f"[presets.never]\n{setting}threshold = inf\nthreshold_from = 'a test'\n"
+        f"[presets.calibrated]\n{setting}threshold = 0.0\nthreshold_from = 'a test'\n"
+        f"conformal = 'inf'\n{known(-2.0)}"
+        f"[presets.strange]\n{setting}threshold = 0.0\nthreshold_from = 'a test'\n"
+        f"conformal = 0.0\n{known(2.0)}"
     )
     splits = [f"a thing {i},{'calibration' if i % 2 else 'evaluation'}" for i in range(24)]
     (data / "prompts.csv").write_text("\n".join(["prompt,split", *splits]) + "\n")
@@ -57,7 +66,10 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the catalogue be the tiny one; its presets are pocket and never."""
+    """Let the catalogue be the tiny one; its presets are pocket, never, calibrated and strange.
+
+    With calibrated every set holds all and nothing is rejected, with strange everything is.
+    """
     from workbench import catalogue
 
     monkeypatch.setattr(catalogue, "data_folder", lambda: tiny_data)

@@ -10,7 +10,17 @@ import workbench as wb
 from workbench import attribution, frames
 from workbench.similarities.ssim import SSIM
 
-KEYS = ["image", "prompt", "predicted", "ranking", "margin", "seconds", "error"]
+KEYS = [
+    "image",
+    "prompt",
+    "predicted",
+    "ranking",
+    "margin",
+    "set",
+    "p_known",
+    "seconds",
+    "error",
+]
 
 
 @pytest.fixture
@@ -57,6 +67,32 @@ def test_a_record_ranks_the_zoo_and_its_margin_is_the_first_gap(result):
     assert record["predicted"] == first["generator"]
 
 
+def test_a_calibrated_preset_tells_the_set_and_the_chance_of_each_picture(
+    result, tiny, pictures, shared_store
+):
+    paths = [pictures, pictures / "missing.png"]
+    found = wb.attribute(paths, preset="calibrated", store=shared_store)
+    for plain, record in zip(result.records(), found.records(), strict=False):
+        assert list(record) == KEYS
+        assert (plain["set"], plain["p_known"]) == (None, None)
+        assert plain["predicted"] == record["predicted"]
+        if record["error"] is None:
+            assert record["set"] == [row["generator"] for row in record["ranking"]]
+            assert record["p_known"] == 1.0
+    assert (record["set"], record["p_known"]) == (None, None)  # of the missing one
+    assert found.sets["included"].all()
+
+
+def test_what_is_unlike_all_calibration_pictures_is_not_called(tiny, pictures, shared_store):
+    found = wb.attribute(pictures, preset="strange", store=shared_store)
+    assert not found.attributions["accepted"].any()
+    for record, case in zip(found.records(), found.cases.values(), strict=True):
+        assert case.rejected
+        assert record["predicted"] is None
+        assert record["p_known"] == 1 / 20
+        assert record["set"] == [case.best]
+
+
 def test_a_second_run_makes_nothing_and_says_the_same(result, tiny, pictures, shared_store):
     before = shared_store.info()["generations"]
     again = wb.attribute([pictures], store=shared_store)
@@ -90,8 +126,11 @@ def test_gamma_extends_the_candidates(tiny, pictures, shared_store, result):
         ({"calibration": "standardised"}, None),
     ],
 )
-def test_what_changes_the_setting_but_not_the_seed_drops_the_threshold(tiny, options, threshold):
+def test_what_changes_the_setting_but_not_the_seed_drops_the_calibration(tiny, options, threshold):
     assert attribution.plan(**options).threshold == threshold
+    found = attribution.plan("calibrated", **options)
+    kept = [found.threshold, found.conformal, found.known]
+    assert [each is not None for each in kept] == [threshold is not None] * 3
 
 
 @pytest.mark.parametrize(
@@ -230,6 +269,20 @@ def test_a_hybrid_similarity_is_fitted_first(tiny, pictures, shared_store):
     assert len(found.attributor.similarity.means) == 2
     assert found.threshold is None
     assert set(found.weights) == {"tiny-blip", "tiny-clip", "tiny-sd", "tiny-ld"}
+
+
+def test_adaptive_takes_its_fields_from_the_preset(tiny, pictures, shared_store):
+    made = attribution.plan(attributor="adaptive", gamma=6)
+    name = 'Adaptive(Blip("tiny-blip"), Cosine("tiny-clip"), gamma=6, size=32)'
+    assert repr(made.attributor) == name
+    assert made.threshold is None
+    assert repr(attribution.plan(attributor=name).attributor) == name
+    found = wb.attribute(
+        pictures / "one.png", attributor="adaptive", gamma=6, prompt="a thing", store=shared_store
+    )
+    (case,) = found.cases.values()
+    assert case.error is None
+    assert {len(made) for made in case.candidates.values()} <= {4, 6}
 
 
 def test_jupyter_shows_the_pictures_and_no_page(result):

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 import tomllib
 
+import numpy as np
 import pytest
 
 from tests import toys
-from workbench import calibration, catalogue
+from workbench import calibration, catalogue, decision
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibrations.learned import Learned
 from workbench.calibrations.standardised import Standardised
@@ -66,6 +67,38 @@ def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset
     few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
     assert few.value == math.inf
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
+
+
+def test_attribution_sets_and_known_scores_are_found_beside_the_threshold(preset, store):
+    found = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    assert found.conformal == 0.0  # the true model is always first
+    models = sorted(toys.zoo())
+    assert list(found.known.arrays) == models
+    assert [len(found.known[name]) for name in models] == [20] * 4
+    few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
+    assert few.conformal == math.inf
+
+
+def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monkeypatch):
+    found = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    text = "[presets.toy]\nzoo = 'z'\ninverter = 'i'\nsimilarity = 's'\n"
+    text += found.toml().partition("\n")[2]  # its lines are pasted into the table
+    (tmp_path / "catalogue").mkdir()
+    (tmp_path / "catalogue" / "presets.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(catalogue, "data_folder", lambda: tmp_path)
+    row = catalogue.preset("toy")
+    assert (row.threshold, row.conformal) == (found.value, found.conformal)
+    for name, scores in row.known:
+        np.testing.assert_allclose(scores, found.known[name], rtol=1e-5)
+    assert len(row.known) == 4
+
+
+def test_a_name_that_is_no_bare_key_reads_back_too():
+    known = decision.known({'Diffusers("a", steps=2)': [0.5]})
+    found = calibration.Threshold("x", 0.5, math.inf, known, "a test", None)
+    table = tomllib.loads(found.toml())["presets"]["x"]
+    assert table["known"] == {'Diffusers("a", steps=2)': [0.5]}
+    assert table["conformal"] == "inf"
 
 
 def test_twins_leave_nothing_to_accept(preset, store):

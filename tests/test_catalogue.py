@@ -207,13 +207,17 @@ def test_presets_are_whole():
             catalogue.checkpoint(m).size for m in catalogue.zoos()[preset.zoo]
         )
         assert (preset.threshold is None) == (preset.threshold_from == "")
+        assert {name for name, _ in preset.known} <= set(catalogue.zoo(preset.zoo))
 
 
-def test_what_is_really_changed_loses_the_threshold():
-    preset = Preset("x", "pocket", "natural", "ssim", threshold=0.5, threshold_from="a test")
+def test_what_is_really_changed_loses_the_calibration():
+    calibrated = {"threshold": 0.5, "threshold_from": "a test", "conformal": 0.1}
+    known = {"b": [0.25, 1], "a": []}
+    preset = Preset("x", "pocket", "natural", "ssim", **calibrated, known=known)
+    assert preset.known == (("a", ()), ("b", (0.25, 1.0)))
+    assert hash(preset) == hash(Preset("x", "pocket", "natural", "ssim", **calibrated, known=known))
     assert preset.override(gamma=4, inverter=None, aggregate="mean") is preset
-    changed = preset.override(gamma=8)
-    assert (changed.gamma, changed.threshold, changed.threshold_from) == (8, None, "")
+    assert preset.override(gamma=8) == Preset("x", "pocket", "natural", "ssim", gamma=8)
 
 
 @pytest.fixture

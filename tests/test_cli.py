@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,25 @@ def test_a_preset_that_always_abstains_says_no_call(run, pictures):
     assert "No call." in run("attribute", pictures / "one.png", "--preset", "never").stdout
 
 
+def test_a_calibrated_preset_tells_the_set_or_none_of_these(
+    run, pictures, shared_store, monkeypatch
+):
+    monkeypatch.setenv("WORKBENCH_STORE", str(shared_store.path))
+    said = run("attribute", pictures / "one.png", "--preset", "calibrated").stdout
+    said = " ".join(said.split())
+    assert re.search("One of tiny-.., tiny-..: 90 % of such sets hold the true model, if ", said)
+    assert "None of these." not in said
+    strange = run("attribute", pictures / "one.png", "--preset", "strange")
+    assert strange.exit_code == 0
+    assert "None of these. tiny-" in strange.stdout
+    assert "(p = 0.050)" in " ".join(strange.stdout.split())
+    assert "such sets" not in strange.stdout
+    line = json.loads(
+        run("attribute", pictures / "one.png", "--preset", "strange", "--json").stdout
+    )
+    assert (line["predicted"], line["p_known"], len(line["set"])) == (None, 0.05, 1)
+
+
 def test_a_report_is_redone_and_compared(run, pictures, tmp_path):
     report = tmp_path / "deep" / "report.html"
     options = ["--gamma", 1, "--prompt", "a thing"]
@@ -145,6 +165,11 @@ def test_calibrate_prints_the_lines_for_the_presets(run):
     assert (result.exit_code, result.stderr) == (0, "")
     found = tomllib.loads(result.stdout)["presets"]["pocket"]
     assert found["threshold"] == "inf"  # 4 pictures never bound the error by 5 %
+    assert found["conformal"] == "inf"  # nor do 2 prompts cover 90 %
+    assert {name: len(scores) for name, scores in found["known"].items()} == {
+        "tiny-ld": 2,
+        "tiny-sd": 2,
+    }
 
 
 def test_invert_tells_a_prompt_for_each_picture(run, pictures):

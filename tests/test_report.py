@@ -94,7 +94,11 @@ def test_a_second_run_alike_matches_wholly(result):
         (lambda kept: first(kept)["candidates"]["tiny-sd"].pop(), "candidates"),
         (lambda kept: first(kept)["ranking"].reverse(), "scores"),
         (lambda kept: first(kept)["ranking"][0].__setitem__(1, 0.0), "scores"),
+        (lambda kept: kept.update(conformal="0.5"), "setting"),
+        (lambda kept: kept.update(known="0" * 64), "setting"),
         (lambda kept: first(kept).update(best="other"), "decision"),
+        (lambda kept: first(kept).update(set=["other"]), "decision"),
+        (lambda kept: first(kept).update(p_known=0.5), "decision"),
         (lambda kept: kept["pictures"].clear(), "pixels"),
     ],
 )
@@ -130,10 +134,16 @@ def test_a_later_format_is_told(result, tmp_path):
         report.read(path)
 
 
-def case(margin=0.02, accepted=True, error=None):
+def case(margin=0.02, accepted=True, error=None, **fields):
     ranking = (("a", 0.9, 1), ("b", 0.9 - (margin or 0), 2))
     return Case(
-        error=error, prompt="p", ranking=ranking, best="a", margin=margin, accepted=accepted
+        error=error,
+        prompt="p",
+        ranking=ranking,
+        best="a",
+        margin=margin,
+        accepted=accepted,
+        **fields,
     )
 
 
@@ -149,6 +159,10 @@ def case(margin=0.02, accepted=True, error=None):
         (case(margin=0.0, accepted=False), None, "abstained", "a and b cannot be told apart"),
         (case(margin=None, accepted=False), None, "abstained", "Only a made a picture that could"),
         (case(error="there is no such file"), None, "failed", "There is no such file."),
+        (case(p_known=0.016), 0.01, "rejected", "a comes nearest, but for every candidate model"),
+        (case(p_known=0.016), 0.01, "rejected", "at most 1 in 20 of its own calibration"),
+        (case(p_known=0.05), None, "rejected", "(p = 0.050)"),
+        (case(p_known=0.051), 0.01, "attributed", "wrong at most 1 time in 20"),
     ],
 )
 def test_a_verdict_claims_no_more_than_was_found(outcome, threshold, kind, words):
@@ -156,6 +170,38 @@ def test_a_verdict_claims_no_more_than_was_found(outcome, threshold, kind, words
     assert found.kind == kind
     assert words in found.text
     assert "certain" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, ""),
+        ({"included": ("a", "b")}, "One of a, b: 90 % of such sets hold the true model, if it is"),
+        ({"included": ("a",), "p_known": 0.5}, "a: 90 % of such sets hold the true model, if it"),
+        ({"included": ("a",), "p_known": 0.05}, ""),
+    ],
+)
+def test_a_set_is_told_with_what_it_promises(fields, words):
+    found = report.among(case(**fields))
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("preset", "words", "silent"),
+    [
+        ("calibrated", ["One of tiny-", "p ≤ 0.05 against 38 calibration pictures"], "None of th"),
+        ("strange", ["None of these.", "1 by none of these", "at most 0.0000 behind"], "One of ti"),
+    ],
+)
+def test_a_report_of_a_calibrated_preset_tells_it(
+    preset, words, silent, tiny, pictures, shared_store, tmp_path
+):
+    found = wb.attribute(pictures / "one.png", preset=preset, store=shared_store)
+    page = found.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert [text for text in words if text not in page] == []
+    assert silent not in page
+    assert all(match.matches for match in report.compare(report.read(tmp_path / "r.html"), found))
 
 
 def test_bars_span_the_scores_of_one_picture():

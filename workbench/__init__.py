@@ -9,7 +9,8 @@ A map of the ideas, each in one place:
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
 the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
-                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
+                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
+                ``decision``: attribution sets, and "none of these"
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
                 ``calibrations``, ``attributors``, ``figures``: one file, one frozen dataclass
 tables          ``frames``: what passes between the stages
@@ -47,6 +48,7 @@ _HOME = {
     "rank": "ranking",
     "decide": "ranking",
     "AEDR": "attributors.aedr",
+    "Adaptive": "attributors.adaptive",
     "Chance": "attributors.chance",
     "DeFake": "attributors.defake",
     "Fusion": "attributors.fusion",
@@ -75,8 +77,9 @@ _HOME = {
 }
 _MODULES = (
     "attribution", "attributors", "calibration", "calibrations", "catalogue", "checkpoints",
-    "encoders", "evaluation", "experiment", "figures", "frames", "generators", "images",
-    "inverters", "pipeline", "ranking", "report", "similarities", "statistics", "store",
+    "decision", "elimination", "encoders", "evaluation", "experiment", "experiments", "figures",
+    "frames", "generators", "images", "inverters", "pipeline", "ranking", "report", "similarities",
+    "statistics", "store", "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, checkpoints, images, ranking
+from workbench import catalogue, checkpoints, decision, images, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibration import fit
+from workbench.fitted import Fitted
 from workbench.inverters.natural import Natural
 from workbench.store import Store
 
@@ -29,7 +30,8 @@ FUSED = ("regeneration", "defake")
 class Setting:
     """Everything that decides an answer, apart from the picture.
 
-    ``call`` keeps the options as they were given, so that a report can be made again.
+    ``threshold``, ``conformal`` and ``known`` are the preset's calibration, None where there is
+    none. ``call`` keeps the options as they were given, so that a report can be made again.
     """
 
     preset: str
@@ -39,6 +41,8 @@ class Setting:
     threshold_from: str
     seed: int
     call: dict[str, Any] = field(repr=False)
+    conformal: float | None = None
+    known: Fitted | None = None
 
     @property
     def weights(self) -> dict[str, str]:
@@ -63,6 +67,8 @@ class Case:
 
     ``best`` is the model ranked first even where the decision abstains; ``ranking`` holds
     (generator, score, rank), best first; ``error`` is a sentence where there is no answer.
+    ``included`` are the models of the attribution set, best first, and ``p_known`` tells how likely
+    one of the candidate models scores so low; both None where that is not calibrated.
     """
 
     error: str | None
@@ -72,7 +78,14 @@ class Case:
     best: str | None = None
     margin: float | None = None
     accepted: bool = False
+    included: tuple[str, ...] | None = None
+    p_known: float | None = None
     candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether none of the candidate models is likely to have made the picture."""
+        return self.p_known is not None and self.p_known <= decision.ALPHA
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +93,8 @@ class Attribution:
     """The result of `attribute`: the frames of every stage, and what they say in words.
 
     ``paths`` holds every path that was asked for with its image_id: the same pixels are one row of
-    the frames, but every path has its answer. ``seconds`` is the time of the whole run.
+    the frames, but every path has its answer. ``sets`` and ``known`` are what `decision` answers,
+    None where the setting is not calibrated. ``seconds`` is the time of the whole run.
     """
 
     images: pd.DataFrame
@@ -90,6 +104,8 @@ class Attribution:
     scores: pd.DataFrame
     rankings: pd.DataFrame
     attributions: pd.DataFrame
+    sets: pd.DataFrame | None
+    known: pd.DataFrame | None
     paths: tuple[tuple[str, str], ...]
     setting: Setting
     store: Store
@@ -105,6 +121,8 @@ class Attribution:
         key = ["prompt_id", "generator", "index"]
         joined = self.similarities.merge(self.candidates, on=key).sort_values(key)
         compared = _by(joined, "image_id")
+        inside = {} if self.sets is None else _by(self.sets[self.sets["included"]], "image_id")
+        chances = {} if self.known is None else dict(self.known.itertuples(index=False))
         return {
             row.image_id: _case(
                 row,
@@ -112,6 +130,8 @@ class Attribution:
                 ranked.get(row.image_id, []),
                 decided.get(row.image_id),
                 compared.get(row.image_id, []),
+                None if self.sets is None else inside.get(row.image_id, []),
+                chances.get(row.image_id),
             )
             for row in self.images.itertuples()
         }
@@ -119,8 +139,9 @@ class Attribution:
     def records(self) -> list[dict[str, Any]]:
         """Tell every path's answer as plain values: what ``--json`` prints, one a line.
 
-        ``predicted`` is None where the decision abstains; ``seconds`` is the picture's share of
-        the run's time; a failed picture has every key, None where unknown.
+        ``predicted`` is None where the decision abstains; ``set`` holds the attribution set and
+        ``p_known`` the p-value of "one of these", None where not calibrated; ``seconds`` is the
+        picture's share of the run's time; a failed picture has every key, None where unknown.
         """
         done = sum(case.error is None for case in self.cases.values())
         return [
@@ -134,6 +155,8 @@ class Attribution:
                 ]
                 or None,
                 "margin": case.margin,
+                "set": None if case.included is None else list(case.included),
+                "p_known": case.p_known,
                 "seconds": round(self.seconds / done, 4) if case.error is None else None,
                 "error": case.error,
             }
@@ -183,8 +206,9 @@ def attribute(
     Args:
         paths: a picture, a folder of pictures, or several of either.
         preset: the setting; whatever else is given overrides a field of it, and what is really
-            changed (all but the seed) is no longer calibrated: the threshold falls away.
-        attributor: ``regeneration``, ``reference_bank``, ``aedr`` or any other file of that
+            changed (all but the seed) is no longer calibrated: the threshold falls away, and so
+            do attribution sets and "none of these".
+        attributor: ``regeneration``, ``adaptive``, ``knn`` or any other file of that
             folder, which takes the preset's parts by name (``fusion``: regeneration and DE-FAKE),
             or a whole Attributor (or its repr), which then decides inverter, similarity,
             aggregation and γ itself.
@@ -231,6 +255,13 @@ def attribute(
     setting = dataclasses.replace(setting, attributor=method)
     stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
     rankings = ranking.rank(stages.scores)
+    attributions = ranking.decide(rankings, setting.threshold)
+    sets = known = None
+    if setting.conformal is not None:
+        sets = decision.conformal_sets(stages.scores, setting.conformal)
+    if setting.known is not None:
+        known = decision.known_p_values(stages.scores, setting.known)
+        attributions = decision.reject(attributions, known)
     return Attribution(
         images=frame,
         prompts=stages.prompts,
@@ -238,7 +269,9 @@ def attribute(
         similarities=stages.similarities,
         scores=stages.scores,
         rankings=rankings,
-        attributions=ranking.decide(rankings, setting.threshold),
+        attributions=attributions,
+        sets=sets,
+        known=known,
         paths=tuple((str(entry.path), entry.image_id) for entry in entries),
         setting=setting,
         store=store,
@@ -309,6 +342,8 @@ def plan(
         threshold_from=row.threshold_from if same else "",
         seed=seed,
         call=call,
+        conformal=row.conformal if same else None,
+        known=decision.known(dict(row.known)) if same and row.known else None,
     )
 
 
@@ -360,7 +395,23 @@ def _number(value: Any) -> float | None:
     return float(value) if value is not None and value == value else None
 
 
-def _case(image: Any, prompt: Any, ranked: list[Any], decided: Any, compared: list[Any]) -> Case:
+def _among(ranked: list[Any], inside: list[Any] | None) -> tuple[str, ...] | None:
+    """Name the models of an attribution set, best first."""
+    if inside is None:
+        return None
+    names = {row.generator for row in inside}
+    return tuple(row.generator for row in ranked if row.generator in names)
+
+
+def _case(
+    image: Any,
+    prompt: Any,
+    ranked: list[Any],
+    decided: Any,
+    compared: list[Any],
+    inside: list[Any] | None = None,
+    chance: float | None = None,
+) -> Case:
     """Make a case from the rows of its image; anything but ``image`` may be missing."""
     if _text(image.failure):
         return Case(error=image.failure)
@@ -387,5 +438,7 @@ def _case(image: Any, prompt: Any, ranked: list[Any], decided: Any, compared: li
         best=best,
         margin=_number(decided.margin) if best else None,
         accepted=bool(decided.accepted) if best else False,
+        included=_among(ranked, inside) if best else None,
+        p_known=_number(chance) if best else None,
         candidates=candidates,
     )

@@ -1,10 +1,11 @@
 """Choose a setting and its threshold on calibration pictures, never on evaluation pictures.
 
 `select` compares layer × aggregation × similarity with the preset's inverter, and `fit` lets an
-attributor learn what it has to; `threshold` finds the smallest reliable margin of a preset. The
-threshold takes other calibration prompts than these two, and none shares one with the reference
-bank (`catalogue.PORTIONS`). The command ``workbench calibrate`` prints what `select` or
-`threshold` found as lines for presets.toml.
+attributor learn what it has to; `threshold` finds the smallest reliable margin of a preset, the
+quantile of its attribution sets and what its models' own pictures score. The threshold takes other
+calibration prompts than these two, and none shares one with the reference bank
+(`catalogue.PORTIONS`). The command ``workbench calibrate`` prints what `select` or `threshold`
+found as lines for presets.toml.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, evaluation, frames, pipeline, ranking
+from workbench import catalogue, decision, evaluation, frames, pipeline, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import Preset
+from workbench.fitted import Fitted
 from workbench.pipeline import Progress
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -52,27 +54,42 @@ class Selection:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Hold the threshold of a preset and how it was found."""
+    """Hold what the calibration pictures told of a preset, and how it was found.
+
+    ``value``: the threshold of the margin. ``conformal``: the quantile of the attribution sets.
+    ``known``: the scores of each model's own pictures.
+    """
 
     preset: str
     value: float
+    conformal: float
+    known: Fitted
     provenance: str
     outcomes: pd.DataFrame = field(repr=False)
 
     def toml(self) -> str:
-        """Write the lines for presets.toml.
+        """Write the lines for presets.toml; calibration scores have 6 significant digits.
 
-        >>> print(Threshold("x", float("inf"), "a test", None).toml())
+        >>> known = decision.known({"a": [0.5, 0.25]})
+        >>> print(Threshold("x", float("inf"), 0.125, known, "a test", None).toml())
         [presets.x]
         threshold = "inf"
         threshold_from = "a test"
+        conformal = 0.125
+        known."a" = [0.25, 0.5]
         <BLANKLINE>
         """
-        value = '"inf"' if self.value == float("inf") else repr(self.value)
-        return (
-            f"[presets.{self.preset}]\nthreshold = {value}\n"
-            f"threshold_from = {json.dumps(self.provenance, ensure_ascii=False)}\n"
-        )
+        lines = [
+            f"[presets.{self.preset}]",
+            f"threshold = {_number(self.value)}",
+            f"threshold_from = {json.dumps(self.provenance, ensure_ascii=False)}",
+            f"conformal = {_number(self.conformal)}",
+            *(
+                f"known.{json.dumps(name)} = [{', '.join(f'{x:.6g}' for x in scores)}]"
+                for name, scores in self.known.arrays.items()
+            ),
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def select(
@@ -209,7 +226,11 @@ def threshold(
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Threshold:
-    """Find the smallest margin at which a preset's attributions are reliable (`ranking.threshold`).
+    """Find what a preset's decisions need, all on the same calibration pictures.
+
+    The smallest margin at which its attributions are reliable (`ranking.threshold`), the quantile
+    of its attribution sets, and the scores of each model's own pictures (`decision`). Each keeps
+    its promise by itself.
 
     Args:
         preset: a name, or a `Preset`.
@@ -246,7 +267,9 @@ def threshold(
         f"{int((~kept['correct']).sum())} of them wrong (one-sided 95 % Clopper–Pearson bound at "
         f"most 5 %), for {method!r}; weights {_weights(method, *models.values())}"
     )
-    return Threshold(row.name, value, provenance, outcomes)
+    conformal = decision.conformal_quantile(stages.scores, truth)
+    known = decision.fit_known(stages.scores, truth)
+    return Threshold(row.name, value, conformal, known, provenance, outcomes)
 
 
 def fit(
@@ -318,6 +341,10 @@ def _layers(
         layers = [None, *blocks] if place == 0 else blocks  # pooled once, projected once
         pipeline.encode_layers(ids, pooled, layers, store, size, progress)
         yield from (pooled.at(layer) for layer in layers)
+
+
+def _number(value: float) -> str:
+    return '"inf"' if value == float("inf") else repr(value)
 
 
 def _weights(*plugins: Any) -> str:

@@ -50,8 +50,10 @@ class Preset:
     """A named setting of the whole path, from presets.toml.
 
     ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
-    setting is not calibrated; ``threshold_from`` tells how it was found. ``prompts`` is a CSV file
-    of the data folder with the columns prompt and split (calibration, evaluation).
+    setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
+    quantile of the attribution sets, and ``known`` the calibration scores of each model's own
+    pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
+    a CSV file of the data folder with the columns prompt and split (calibration, evaluation).
     """
 
     name: str
@@ -64,9 +66,17 @@ class Preset:
     threshold: float | None = None
     threshold_from: str = ""
     prompts: str = ""
+    conformal: float | None = None
+    known: Any = dataclasses.field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the calibration scores that TOML gives as a table of lists."""
+        items = self.known.items() if isinstance(self.known, Mapping) else self.known
+        pairs = ((name, tuple(map(float, scores))) for name, scores in items)
+        object.__setattr__(self, "known", tuple(sorted(pairs)))
 
     def override(self, **fields: Any) -> Preset:
-        """Change fields; ``None`` keeps one. What is really changed loses its threshold.
+        """Change fields; ``None`` keeps one. What is really changed loses its calibration.
 
         >>> preset("pocket-paper").override(aggregate="max").threshold is None
         True
@@ -78,7 +88,9 @@ class Preset:
         }
         if not new:
             return self
-        return dataclasses.replace(self, **new, threshold=None, threshold_from="")
+        return dataclasses.replace(
+            self, **new, threshold=None, threshold_from="", conformal=None, known=()
+        )
 
 
 def data_folder() -> Path:
@@ -252,8 +264,8 @@ def presets() -> dict[str, Preset]:
     table = _table(data_folder() / "catalogue" / "presets.toml").get("presets", {})
     found = {}
     for name, row in table.items():
-        threshold = float(row["threshold"]) if "threshold" in row else None
-        found[name] = Preset(name, **{**row, "threshold": threshold})
+        numbers = {each: float(row[each]) for each in ("threshold", "conformal") if each in row}
+        found[name] = Preset(name, **{**row, **numbers})
     return found
 
 

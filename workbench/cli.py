@@ -50,7 +50,7 @@ def attribute(
     paths: Paths,
     preset: PresetName = "pocket",
     attributor: Annotated[
-        str | None, typer.Option(help="regeneration (the paper's), reference_bank, aedr, knn, …")
+        str | None, typer.Option(help="regeneration (the paper's), adaptive, knn, aedr, …")
     ] = None,
     zoo: Annotated[str | None, typer.Option(help="Candidate models: a zoo, or A,B,C.")] = None,
     inverter: InverterName = None,
@@ -76,9 +76,10 @@ def attribute(
 ) -> None:
     """Rank the candidate models of each picture, and decide or abstain.
 
-    An option that changes the preset drops its threshold: the decision is then forced.
+    An option that changes the preset leaves its calibration: the decision is then forced.
     What learns (--calibration, a hybrid similarity) is first fitted on fresh pictures of all
     models, once: they stay in the store.
+    A calibrated preset also tells the set of models that may have made it, or "none of these".
     `seconds` is a picture's share of the run's time.
     """
     options: dict[str, Any] = {
@@ -302,7 +303,10 @@ def calibrate(
         Path | None, typer.Option(help="With --select: write the table of settings as CSV.")
     ] = None,
 ) -> None:
-    """Fit a preset on calibration pictures; print its lines for presets.toml."""
+    """Fit a preset on calibration pictures; print its lines for presets.toml.
+
+    The threshold of the margin, the quantile of attribution sets, and every model's own scores.
+    """
     with terminal.answering():
         catalogue.preset(preset)
         if grid is not None and not select:

@@ -84,6 +84,7 @@ def generate(
     store: Store,
     progress: Progress | None = None,
     draw: Callable[[int, str, int], int] = frames.candidate_seed,
+    start: int = 0,
 ) -> pd.DataFrame:
     """Let every candidate model make γ pictures of every prompt: C_k = {G_k(p̂; s)}.
 
@@ -95,6 +96,7 @@ def generate(
         store: where pictures are kept.
         progress: called with ("generate", done, total).
         draw: `frames.candidate_seed`, or `frames.query_seed` for test images.
+        start: the first index; pictures before it are left out.
 
     Returns:
         candidates frame; ``candidate_id`` is the digest of the picture in the store, missing where
@@ -108,7 +110,9 @@ def generate(
         raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
     known = prompts[["prompt_id", "prompt"]].dropna().drop_duplicates("prompt_id")
     jobs = [
-        (text, index, draw(seed, text, index)) for text in known["prompt"] for index in range(gamma)
+        (text, index, draw(seed, text, index))
+        for text in known["prompt"]
+        for index in range(start, gamma)
     ]
     rows = []
     for place, (name, generator) in enumerate(zoo.items()):

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import images
+from workbench import decision, images
 from workbench.store import versions
 
 if TYPE_CHECKING:
@@ -31,11 +31,20 @@ CAVEAT = (
     "This does not prove that {best} made it: a photograph, or a picture of a model that is not "
     "in the zoo, gets a first place too."
 )
+REJECTED = (
+    "{best} comes nearest, but for every candidate model at most {share} of its own calibration "
+    "pictures scores so low (p = {p:.3f}). A picture of the zoo can look like this too, where its "
+    "prompt was inverted badly."
+)
+AMONG = (
+    "{models}: {coverage} of such sets hold the true model, if it is a candidate model and all of "
+    "them are as likely."
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision in words; ``kind`` is attributed, abstained, forced or failed."""
+    """A decision in words; ``kind`` is attributed, abstained, forced, rejected or failed."""
 
     kind: str
     headline: str
@@ -53,6 +62,10 @@ def verdict(case: Case, threshold: float | None) -> Verdict:
         return Verdict("failed", "Not attributed.", f"{case.error[:1].upper()}{case.error[1:]}.")
     best, second = case.best, case.ranking[1][0]
     likeness = f"The picture is most like what {best} makes of this prompt."
+    if case.rejected:
+        share = f"1 in {1 / decision.ALPHA:.0f}"
+        unlike = REJECTED.format(best=best, share=share, p=case.p_known)
+        return Verdict("rejected", "None of these.", unlike)
     if case.margin is None:
         alone = f"Only {best} made a picture that could be compared."
         return Verdict("abstained", "No call.", alone)
@@ -75,6 +88,15 @@ def verdict(case: Case, threshold: float | None) -> Verdict:
         return Verdict("abstained", "No call.", f"{likeness} {never}")
     small = f"But the margin over {second}, {case.margin:.4f}, is below {threshold:.4f}, too small."
     return Verdict("abstained", "No call.", f"{likeness} {small}")
+
+
+def among(case: Case) -> str:
+    """Put the attribution set into words; "" where there is none, or where it is rejected."""
+    if case.included is None or case.rejected:
+        return ""
+    names = ", ".join(case.included)
+    models = names if len(case.included) == 1 else f"One of {names}"
+    return AMONG.format(models=models, coverage=f"{100 * decision.COVERAGE:.0f} %")
 
 
 def bar(case: Case, score: float | None) -> float:
@@ -118,6 +140,8 @@ def payload(result: Attribution) -> dict[str, Any]:
         "attributor": repr(setting.attributor),
         "zoo": list(setting.zoo),
         "threshold": None if setting.threshold is None else repr(setting.threshold),
+        "conformal": None if setting.conformal is None else repr(setting.conformal),
+        "known": None if setting.known is None else setting.known.digest,
         "seed": setting.seed,
         "made": result.made,
         "versions": {**versions(), "machine": f"{platform.system()} {platform.machine()}"},
@@ -199,7 +223,7 @@ def compare(kept: dict[str, Any], result: Attribution) -> list[Match]:
         found.append(Match(f"{path}: prompt", same, after["prompt"] or "(empty)"))
         found.append(Match(f"{path}: candidates", *_same_candidates(before, after)))
         found.append(Match(f"{path}: scores", *_same_scores(before, after)))
-        keys = ("predicted", "best")
+        keys = ("predicted", "best", "set", "p_known")
         same = all(before.get(key) == after[key] for key in keys)
         found.append(Match(f"{path}: decision", same, after["predicted"] or "no call"))
     return found
@@ -234,6 +258,7 @@ def _page(result: Attribution) -> dict[str, Any]:
         "preset": result.setting.preset,
         "run seed": kept["seed"],
         "threshold": _threshold(result),
+        **_calibrated(result),
         "made": f"{result.made}, in {result.seconds:.1f} s",
     }
     pictures = "1 picture" if len(cards) == 1 else f"{len(cards)} pictures"
@@ -251,6 +276,7 @@ _KINDS = {
     "attributed": "attributed",
     "forced": "ranked by forced choice",
     "abstained": "without a call",
+    "rejected": "by none of these",
     "failed": "failed",
 }
 
@@ -260,6 +286,19 @@ def _threshold(result: Attribution) -> str:
     if setting.threshold is None:
         return "none: not calibrated for this setting"
     return f"{setting.threshold:.4f} ({setting.threshold_from})"
+
+
+def _calibrated(result: Attribution) -> dict[str, str]:
+    """Tell what attribution sets and "none of these" rest on, where the setting has them."""
+    setting, found = result.setting, {}
+    if setting.conformal is not None:
+        found["attribution set"] = f"all scores at most {setting.conformal:.4f} behind the best"
+    if setting.known is not None:
+        found["none of these"] = (
+            f"p ≤ {decision.ALPHA} against {setting.known.pictures} calibration pictures "
+            f"(sha256 {setting.known.digest[:16]})"
+        )
+    return found
 
 
 def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
@@ -279,6 +318,7 @@ def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
             "inverter": inverters.get(image_id),
             "truncated": case.truncated,
             "verdict": verdict(case, result.setting.threshold),
+            "among": among(case),
             "margin": "" if case.margin is None else f"{case.margin:.4f}",
             "seconds": seconds,
             "models": [_model(result, case, *row) for row in case.ranking if case.error is None],
@@ -319,6 +359,8 @@ def _evidence(case: Case) -> dict[str, Any]:
         "best": case.best,
         "predicted": case.best if case.accepted else None,
         "margin": case.margin,
+        "set": None if case.included is None else list(case.included),
+        "p_known": case.p_known,
         "ranking": [[name, score] for name, score, _ in case.ranking],
         "candidates": {
             name: [[made.seed, made.picture] for made in case.candidates[name]]
@@ -328,7 +370,7 @@ def _evidence(case: Case) -> dict[str, Any]:
 
 
 def _same_setting(kept: dict[str, Any], now: dict[str, Any]) -> tuple[bool, str]:
-    names = ("attributor", "zoo", "threshold", "seed")
+    names = ("attributor", "zoo", "threshold", "conformal", "known", "seed")
     other = [name for name in names if kept.get(name) != now[name]]
     return not other, f"other {', '.join(other)}" if other else now["attributor"]
 

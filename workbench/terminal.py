@@ -104,6 +104,8 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
     out.print(f"margin {margin}, {record['seconds']:.2f} s")
     out.print(Text.assemble((words.headline, "bold"), " ", words.text))
+    if among := report.among(case):
+        out.print(Text(among))
     out.print()
 
 

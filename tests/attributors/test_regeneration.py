@@ -9,6 +9,7 @@ import pytest
 
 from tests import toys
 from workbench import catalogue, frames, ranking
+from workbench.attributors.adaptive import Adaptive
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
@@ -18,6 +19,7 @@ from workbench.similarities.mse import NegativeMSE
 CAPTIONS = tuple(f"caption {i}" for i in range(12))
 METHODS = {
     "regeneration": Regeneration(toys.Teller(), Cosine(toys.Mean()), gamma=2, size=16),
+    "adaptive": Adaptive(toys.Teller(), NegativeMSE(), gamma=6, step=3, size=16),
     "matched": ReferenceBank(
         Natural(), Cosine(toys.Mean()), gamma=2, size=16, prompts=CAPTIONS, bank=8
     ),
@@ -27,8 +29,12 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_a_model_added_leaves_the_scores_of_the_others(method, images, store):
+RACING = {"adaptive"}  # when it stops depends on who runs
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in RACING])
+def test_a_model_added_leaves_the_scores_of_the_others(name, images, store):
+    method = METHODS[name]
     few = {name: toy for name, toy in toys.zoo().items() if name != "grey"}
     one = method(images, few, store=store).scores
     two = method(images, toys.zoo(), store=store).scores

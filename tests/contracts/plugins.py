@@ -159,6 +159,7 @@ def _fusions(kind: type) -> tuple[Any, ...]:
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
+    "Adaptive": lambda kind: kind(toys.Teller(), Cosine(toys.Mean()), gamma=4, size=16, step=2),
     "Regeneration": lambda kind: kind(toys.Teller(), Cosine(toys.Mean()), gamma=2, size=16),
     "ReferenceBank": _banks,
     "KNN": lambda kind: kind(toys.Mean(), k=3, size=16),

@@ -8,10 +8,10 @@ A map of the ideas, each in one place:
 ==============  =====================================================================
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
-the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
-                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
+the stages      ``pipeline``: (``attack`` →) ``invert`` → ``generate`` → ``encode`` →
+                ``similarity``; ``ranking``: ``score`` (aggregate), ``rank``, ``decide``
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
-                ``attributors``, ``figures``: one file, one frozen dataclass, one idea
+                ``attacks``, ``attributors``, ``figures``: one file, one frozen dataclass, one idea
 tables          ``frames``: what passes between the stages
 memory          ``Store``: every prompt, picture and feature vector is made once
 ==============  =====================================================================
@@ -43,6 +43,7 @@ _HOME = {
     "generate": "pipeline",
     "encode": "pipeline",
     "similarity": "pipeline",
+    "attack": "pipeline",
     "score": "ranking",
     "rank": "ranking",
     "decide": "ranking",
@@ -58,9 +59,21 @@ _HOME = {
     "Cosine": "similarities.cosine",
     "SSIM": "similarities.ssim",
     "NegativeMSE": "similarities.mse",
+    "Blur": "attacks.blur",
+    "Brightness": "attacks.brightness",
+    "Contrast": "attacks.contrast",
+    "Crop": "attacks.crop",
+    "JPEG": "attacks.jpeg",
+    "Launder": "attacks.launder",
+    "Noise": "attacks.noise",
+    "PGD": "attacks.pgd",
+    "Resize": "attacks.resize",
+    "Rotation": "attacks.rotation",
+    "Social": "attacks.social",
+    "WebP": "attacks.webp",
 }
 _MODULES = (
-    "attribution", "attributors", "calibration", "catalogue", "checkpoints", "encoders",
+    "attacks", "attribution", "attributors", "calibration", "catalogue", "checkpoints", "encoders",
     "evaluation", "experiment", "figures", "frames", "generators", "images", "inverters",
     "pipeline", "ranking", "report", "similarities", "statistics", "store",
 )  # fmt: skip

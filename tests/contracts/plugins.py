@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests import tiny
 
-FOLDERS = ("inverters", "generators", "encoders", "similarities")
+FOLDERS = ("inverters", "generators", "encoders", "similarities", "attacks")
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -90,4 +90,5 @@ def _archive(kind: type) -> Any:
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
+    "Launder": lambda kind: kind(tiny.checkpoint("tiny-sd")),
 }

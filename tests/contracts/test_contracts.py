@@ -73,7 +73,7 @@ FAULTY = {
         "    def __call__(self, image, rng):\n"
         "        if not self.intensity:\n"
         "            return image\n"
-        "        noise = self.intensity * np.random.standard_normal((image.height, image.width, 3))\n"
+        "        noise = self.intensity * np.random.random((*image.size, 3))\n"
         "        return Image.fromarray((image + noise).clip(0, 255).astype(np.uint8))",
         "draws_from_its_rng_alone",
     ),

@@ -71,8 +71,7 @@ def without_intensity(attack: Any) -> str:
     """
     if not dataclasses.is_dataclass(attack):
         return repr(attack)
-    fields = [text for text in arguments(attack) if not text.startswith("intensity=")]
-    return f"{type(attack).__name__}({', '.join(fields)})"
+    return f"{type(attack).__name__}({', '.join(arguments(attack, without='intensity'))})"
 
 
 def own_rng(attack: Any, image_id: str, seed: int) -> np.random.Generator:

@@ -32,10 +32,11 @@ class Launder(Named):
     """Paint a picture anew with a candidate model: img2img at strength = intensity / 100.
 
     SDEdit (Meng et al. 2022, arXiv:2108.01073): the latents are noised to the part `strength` of
-    the way and denoised from there, in that part of the row's steps, at least one. Even the weakest
-    laundering goes through the model's autoencoder; at 100 little but the prompt is left. With the
-    empty prompt there is no guidance, else the row's. A picture goes to the model's native size
-    first (shorter side, bicubic), and stays there.
+    the way and denoised from there, in as many steps as the row takes for a whole picture, so that
+    few steps do not make the strength coarse. Even the weakest laundering goes through the model's
+    autoencoder; at 100 little but the prompt is left. With the empty prompt there is no guidance,
+    else the row's. A picture goes to the model's native size first (shorter side, bicubic), and
+    stays there.
 
     >>> Launder(Checkpoint("pocket-sd", "generator", "", "/weights",
     ...                    class_name="diffusers.StableDiffusionPipeline"), intensity=30)
@@ -76,7 +77,7 @@ class Launder(Named):
                 image=some,
                 generator=[torch.Generator("cpu").manual_seed(seed)],
                 output_type="np",
-                **self._settings(),
+                **self._settings(pipe.scheduler.config.num_train_timesteps),
             )
             flags = getattr(output, "nsfw_content_detected", None) or [False]
             return list(zip(output.images, map(bool, flags), strict=True))
@@ -94,13 +95,20 @@ class Launder(Named):
     def _kind(self) -> str:
         return self.checkpoint.class_name.rpartition(".")[2]
 
-    def _settings(self) -> dict[str, Any]:
-        """Choose strength and steps, so that at least one is taken, and guidance."""
-        strength = max(self.intensity / 100, 0.001)  # one of the thousand steps of the training
-        steps = max(self.checkpoint.option("steps", 50), min(int(1 / strength) + 1, 1000))
+    def _settings(self, finest: int = 1000) -> dict[str, Any]:
+        """Choose the arguments of the call; the whole way has at most `finest` steps.
+
+        diffusers takes ⌊steps · strength⌋ of the steps: the half keeps that from one too few.
+        """
+        steps, strength = self.checkpoint.option("steps", 50), self.intensity / 100
+        whole = min(round(steps / strength), finest)
+        taken = max(min(steps, round(whole * strength)), 1)
         guidance = self.checkpoint.option("guidance") if self.prompt else 1.0
-        settings = {"strength": strength, "num_inference_steps": steps, "guidance_scale": guidance}
-        return {name: value for name, value in settings.items() if value is not None}
+        settings = {"guidance_scale": guidance} if guidance is not None else {}
+        return settings | {
+            "strength": min((taken + 0.5) / whole, 1.0),
+            "num_inference_steps": whole,
+        }
 
     def _painter(self) -> Any:
         """Make the img2img pipeline of the loaded weights, with a scheduler of its own."""

@@ -52,7 +52,7 @@ def ramp(side: int = 200) -> Image.Image:
 @pytest.mark.parametrize("intensity", [10, 60])
 def test_an_even_picture_stays_even(kind, intensity):
     made = levels(kind(intensity=intensity)(GREY, rng()))
-    assert np.ptp(made) == 0
+    assert np.ptp(made) <= 1
     assert np.abs(made - 100).max() <= 2
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests import tiny
 from tests.contracts.plugins import PROMPTS, pictures
-from workbench import images
+from workbench import catalogue, images
 from workbench.attacks.launder import Launder
 from workbench.generators.diffusers import Diffusers
 
@@ -56,6 +56,17 @@ def test_the_model_itself_is_left_as_it_was(row):
     before = [images.digest(x) for x in generator(list(PROMPTS), [1, 2])]
     Launder(row, intensity=30)(pictures(1)[0], rng())
     assert [images.digest(x) for x in generator(list(PROMPTS), [1, 2])] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_trained_model_goes_farther_at_higher_strength(number):
+    row = catalogue.checkpoint("pocket-sd")
+    path = catalogue.data_folder() / "samples" / f"sample-0{number}.png"
+    picture = images.open_image(path)
+    made = [Launder(row, intensity=x)(picture, rng()) for x in (5, 50, 100)]
+    errors = [np.square(images.array(x) - images.array(picture)).mean() for x in made]
+    assert errors[0] < errors[1] / 2 < errors[2] / 3
 
 
 def test_the_picture_comes_at_the_models_native_size(row):

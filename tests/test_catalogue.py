@@ -89,6 +89,10 @@ def test_a_pinned_hub_row_is_made_without_any_download(monkeypatch):
         'Probe(OpenClip("pocket-clip"), strength=0.1)',
         'DeFake(Blip("pocket-blip"), OpenClip("pocket-clip"), epochs=20)',
         'Fusion((AEDR(), KNN(OpenClip("pocket-clip"))), weights=(0.7, 0.3), tune=True)',
+        "JPEG(intensity=25)",
+        'Social(intensity=12.5, platform="whatsapp")',
+        'PGD(OpenClip("pocket-clip", layer=4), intensity=25)',
+        'Launder("pocket-sd", prompt="a heart")',
     ],
 )
 def test_a_repr_reads_back(text):
@@ -177,6 +181,17 @@ def test_an_encoder_serves_as_its_cosine_and_nothing_else_as_a_similarity():
     )
     with pytest.raises(ValueError, match=r"^Empty\(\) cannot serve as similarity; there are: "):
         catalogue.load("Empty()", "similarity")
+
+
+def test_an_attack_is_found_by_its_file_or_its_repr():
+    assert repr(catalogue.load("jpeg", "attack", intensity=25)) == "JPEG(intensity=25)"
+    assert repr(catalogue.load("jpeg")) == "JPEG()"
+    assert repr(catalogue.load("JPEG(intensity=25)", "attack")) == "JPEG(intensity=25)"
+    short = catalogue.load('PGD("pocket-clip", layer=4, steps=3)', "attack")
+    assert repr(short) == 'PGD(OpenClip("pocket-clip", layer=4), steps=3)'
+    assert {"blur", "jpeg", "social"} <= set(catalogue.names("attack"))
+    with pytest.raises(LookupError, match=r"^no attack named 'jpg'; .* did you mean 'jpeg'\?$"):
+        catalogue.load("jpg", "attack")
 
 
 def test_a_zoo_has_at_least_two_distinct_models():

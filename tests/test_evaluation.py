@@ -67,6 +67,22 @@ def outcomes_of(scores: dict[str, dict[str, float]], truth: dict[str, str], thre
     return evaluation.outcomes(ranking.decide(ranked, threshold), ranked, known)
 
 
+def test_what_the_truth_says_of_the_attack_is_kept_and_nothing_said_is_none():
+    scores = {"x": {"sd": 0.9, "ld": 0.1}}
+    assert list(outcomes_of(scores, {"x": "sd"})["attack"]) == ["none"]
+    both = pd.concat(
+        [
+            table(perfect()),
+            table([(a, "sd") for a, _ in perfect()]).assign(attack="JPEG()", intensity=30.0),
+        ]
+    )
+    found = evaluation.metrics(both).query("metric == 'accuracy' and slice == 'all'")
+    assert list(zip(found["attack"], found["intensity"], found["value"], strict=True)) == [
+        ("none", 0.0, 1.0),
+        ("JPEG()", 30.0, 0.25),
+    ]
+
+
 def test_a_failure_is_a_miss_in_every_metric():
     nan = float("nan")
     found = outcomes_of(

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import catalogue, experiment
+from workbench import catalogue, evaluation, experiment
+from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import Preset
 from workbench.inverters.natural import Natural
@@ -128,6 +129,103 @@ def test_any_attributors_run_in_one_loop(preset, store):
     assert (table["n"] == 12).all()
     again = experiment.evaluate(list(methods.values()), images, toys.zoo(), store=store)
     pd.testing.assert_frame_equal(again["evaluations"], found["evaluations"])
+
+
+def attacked(preset, store, *attacks, log=None, **options):
+    images = evaluate(preset, store, n=3).frames["images"]
+    methods = {"mse": Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)}
+    return experiment.evaluate(
+        methods, images, toys.zoo(log), attacks=attacks, store=store, **options
+    )
+
+
+def accuracies(found) -> dict[tuple[str, float], float]:
+    table = found["evaluations"].query("metric == 'accuracy' and slice == 'all'")
+    assert set(table["n"]) == {12}
+    return {(row.attack, row.intensity): row.value for row in table.itertuples()}
+
+
+def test_evaluations_tell_the_attack_and_its_intensity(preset, store):
+    attacks = [toys.Stain(25), toys.Stain(100), JPEG(intensity=50)]
+    found = attacked(preset, store, *attacks)
+    values = accuracies(found)
+    assert list(values) == [("none", 0), ("Stain()", 25), ("Stain()", 100), ("JPEG()", 50)]
+    assert values["none", 0] == 1.0
+    assert values["Stain()", 100] < values["Stain()", 25]
+    counts = found["outcomes"].groupby(["attack", "intensity"]).size()
+    assert set(counts) == {12}
+    assert len(found["images"]) > 36
+    assert set(found["images"]["attack"]) == {"none", "Stain()", "JPEG()"}
+
+
+def test_without_attacks_nothing_changes(preset, store):
+    calm, found = attacked(preset, store), attacked(preset, store, toys.Stain(50))
+    assert set(calm["evaluations"]["attack"]) == set(calm["outcomes"]["attack"]) == {"none"}
+    for name in ("evaluations", "outcomes"):
+        same = found[name].query("attack == 'none'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(same, calm[name])
+
+
+def test_candidates_are_reused_where_the_prompt_is_the_same(preset, store):
+    log: list[list[str]] = []
+    calm = attacked(preset, store, log=log)
+    assert log == []  # made by the evaluation before, or by another test
+    found = attacked(preset, store, toys.Stain(40), JPEG(intensity=30), log=log)
+    assert log == []
+    pd.testing.assert_frame_equal(found["candidates"], calm["candidates"])
+
+
+def test_pictures_that_become_equal_stay_as_many_as_they_were(preset, store):
+    """All black is one image: it is attributed to one of four models, which is right in 1 / 4."""
+    found = attacked(preset, store, toys.Black())
+    assert accuracies(found) == {("none", 0): 1.0, ("Black()", 50): 0.25}
+    assert len(found["images"]) == 13
+    dark = found["outcomes"].query("attack == 'Black()'")
+    assert len(dark) == 12
+    assert dark["image_id"].nunique() == 1
+
+
+def test_an_attack_at_intensity_0_changes_no_outcome(preset, store):
+    found = attacked(preset, store, toys.Stain(0))
+    assert accuracies(found) == {("none", 0): 1.0, ("Stain()", 0): 1.0}
+    assert len(found["images"]) == 12
+
+
+def test_an_attack_that_fails_is_a_miss_with_its_reason(preset, store):
+    images = evaluate(preset, store, n=3).frames["images"]
+    bad = tuple(images["image_id"].iloc[:3])
+    found = attacked(preset, store, toys.Stain(10, refuses=bad))
+    name = f"Stain(refuses={bad!r})"
+    assert accuracies(found)[name, 10] <= 9 / 12
+    lost = found["outcomes"][found["outcomes"]["failure"].notna()]
+    assert list(lost["failure"]) == ["this toy refuses the picture"] * 3
+    assert set(lost["attack"]) == {name}
+
+
+def test_the_same_attack_twice_counts_once_and_nothing_is_made_again(preset, store):
+    log: list[list[str]] = []
+    attack = toys.Stain(33, log=log)
+    seen: dict[str, tuple[int, int]] = {}
+    one = attacked(preset, store, attack, attack, progress=lambda s, d, t: seen.update({s: (d, t)}))
+    assert len(log) == 12
+    assert seen[f"{attack!r}: attack"] == (12, 12)
+    two = attacked(preset, store, attack)
+    assert len(log) == 12
+    for name, frame in one.items():
+        pd.testing.assert_frame_equal(frame, two[name])
+
+
+def test_a_query_that_could_not_be_made_is_a_miss_under_every_attack(preset, store):
+    zoo = {**toys.zoo(), "blue": toys.Toy((0, 0, 1), refuses="scene")}
+    images, truth = evaluation.queries(catalogue.prompts(preset, "evaluation")[:3], zoo, store)
+    methods = {"mse": Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)}
+    found = experiment.evaluate(
+        methods, images, zoo, truth=truth, attacks=[toys.Stain(10)], store=store
+    )
+    lost = found["outcomes"][found["outcomes"]["failure"].notna()]
+    assert list(lost.groupby("attack").size()) == [3, 3]
+    assert set(lost["failure"]) == {"this toy refuses the prompt"}
+    assert set(accuracies(found)) == {("none", 0), ("Stain()", 10)}
 
 
 def test_n_is_bounded_by_the_prompts(preset, store):

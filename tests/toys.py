@@ -108,6 +108,34 @@ class Mean:
         return unit([pattern(text).mean(axis=(0, 1)) for text in texts])
 
 
+@dataclass(frozen=True)
+class Stain:
+    """Attack by a square of a drawn grey; intensity / 100 is its side. Some pictures it refuses."""
+
+    intensity: float = 50
+    refuses: tuple[str, ...] = ()
+    log: Any = field(default=None, repr=False, compare=False)
+
+    def __call__(self, image, rng):
+        note(self.log, [f"attack {images.digest(image)} {self.intensity}"])
+        if images.digest(image) in self.refuses:
+            raise ValueError("this toy refuses the picture")
+        pixels = np.array(image)
+        side = round(len(pixels) * self.intensity / 100)
+        pixels[:side, :side] = rng.integers(256)
+        return Image.fromarray(pixels)
+
+
+@dataclass(frozen=True)
+class Black:
+    """Attack that leaves nothing."""
+
+    intensity: float = 50
+
+    def __call__(self, image, rng):
+        return Image.new("RGB", image.size)
+
+
 def unit(rows) -> np.ndarray:
     """Scale rows to length 1."""
     matrix = np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)

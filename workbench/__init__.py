@@ -8,11 +8,12 @@ A map of the ideas, each in one place:
 ==============  =====================================================================
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
 names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
-the stages      ``pipeline``: ``invert`` → ``generate`` → ``encode`` → ``similarity``;
-                ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
+the stages      ``pipeline``: (``attack`` →) ``invert`` → ``generate`` → ``encode`` →
+                ``similarity``; ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
                 ``decision``: attribution sets, and "none of these"
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
-                ``calibrations``, ``attributors``, ``figures``: one file, one frozen dataclass
+                ``attacks``, ``calibrations``, ``attributors``, ``experiments``, ``figures``:
+                one file, one frozen dataclass
 tables          ``frames``: what passes between the stages
 memory          ``Store``: every prompt, picture and feature vector is made once
 ==============  =====================================================================
@@ -44,6 +45,7 @@ _HOME = {
     "generate": "pipeline",
     "encode": "pipeline",
     "similarity": "pipeline",
+    "attack": "pipeline",
     "score": "ranking",
     "rank": "ranking",
     "decide": "ranking",
@@ -74,12 +76,24 @@ _HOME = {
     "SSIM": "similarities.ssim",
     "Learned": "calibrations.learned",
     "Standardised": "calibrations.standardised",
+    "Blur": "attacks.blur",
+    "Brightness": "attacks.brightness",
+    "Contrast": "attacks.contrast",
+    "Crop": "attacks.crop",
+    "JPEG": "attacks.jpeg",
+    "Launder": "attacks.launder",
+    "Noise": "attacks.noise",
+    "PGD": "attacks.pgd",
+    "Resize": "attacks.resize",
+    "Rotation": "attacks.rotation",
+    "Social": "attacks.social",
+    "WebP": "attacks.webp",
 }
 _MODULES = (
-    "attribution", "attributors", "calibration", "calibrations", "catalogue", "checkpoints",
-    "decision", "elimination", "encoders", "evaluation", "experiment", "experiments", "figures",
-    "frames", "generators", "images", "inverters", "pipeline", "ranking", "report", "similarities",
-    "statistics", "store", "wording",
+    "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
+    "checkpoints", "decision", "elimination", "encoders", "evaluation", "experiment", "experiments",
+    "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking", "report",
+    "similarities", "statistics", "store", "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -359,12 +359,12 @@ class Named:
         return f"{type(self).__name__}({', '.join(arguments(self))})"
 
 
-def arguments(plugin: Any) -> list[str]:
-    """Write the fields of a plug-in that tell it from its default, as source text."""
+def arguments(plugin: Any, without: str = "") -> list[str]:
+    """Write the fields of a plug-in, but one, that tell it from its default, as source text."""
     written = []
     for field in dataclasses.fields(plugin):
         value = getattr(plugin, field.name)
-        if not field.repr:
+        if not field.repr or field.name == without:
             continue
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             written.append(_literal(value))

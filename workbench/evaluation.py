@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench import frames, pipeline
+from workbench.attacks import without_intensity
 from workbench.pipeline import Progress
 from workbench.statistics import DRAWS, bootstrap_interval
 from workbench.store import Store
@@ -64,6 +65,42 @@ def queries(
     return frames.build("images", rows), made[["image_id", "truth", "prompt", "failure"]]
 
 
+def attacked(
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    attack: Any,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Attack test images, and let their truth follow them.
+
+    Args:
+        images: frame of that name.
+        truth: of these images, as `queries` answers it.
+        attack: an Attack.
+        store: where attacked pictures are kept.
+        seed: the run's seed.
+        progress: called with ("attack", done, total).
+
+    Returns:
+        images frame (equal pictures once), and the truth with ``attack`` and ``intensity``, a row
+        for each of before. What failed to be attacked is a failure in both.
+    """
+    made = pipeline.attacked(images, attack, store, seed, progress)
+    heirs = dict(zip(images["image_id"], made["image_id"], strict=True))
+    lost = dict(zip(images["image_id"], made["failure"], strict=True))
+    known = truth.assign(
+        image_id=truth["image_id"].map(lambda name: heirs.get(name, name)),
+        failure=truth["image_id"].map(lost).astype("str"),
+        attack=without_intensity(attack),
+        intensity=float(attack.intensity),
+    )
+    if "failure" in truth:
+        known["failure"] = truth["failure"].fillna(known["failure"])
+    return frames.check(made.drop_duplicates("image_id"), "images"), known
+
+
 def outcomes(
     attributions: pd.DataFrame, rankings: pd.DataFrame, truth: pd.DataFrame
 ) -> pd.DataFrame:
@@ -72,17 +109,19 @@ def outcomes(
     Args:
         attributions: frame of that name.
         rankings: frame of that name.
-        truth: ``image_id``, ``truth`` (a generator), ``prompt``, and ``failure`` if there is any.
+        truth: ``image_id``, ``truth`` (a generator), ``prompt``, and if there are any ``failure``,
+            ``attack`` and ``intensity``.
 
     Returns:
-        frame with image_id, attributor, truth, prompt, predicted (missing for a failed image),
-        correct, accepted, margin, rank_of_truth (missing where there is none), failure; a row for
-        each row of ``truth`` and each attributor.
+        frame with image_id, attributor, truth, prompt, attack, intensity, predicted (missing for a
+        failed image), correct, accepted, margin, rank_of_truth (missing where there is none),
+        failure; a row for each row of ``truth`` and each attributor.
     """
     import pandas as pd
 
     known = truth[["image_id", "truth", "prompt"]].copy()
     known["failure"] = truth.get("failure")
+    known = known.assign(**_condition(truth))
     names = pd.DataFrame({"attributor": attributions["attributor"].unique()})
     table = known.merge(names, how="cross")
     table = table.merge(attributions, on=["image_id", "attributor"], how="left")
@@ -96,12 +135,21 @@ def outcomes(
     table["accepted"] = table["accepted"].eq(True)
     silent = table["predicted"].isna() & table["failure"].isna()
     table["failure"] = table["failure"].mask(silent, "no candidate image could be compared")
-    columns = ["image_id", "attributor", "truth", "prompt", "predicted", "correct", "accepted"]
-    return table[[*columns, "margin", "rank_of_truth", "failure"]]
+    columns = ["image_id", "attributor", "truth", "prompt", "attack", "intensity", "predicted"]
+    return table[[*columns, "correct", "accepted", "margin", "rank_of_truth", "failure"]]
+
+
+def _condition(table: pd.DataFrame) -> dict[str, Any]:
+    """Answer the columns attack and intensity; nothing said is "none" and 0."""
+    default = {"attack": "none", "intensity": 0.0}
+    return {
+        name: table[name].fillna(value) if name in table else value
+        for name, value in default.items()
+    }
 
 
 def metrics(outcomes: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
-    """Summarise outcomes with bootstrap intervals over prompts.
+    """Summarise the outcomes under each attack with bootstrap intervals over prompts.
 
     The metrics, all in [0, 1] and higher is better: ``accuracy`` (forced choice), ``coverage``
     (accepted), ``accuracy_accepted`` (among the accepted alone), ``top2``, and ``mrr``, the mean of
@@ -227,15 +275,17 @@ def _summarised(
 ) -> pd.DataFrame:
     """Bootstrap measures over prompts, for all and for each true generator."""
     rows = []
-    for attributor, table in outcomes.groupby("attributor", sort=False):
+    outcomes = outcomes.assign(**_condition(outcomes))
+    conditions = outcomes.groupby(["attributor", "attack", "intensity"], sort=False)
+    for (attributor, attack, intensity), table in conditions:
         parts = [("all", table), *table.groupby("truth", sort=True)]
         for (name, part), (metric, values) in itertools.product(parts, measures.items()):
             found = bootstrap_interval(values(part), part["prompt"], draws, seed)
             rows.append(
                 {
                     "attributor": attributor,
-                    "attack": "none",
-                    "intensity": 0.0,
+                    "attack": attack,
+                    "intensity": intensity,
                     "metric": metric,
                     "slice": name,
                     "value": found.value,

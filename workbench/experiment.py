@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import calibration, catalogue, evaluation, ranking
+from workbench import calibration, catalogue, evaluation, frames, ranking
+from workbench.attacks import without_intensity
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
@@ -62,11 +63,12 @@ def evaluate(
     *,
     truth: pd.DataFrame | None = None,
     thresholds: Mapping[str, float | None] | None = None,
+    attacks: Sequence[Any] = (),
     store: Store,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Let attributors attribute the same images, and measure them.
+    """Let attributors attribute the same images, untouched and under attacks, and measure them.
 
     Args:
         attributors: Attributors, or a mapping of short names to them, which go into the progress;
@@ -75,18 +77,23 @@ def evaluate(
         zoo: name → Generator.
         truth: as of `evaluation.queries`.
         thresholds: the smallest accepted margin by short name; a forced choice for the others.
+        attacks: Attacks; the same one twice counts once. All pictures, untouched and attacked, are
+            attributed together, and a caption that an attack did not change keeps its candidates.
         store: where everything made is kept.
         seed: the run's seed.
-        progress: called with ("short name: stage", done, total).
+        progress: called with ("short name: stage", done, total), and ("attack: attack", …).
 
     Returns:
         frames by name: images; prompts, candidates, similarities of the first attributor; scores,
-        rankings, attributions, outcomes, evaluations of all.
+        rankings, attributions, outcomes, evaluations of all. Outcomes and evaluations tell the
+        attack and its intensity, "none" and 0 for the untouched; equal pictures are one image, and
+        its row in images names the first attack that led to it.
     """
     import pandas as pd
 
     if truth is None:
         truth = images.rename(columns={"source": "truth"})
+    images, truth = _under_attack(images, truth, attacks, store, seed, progress)
     if not isinstance(attributors, Mapping):
         attributors = {repr(each): each for each in attributors}
     stages: dict[str, Stages] = {}
@@ -263,6 +270,28 @@ def _summary(
         "confusion": {"labels": list(labels), "counts": counts.to_numpy().tolist()},
         "controls": {**controls, "chance": {"value": 1 / len(labels)}},
     }
+
+
+def _under_attack(
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    attacks: Sequence[Any],
+    store: Store,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add what becomes of the images under each attack, and the truth about it."""
+    import pandas as pd
+
+    found = [(images, truth)]
+    for attack in {(without_intensity(a), float(a.intensity)): a for a in attacks}.values():
+        tell = under(repr(attack), progress)
+        found.append(evaluation.attacked(images, truth, attack, store, seed, tell))
+    if len(found) == 1:
+        return images, truth
+    table = pd.concat([each for each, _ in found], ignore_index=True)
+    known = pd.concat([each for _, each in found], ignore_index=True)
+    return frames.check(table.drop_duplicates("image_id"), "images"), known
 
 
 def _load(name: Any, role: str) -> Any:

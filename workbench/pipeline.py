@@ -1,10 +1,10 @@
 """The stages of attribution as plain functions, frame → frame, each through the store.
 
 x → `invert` → p̂ → `generate` → C_k → `encode` → φ → `similarity` → a_kj, and from there
-`workbench.ranking` (Li et al. 2024, arXiv:2403.01489). Every stage first asks the store, loads
-weights only where something is missing, makes that in full batches, and writes each batch as it
-comes: a killed run loses the batch in the making, and nothing is made twice, not even by two
-processes at once.
+`workbench.ranking` (Li et al. 2024, arXiv:2403.01489); before all, perhaps, `attack`. Every stage
+first asks the store, loads weights only where something is missing, makes that in full batches, and
+writes each batch as it comes: a killed run loses the batch in the making, and nothing is made
+twice, not even by two processes at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench import checkpoints, frames, images
+from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
 from workbench.runners.local import once
@@ -320,6 +321,65 @@ def _compared(
     return values
 
 
+def attack(
+    images: pd.DataFrame,
+    attack: Any,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Attack every test image: x → A(x).
+
+    An attacked picture is a picture of the store: ``image_id`` is the digest of its own pixels,
+    ``parent_id`` that of the image it was made from, ``attack`` the attack without its intensity.
+    Where two images become the same pixels, they are one row, of the first of them, as everywhere
+    in the project; `attacked` tells what became of each. At intensity 0 the rows are the images'
+    own, and so is the row of an image that failed before.
+
+    Args:
+        images: frame of that name; its pictures lie in the store or at ``path``.
+        attack: an Attack. It draws from `workbench.attacks.own_rng`, of the picture and not of the
+            table, so that neither order nor company matters.
+        store: where attacked pictures are kept.
+        seed: the run's seed.
+        progress: called with ("attack", done, total).
+
+    Returns:
+        images frame, a row for each distinct picture. One that could not be attacked has an
+        image_id that begins with ``attack:``, and its reason in ``failure``.
+
+    Raises:
+        LookupError: the weights of the attack are missing.
+    """
+    table = attacked(images, attack, store, seed, progress)
+    return frames.check(table.drop_duplicates("image_id"), "images")
+
+
+def attacked(
+    images: pd.DataFrame,
+    attack: Any,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Attack as `attack` does, and answer a row for each image, in order, equal pixels or not."""
+    import pandas as pd
+
+    table = frames.check(images, "images")
+    name, intensity = without_intensity(attack), float(attack.intensity)
+    good = table[table["failure"].isna()] if intensity else table.iloc[:0]
+    made = _attacked(good, attack, store, seed, _ticker("attack", len(good), progress))
+    rows = []
+    for row in table.to_dict("records"):
+        found = made.get(row["image_id"])
+        if found is not None:
+            lost = f"attack:{frames.digest([name, intensity, int(seed), row['image_id']])}"
+            row |= {"parent_id": row["image_id"], "image_id": found.picture or lost}
+            row |= {"path": None, "failure": found.failure}
+        rows.append(row | {"attack": name, "intensity": intensity})
+    return pd.DataFrame(rows, columns=list(table.columns))
+
+
 def _known(inverter: Any, text: Any) -> dict[str, Any]:
     """Ask for a known prompt; an image without one is a failure."""
     try:
@@ -361,20 +421,50 @@ def _inverted(
     return {image: found[key] for key, image in jobs.items()}
 
 
-def _carefully(inverter: Any, some: list[Image]) -> tuple[list[Any], bool]:
-    """Invert a batch, one by one where it fails; and tell whether the failure may pass.
+def _carefully(plugin: Any, some: list[Image]) -> tuple[list[Any], bool]:
+    """Call for a batch, one by one where it fails; and tell whether the failure may pass.
 
-    Answers a Prompt, or the sentence of a failure, for each image.
+    Answers what the plug-in does, or the sentence of a failure, for each image.
     """
     try:
-        return list(inverter(some)), False
+        return list(plugin(some)), False
     except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
         if checkpoints.exhausted(error):
             return [_sentence(error)] * len(some), True
         if len(some) == 1:
             return [_sentence(error)], False
-    parts = [_carefully(inverter, [image]) for image in some]
+    parts = [_carefully(plugin, [image]) for image in some]
     return [made[0] for made, _ in parts], any(passing for _, passing in parts)
+
+
+def _attacked(
+    good: pd.DataFrame, attack: Any, store: Store, seed: int, tick: Callable[[int], None]
+) -> dict[str, Generation]:
+    """Answer image_id → generation of the store, attacking what is missing."""
+    stamp = checkpoints.identity(attack)
+    pictures = _pictures(store, dict(zip(good["image_id"], good["path"], strict=True)))
+    jobs = {_key("attack", stamp, picture=x, seed=int(seed)): x for x in good["image_id"]}
+
+    def make(todo: dict[str, str]) -> dict[str, Generation]:
+        made = {key: _attack(attack, pictures(x), x, seed) for key, x in todo.items()}
+        rows = {key: row for key, (row, _) in made.items()}
+        if stamp is None or any(passing for _, passing in made.values()):
+            return {key: _unnamed(row, store) for key, row in rows.items()}
+        return store.put_generations(rows, _meta("attack", attack))
+
+    found = once(jobs, store.generations, make, store, _batch(attack), tick)
+    return {image: found[key] for key, image in jobs.items()}
+
+
+def _attack(attack: Any, picture: Image, image: str, seed: int) -> tuple[Generation, bool]:
+    """Attack one picture with numbers of its own; and tell whether a failure may pass."""
+    rng = own_rng(attack, image, seed)
+    started = time.perf_counter()
+    (answer,), passing = _carefully(lambda some: [attack(some[0], rng)], [picture])
+    seconds = time.perf_counter() - started
+    if isinstance(answer, str):
+        return Generation(failure=answer, seconds=seconds), passing
+    return Generation(image=answer, seconds=seconds), passing
 
 
 def _generated(

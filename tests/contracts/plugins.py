@@ -26,7 +26,15 @@ from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.store import Store
 
-FOLDERS = ("inverters", "generators", "encoders", "similarities", "calibrations", "attributors")
+FOLDERS = (
+    "inverters",
+    "generators",
+    "encoders",
+    "similarities",
+    "attacks",
+    "calibrations",
+    "attributors",
+)
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -167,4 +175,5 @@ EXAMPLES = {
     "DeFake": lambda kind: kind(toys.Teller(), toys.Mean(), size=16, epochs=3, batch=5),
     "Fusion": _fusions,
     "Hybrid": _hybrid,
+    "Launder": lambda kind: kind(tiny.checkpoint("tiny-sd")),
 }

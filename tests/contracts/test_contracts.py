@@ -84,6 +84,15 @@ FAULTY = {
         "        return scores.drop(columns='truth', errors='ignore').assign(score=found)",
         "answers_scores_in_any_company",
     ),
+    "attacks": (
+        "intensity: float = 50\n"
+        "    def __call__(self, image, rng):\n"
+        "        if not self.intensity:\n"
+        "            return image\n"
+        "        noise = self.intensity * np.random.random((*image.size, 3))\n"
+        "        return Image.fromarray((image + noise).clip(0, 255).astype(np.uint8))",
+        "draws_from_its_rng_alone",
+    ),
 }
 
 

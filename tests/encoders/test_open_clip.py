@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -59,11 +61,54 @@ def test_captions_equal_the_plain_library_call(row, loaded):
     assert np.allclose(OpenClip(row).text(texts), _unit(expected), atol=1e-5)
 
 
+def _tensor(images):
+    arrays = np.stack([np.asarray(image, np.float32) / 255 for image in images])
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(("layer", "pooling"), [(None, "cls"), (2, "cls"), (3, "mean")])
+def test_what_is_differentiated_is_what_is_encoded(row, layer, pooling):
+    encoder = OpenClip(row, layer=layer, pooling=pooling)
+    for side, tolerance in ((tiny.SIZE, 1e-5), (40, 1e-2), (100, 1e-2)):
+        with torch.no_grad():
+            found = encoder.differentiable(_tensor(pictures(3, side)))
+        assert np.allclose(found.numpy(), encoder(pictures(3, side)), atol=tolerance)
+
+
+def test_the_gradient_is_the_slope(row):
+    pixels = _tensor(pictures(1, 40)).requires_grad_()
+    encoder = OpenClip(row, layer=1)
+    (gradient,) = torch.autograd.grad(encoder.differentiable(pixels)[0, 0], pixels)
+    step = 0.05 * gradient / gradient.abs().max()
+    with torch.no_grad():
+        there = encoder.differentiable(pixels + step)[0, 0]
+        back = encoder.differentiable(pixels - step)[0, 0]
+    assert float(there - back) == pytest.approx(float(2 * (gradient * step).sum()), rel=0.05)
+
+
+def test_nothing_is_differentiated_through_what_takes_pictures_alone(row, tmp_path):
+    folder = tmp_path / "longest"
+    shutil.copytree(row.source, folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["resize_mode"] = "longest"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    encoder = OpenClip(replace(row, source=str(folder)))
+    assert encoder(pictures(1)).shape == (1, 24)
+    sentence = (
+        "^the preprocessing of 'tiny-clip' takes pictures alone, so nothing can be differentiated "
+        "through it$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        encoder.differentiable(_tensor(pictures(1)))
+
+
 def test_layers_and_poolings_that_are_not_there_are_told(row):
     assert OpenClip(row).depth() == 3
     assert OpenClip(row).at(2) == OpenClip(row, layer=2)
     with pytest.raises(ValueError, match=r"^'tiny-clip' has the layers 1 to 3; layer 4 was asked"):
         OpenClip(row, layer=4)(pictures(1))
+    with pytest.raises(ValueError, match=r"^'tiny-clip' has the layers 1 to 3; layer 4 was asked"):
+        OpenClip(row, layer=4).differentiable(_tensor(pictures(1)))
     with pytest.raises(ValueError, match=r"^layers count from 1; the layer is 0$"):
         OpenClip(row, layer=0)
     with pytest.raises(ValueError, match=r"^no pooling 'max'; there are: cls, mean$"):

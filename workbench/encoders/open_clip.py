@@ -65,30 +65,11 @@ class OpenClip(Named):
         import torch
 
         model, preprocess, _ = checkpoints.weights(self.checkpoint, _load)
-        blocks = sorted({layer for layer in layers if layer is not None})
-        if blocks and not 1 <= blocks[0] <= blocks[-1] <= _depth(model):
-            wrong = blocks[0] if blocks[0] < 1 else blocks[-1]
-            raise ValueError(
-                f"{self.checkpoint.name!r} has the layers 1 to {_depth(model)}; "
-                f"layer {wrong} was asked for"
-            )
         wanted = list(dict.fromkeys(layers))
 
         def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
             pixels = torch.stack([preprocess(image) for image in chunk])
-            output = model.visual.forward_intermediates(
-                pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
-                indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
-                stop_early=None not in wanted,
-                intermediates_only=None not in wanted,
-                output_fmt="NLC",
-                output_extra_tokens=True,
-            )
-            found: dict[int | None, np.ndarray] = {}
-            if None in wanted:
-                found[None] = _unit(output["image_features"])
-            for place, block in enumerate(blocks):
-                found[block] = _unit(self._pool(output, place))
+            found = {x: _unit(rows) for x, rows in self._forward(model, pixels, wanted).items()}
             return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
 
         rows = checkpoints.in_fixed_shape(encode, images, self.checkpoint)
@@ -108,6 +89,46 @@ class OpenClip(Named):
         rows = checkpoints.in_fixed_shape(encode, texts, self.checkpoint)
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
+    def differentiable(self, pixels: Any) -> Any:
+        """Answer (B, D) unit rows, a tensor with gradients, for pixels (B, 3, H, W) in [0, 1].
+
+        Through the model's own preprocessing, which torchvision applies to tensors too: at the
+        native size as the encoder itself answers, else but for the 8 bits a resized picture is
+        rounded to. The caller sets threads and gradients. Raises ValueError for a layer the model
+        lacks, or a preprocessing that takes pictures alone.
+        """
+        model, preprocess, _ = checkpoints.weights(self.checkpoint, _load)
+        try:
+            prepared = preprocess(pixels)
+        except TypeError as error:
+            raise ValueError(
+                f"the preprocessing of {self.checkpoint.name!r} takes pictures alone, "
+                "so nothing can be differentiated through it"
+            ) from error
+        return _normalised(self._forward(model, prepared, [self.layer])[self.layer])
+
+    def _forward(
+        self, model: Any, pixels: Any, layers: Sequence[int | None]
+    ) -> dict[int | None, Any]:
+        """Run prepared pixels (B, 3, H, W) once; answer {layer: (B, D) tensor}, as they come."""
+        blocks = sorted({layer for layer in layers if layer is not None})
+        if blocks and not 1 <= blocks[0] <= blocks[-1] <= _depth(model):
+            wrong = blocks[0] if blocks[0] < 1 else blocks[-1]
+            raise ValueError(
+                f"{self.checkpoint.name!r} has the layers 1 to {_depth(model)}; "
+                f"layer {wrong} was asked for"
+            )
+        output = model.visual.forward_intermediates(
+            pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
+            indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
+            stop_early=None not in layers,
+            intermediates_only=None not in layers,
+            output_fmt="NLC",
+            output_extra_tokens=True,
+        )
+        found = {block: self._pool(output, place) for place, block in enumerate(blocks)}
+        return found | ({None: output["image_features"]} if None in layers else {})
+
     def _pool(self, output: Any, place: int) -> Any:
         """Reduce the tokens (B, T, D) of one block to (B, D)."""
         if self.pooling == "mean":
@@ -119,9 +140,14 @@ class OpenClip(Named):
 
 def _unit(rows: Any) -> np.ndarray:
     """Scale (B, D) rows to length 1, as float32 on the CPU."""
+    return _normalised(rows).cpu().numpy()
+
+
+def _normalised(rows: Any) -> Any:
+    """Scale (B, D) rows to length 1, as a float32 tensor."""
     import torch
 
-    return torch.nn.functional.normalize(rows.float(), dim=-1).cpu().numpy()
+    return torch.nn.functional.normalize(rows.float(), dim=-1)
 
 
 def _depth(model: Any) -> int:

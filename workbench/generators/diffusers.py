@@ -48,7 +48,7 @@ class Diffusers(Named):
         Raises ValueError for lengths that differ or an option the pipeline does not know,
         LookupError when the weights are missing, and MemoryError and the like as they come.
         """
-        stages = checkpoints.weights(self.checkpoint, _load)
+        stages = self.loaded()
         self._check_options(stages)
         settings = [self._settings(pipe, index) for index, pipe in enumerate(stages)]
         alone = any(_draws_globally(pipe) for pipe in stages)
@@ -63,7 +63,11 @@ class Diffusers(Named):
 
         Raises LookupError when the weights are missing.
         """
-        return reconstruct(checkpoints.weights(self.checkpoint, _load), images, self.checkpoint)
+        return reconstruct(self.loaded(), images, self.checkpoint)
+
+    def loaded(self) -> list[Any]:
+        """Answer the pipeline of each stage; LookupError when the weights are missing."""
+        return checkpoints.weights(self.checkpoint, _load)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""

@@ -1,0 +1,43 @@
+"""Additive Gaussian noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from workbench.attacks import check_intensity
+from workbench.checkpoints import Named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class Noise(Named):
+    """Add Gaussian noise of σ = intensity / 2 of 255 grey levels to every value, independently.
+
+    Values are rounded and held within 0 … 255. The σ = 15, 25 and 50 of the denoising literature
+    (Zhang et al. 2017, doi:10.1109/TIP.2017.2662206) are the intensities 30, 50 and 100. A picture
+    gets the same pattern at every intensity, only stronger.
+
+    >>> Noise(intensity=30)
+    Noise(intensity=30)
+    """
+
+    intensity: float = 50
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_intensity(self)
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+        """Answer the noisy RGB image, of the same size; the noise is drawn from `rng`."""
+        import numpy as np
+        from PIL import Image
+
+        if self.intensity == 0:
+            return image
+        pixels = np.asarray(image, np.float64)
+        noisy = pixels + self.intensity / 2 * rng.standard_normal(pixels.shape)
+        return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))

@@ -1,0 +1,36 @@
+"""WebP compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from workbench.attacks import check_intensity, recompressed
+from workbench.checkpoints import Named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class WebP(Named):
+    """Compress with lossy WebP (RFC 9649) at quality 100 − intensity, rounded, at least 1.
+
+    Pillow's encoder, method 4. Bongini et al. (arXiv:2510.24278) go down to 50, the intensity 50.
+
+    >>> WebP(intensity=30)
+    WebP(intensity=30)
+    """
+
+    intensity: float = 50
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_intensity(self)
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+        """Answer the compressed RGB image, of the same size; nothing is drawn from `rng`."""
+        if self.intensity == 0:
+            return image
+        return recompressed(image, "WEBP", quality=max(round(100 - self.intensity), 1), method=4)

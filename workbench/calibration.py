@@ -112,7 +112,7 @@ def select(
     if store is None:
         store = Store()
     models, images, truth = _pictures(row, "selection", n, seed, zoo, store, progress)
-    inverter = catalogue.load(row.inverter, "inverter")
+    inverter = catalogue.inverter(row.inverter, row)
     prompts = pipeline.invert(images, inverter, store, progress)
     candidates = pipeline.generate(prompts, models, row.gamma, seed, store, progress)
     ids = [*images["image_id"], *candidates["candidate_id"].dropna()]
@@ -177,7 +177,7 @@ def threshold(
         store = Store()
     models, images, truth = _pictures(row, "threshold", n, seed, zoo, store, progress)
     method = Regeneration(
-        catalogue.load(row.inverter, "inverter"),
+        catalogue.inverter(row.inverter, row),
         catalogue.load(row.similarity, "similarity"),
         aggregate=row.aggregate,
         gamma=row.gamma,

@@ -87,7 +87,13 @@ def _archive(kind: type) -> Any:
     return kind(str(folder))
 
 
+def _clip() -> Any:
+    return samples("encoders", "open_clip")[0]
+
+
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
+    "Pez": lambda kind: kind(_clip(), tokens=3, steps=12, patience=6, restarts=2),
+    "Interrogator": lambda kind: kind(samples("inverters", "blip")[0], _clip(), labels="pocket"),
 }

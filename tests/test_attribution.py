@@ -121,6 +121,7 @@ def test_gamma_extends_the_candidates(tiny, pictures, shared_store, result):
         ({"similarity": SSIM()}, None),
         ({"prompt": "a red circle"}, None),
         ({"inverter": "empty"}, None),
+        ({"inverter": "pez"}, None),
         ({"zoo": "tiny-ld,tiny-sd"}, None),
         ({"attributor": "reference_bank"}, None),
         ({"calibration": "standardised"}, None),
@@ -167,6 +168,28 @@ def test_a_whole_attributor_decides_itself_and_reads_back_from_its_repr(tiny):
         attribution.plan(attributor=named.attributor, gamma=2)
     with pytest.raises(ValueError, match="gamma and calibration itself: give either it or these"):
         attribution.plan(attributor=named.attributor, calibration="learned")
+
+
+def test_pez_takes_the_encoder_that_ranks_in_its_projected_space(tiny):
+    setting = attribution.plan(similarity='Cosine("tiny-clip", layer=2)', inverter="pez")
+    assert repr(setting.attributor.inverter) == 'Pez("tiny-clip")'
+    assert repr(setting.attributor.similarity) == 'Cosine("tiny-clip", layer=2)'
+    assert list(setting.weights) == ["tiny-clip", "tiny-ld", "tiny-sd"]
+    assert attribution.plan(**setting.call).attributor == setting.attributor
+    bank = attribution.plan(attributor="reference_bank", inverter="interrogator")
+    assert repr(bank.attributor.inverter) == 'Interrogator("tiny-blip", "tiny-clip")'
+
+
+def test_a_searched_prompt_is_attributed_and_searched_once(tiny, pictures, shared_store):
+    pez = 'Pez("tiny-clip", tokens=3, steps=5)'
+    one, two = (
+        wb.attribute(pictures / "one.png", inverter=pez, gamma=1, store=shared_store)
+        for _ in range(2)
+    )
+    assert one.records()[0]["error"] is None
+    assert one.prompts.loc[0, "inverter"] == pez
+    assert -1 <= one.prompts.loc[0, "score"] <= 1
+    assert one.prompts.equals(two.prompts)
 
 
 def test_a_reference_bank_needs_no_new_pictures_per_query(tiny, pictures, shared_store):

@@ -11,6 +11,7 @@ from workbench import catalogue
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import Preset
 from workbench.checkpoints import Checkpoint, resolve_class
+from workbench.similarities.cosine import Cosine
 
 ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows(role)]
 POCKET = [name for _, name in ROWS if name.startswith("pocket-")]
@@ -159,8 +160,8 @@ def test_what_is_no_repr_is_refused_in_a_sentence(text, error):
 
 def test_unknown_names_list_what_there_is():
     sentence = (
-        "no inverter named 'pocket-blp'; there are: blip-base, blip-large, empty, natural, "
-        "pocket-blip; did you mean 'pocket-blip'?"
+        "no inverter named 'pocket-blp'; there are: blip-base, blip-large, empty, interrogator, "
+        "natural, pez, pocket-blip; did you mean 'pocket-blip'?"
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("pocket-blp", "inverter")
@@ -172,6 +173,38 @@ def test_unknown_names_list_what_there_is():
         catalogue.zoo("pokcet")
     with pytest.raises(LookupError, match=r"^no generator named 'pocket-clip'; there are: "):
         catalogue.load("pocket-clip", "generator")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pez", 'Pez("pocket-clip")'),
+        ("interrogator", 'Interrogator("pocket-blip", "pocket-clip", labels="pocket")'),
+        ("pocket-blip", 'Blip("pocket-blip")'),
+        ("natural", "Natural()"),
+        ('Pez("pocket-clip", steps=3)', 'Pez("pocket-clip", steps=3)'),
+    ],
+)
+def test_a_preset_lends_an_inverter_what_it_needs_of_other_plug_ins(name, expected):
+    for preset in catalogue.presets().values():  # one looks at a layer below the projection
+        assert repr(catalogue.inverter(name, preset)) == expected
+        assert catalogue.parse(expected) == catalogue.inverter(name, preset)
+
+
+def test_a_preset_lends_no_more_than_it_has(preset):
+    own = toys.Teller()
+    assert catalogue.inverter(own, preset) is own
+    found = catalogue.inverter("interrogator", preset, Cosine(toys.Mean()))
+    assert repr(found) == "Interrogator(Natural(), Mean(layer=None))"
+    sentence = "pez needs a similarity over an encoder; seen SSIM()"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        catalogue.inverter("pez", preset)
+    sentence = "PEZ needs an encoder of open_clip; seen Mean(layer=None)"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        catalogue.inverter("pez", preset, Cosine(toys.Mean()))
+    assert repr(catalogue.load("pez", encoder="pocket-clip")) == 'Pez("pocket-clip")'
+    with pytest.raises(ValueError, match=r"^Pez cannot be made like this: .*'encoder'$"):
+        catalogue.load("pez", "inverter")
 
 
 def test_an_encoder_serves_as_its_cosine_and_nothing_else_as_a_similarity():

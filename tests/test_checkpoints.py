@@ -226,6 +226,24 @@ def test_chunks_are_full_and_threads_are_set(folder):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize("around", ["enable_grad", "no_grad", "inference_mode"])
+def test_gradients_flow_where_they_are_asked_for(folder, around):
+    import torch
+
+    def slope(chunk):
+        x = torch.tensor(chunk, dtype=torch.float32, requires_grad=True)
+        (x**2).sum().backward()
+        return x.grad.tolist()
+
+    row = _row(folder, batch=2, threads=1)
+    with getattr(torch, around)():
+        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        assert checkpoints.in_fixed_shape(slope, [1, 2, 3], row, gradients=True) == [2, 4, 6]
+        with pytest.raises(RuntimeError, match="does not require grad"):
+            checkpoints.in_fixed_shape(slope, [1], row)
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+
+
 @dataclass(frozen=True, repr=False)
 class Outside(Named):
     """A plug-in of somebody else."""
@@ -255,6 +273,9 @@ def test_a_name_writes_what_differs_from_the_default():
     assert repr(Diffusers(row, steps=3, guidance=2.5)) == 'Diffusers("mine", steps=3, guidance=2.5)'
     assert repr(Around(Outside(strength=0.5))) == "Around(Outside(strength=0.5))"
     assert repr(Archive('a "quoted"/é', generator=None)) == 'Archive("a \\"quoted\\"/é")'
+    assert checkpoints.short(Diffusers(row)) == '"mine"'
+    assert checkpoints.short(Diffusers(row, steps=3)) == 'Diffusers("mine", steps=3)'
+    assert checkpoints.short(Empty()) == "Empty()"
 
 
 def test_identity_names_what_can_change_the_answer(folder):

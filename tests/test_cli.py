@@ -181,6 +181,15 @@ def test_invert_tells_a_prompt_for_each_picture(run, pictures):
     assert run("invert", pictures / "one.png").stdout.startswith(f"{pictures / 'one.png'}\t")
 
 
+@pytest.mark.parametrize("inverter", ["interrogator", 'Pez("tiny-clip", tokens=3, steps=5)'])
+def test_invert_takes_the_preset_s_own_parts_or_a_repr(run, pictures, inverter):
+    result = run("invert", pictures / "one.png", "--inverter", inverter, "--json")
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["error"] is None
+    assert record["prompt"]
+
+
 def test_generate_names_pictures_by_seed_and_lists_them(run, tmp_path):
     out = tmp_path / "made"
     command = ["generate", "--generator", "tiny-ld", "--prompt", 'a, "thing"', "--out", out]

@@ -85,6 +85,15 @@ def test_the_second_time_nothing_is_made_and_all_is_equal(preset, store):
         pd.testing.assert_frame_equal(frame, two.frames[name])
 
 
+def test_an_inverter_by_name_takes_its_parts_from_the_preset(preset, store):
+    lent = Preset(**{**vars(preset), "inverter": 'Natural(text="scene 1")', "labels": "pocket"})
+    found = evaluate(lent, store, n=2, inverter="interrogator")
+    name = 'Interrogator(Natural(text="scene 1"), Mean(layer=None), labels="pocket")'
+    assert found.summary["settings"]["inverter"] == name
+    assert found.frames["prompts"]["prompt"].str.contains("scene 1").all()
+    assert found.frames["prompts"]["score"].notna().all()
+
+
 def test_refused_prompts_are_misses(preset, store):
     zoo = {**toys.zoo(), "blue": toys.Toy((0, 0, 1), refuses="scene")}
     found = evaluate(preset, store, zoo=zoo, inverter="natural", similarity=NegativeMSE())

@@ -61,6 +61,8 @@ _HOME = {
     "Blip": "inverters.blip",
     "Natural": "inverters.natural",
     "Empty": "inverters.empty",
+    "Interrogator": "inverters.interrogator",
+    "Pez": "inverters.pez",
     "Diffusers": "generators.diffusers",
     "ImageToken": "generators.image_token",
     "Archive": "generators.archive",

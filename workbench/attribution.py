@@ -213,7 +213,8 @@ def attribute(
             or a whole Attributor (or its repr), which then decides inverter, similarity,
             aggregation and γ itself.
         zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
-        inverter: a name, a repr, or an Inverter.
+        inverter: a name (``pez`` and ``interrogator`` take the similarity's encoder), a repr, or an
+            Inverter.
         similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
         prompt: the known prompt of every picture, instead of an inverter.
         aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
@@ -310,12 +311,15 @@ def plan(
         aggregate=aggregate,
         gamma=gamma,
     )
+    compare = _load(similarity or row.similarity, "similarity")
     tool = (
-        Natural(text=prompt) if prompt is not None else _load(inverter or row.inverter, "inverter")
+        Natural(text=prompt)
+        if prompt is not None
+        else catalogue.inverter(inverter or row.inverter, given, compare)
     )
     shared = {
         "inverter": tool,
-        "similarity": _load(similarity or row.similarity, "similarity"),
+        "similarity": compare,
         "aggregate": row.aggregate,
         "gamma": row.gamma,
         "size": row.size,

@@ -129,7 +129,7 @@ def select(
     if store is None:
         store = Store()
     models, images, truth = _pictures(row, "selection", n, seed, zoo, store, progress)
-    inverter = catalogue.load(row.inverter, "inverter")
+    inverter = catalogue.inverter(row.inverter, row)
     method = Regeneration(inverter, Cosine(encoder), gamma=row.gamma, size=row.size)
     table = compare(grid(method, encoder, models, images, truth, store, seed, progress))
     best = table.iloc[0]
@@ -249,7 +249,7 @@ def threshold(
         store = Store()
     models, images, truth = _pictures(row, "threshold", n, seed, zoo, store, progress)
     method: Any = Regeneration(
-        catalogue.load(row.inverter, "inverter"),
+        catalogue.inverter(row.inverter, row),
         catalogue.load(row.similarity, "similarity"),
         aggregate=row.aggregate,
         gamma=row.gamma,

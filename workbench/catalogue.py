@@ -22,6 +22,7 @@ from typing import Any
 
 from workbench import frames
 from workbench.checkpoints import Checkpoint
+from workbench.data import data_folder as data_folder
 
 ROLES = {
     "generator": "generators",
@@ -54,6 +55,7 @@ class Preset:
     quantile of the attribution sets, and ``known`` the calibration scores of each model's own
     pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
     a CSV file of the data folder with the columns prompt and split (calibration, evaluation).
+    ``labels`` is the label list of an ``interrogator``; the general one when left out.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Preset:
     threshold: float | None = None
     threshold_from: str = ""
     prompts: str = ""
+    labels: str = ""
     conformal: float | None = None
     known: Any = dataclasses.field(default=(), repr=False)
 
@@ -93,19 +96,6 @@ class Preset:
         )
 
 
-def data_folder() -> Path:
-    """Find the data: ``data/`` of the checkout, else what the wheel carries.
-
-    Raises:
-        LookupError: neither is there.
-    """
-    here = Path(__file__).resolve().parent
-    for folder in (here.parent / "data", here / "_data"):
-        if (folder / "catalogue").is_dir():
-            return folder
-    raise LookupError("the catalogue is missing: this installation of workbench has no data folder")
-
-
 def rows(role: str) -> dict[str, Checkpoint]:
     """Read the checkpoints of one role: ``generator``, ``inverter`` or ``encoder``."""
     path = data_folder() / "catalogue" / f"{_folder(role)}.toml"
@@ -130,7 +120,7 @@ def checkpoint(name: str) -> Checkpoint:
 
 
 def names(role: str) -> list[str]:
-    """List what `load` knows of a role: rows, and plug-ins that need no weights.
+    """List what a command may call a role: rows, and plug-ins that need no weights of their own.
 
     >>> "natural" in names("inverter")
     True
@@ -138,7 +128,8 @@ def names(role: str) -> list[str]:
     if role == "attributor":
         return sorted(_files(_folder(role)))  # their fields come from a preset
     encoders = rows("encoder") if role == "similarity" else {}
-    return sorted({*rows(role), *encoders, *_weightless(role)})
+    filled = _nested(role) if role == "inverter" else []  # see `inverter`
+    return sorted({*rows(role), *encoders, *_weightless(role), *filled})
 
 
 def kind(name: str, role: str) -> Any:
@@ -160,10 +151,10 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
     """Make the plug-in that a name stands for; its weights load on first use.
 
     Args:
-        name: catalogue row, plug-in without weights, or repr.
+        name: catalogue row, plug-in without weights of its own, or repr.
         role: ``generator``, ``inverter``, ``encoder``, ``similarity`` or another of `ROLES`, where
             only one will do. An encoder's row as a similarity is the cosine over it.
-        **fields: of the plug-in, where they differ from the default.
+        **fields: of the plug-in, where they differ from the default or have none.
 
     Raises:
         LookupError: there is no such name; the sentence lists what there is.
@@ -180,10 +171,45 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
         if name in (table := rows(each)):
             path, _, attribute = table[name].plugin.rpartition(".")
             return _make(getattr(import_module(path), attribute), [_pinned(name)], fields)
-        if name in _weightless(each):
+        if name in [*_weightless(each), *_nested(each)]:
             return _make(_class(ROLES[each], name), [], fields)
     known = names(role) if role else [n for each in ROLES for n in names(each)]
     raise _unknown(role or "plug-in", name, known)
+
+
+def inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
+    """Make an inverter for a preset, which lends what the inverter needs of other plug-ins.
+
+    ``pez`` and ``interrogator`` search with the encoder of the similarity, in the space that
+    pictures and captions share; an ``interrogator`` starts from the preset's own inverter and takes
+    the preset's label list.
+
+    Args:
+        name: a name, a repr, or an Inverter, which is answered as it is.
+        preset: whose parts are lent.
+        similarity: a Similarity in the place of the preset's.
+
+    Raises:
+        LookupError: there is no such name; the sentence lists what there is.
+        ValueError: the similarity has no encoder.
+
+    >>> inverter("pez", preset("pocket"))
+    Pez("pocket-clip")
+    """
+    if not isinstance(name, str):
+        return name
+    if name not in _nested("inverter"):
+        return load(name, "inverter")
+    if similarity is None:
+        similarity = load(preset.similarity, "similarity")
+    encoder = getattr(similarity, "encoder", None)
+    if encoder is None:
+        raise ValueError(f"{name} needs a similarity over an encoder; seen {similarity!r}")
+    encoder = encoder.projected() if hasattr(encoder, "projected") else encoder
+    lent = {"encoder": encoder, "caption": preset.inverter, "labels": preset.labels}
+    known = {field.name for field in dataclasses.fields(kind(name, "inverter"))}
+    fields = {field: value for field, value in lent.items() if field in known and value}
+    return load(name, "inverter", **fields)
 
 
 def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) -> Any:
@@ -367,9 +393,10 @@ def _folder(role: str) -> str:
     return ROLES[role]
 
 
-def _files(folder: str) -> dict[str, tuple[str, bool]]:
-    """Read the plug-in files of a folder without importing any: stem → (class, needs no field).
+def _files(folder: str) -> dict[str, tuple[str, list[str]]]:
+    """Read the plug-in files of a folder without importing any: stem → (class, needed fields).
 
+    Needed are those without a default, here by their type.
     The class is the file's only public dataclass; a file without one is no plug-in.
     """
     found = {}
@@ -388,7 +415,8 @@ def _files(folder: str) -> dict[str, tuple[str, bool]]:
         if len(classes) == 1:
             fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
             fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
-            found[path.stem] = classes[0].name, all(node.value for node in fields)
+            needed = [ast.unparse(node.annotation) for node in fields if not node.value]
+            found[path.stem] = classes[0].name, needed
     return found
 
 
@@ -399,7 +427,13 @@ def _class(folder: str, stem: str) -> Any:
 
 def _weightless(role: str) -> list[str]:
     """List the plug-ins of a role that can be made without any field, by stem."""
-    return [stem for stem, (_, free) in _files(_folder(role)).items() if free]
+    return [stem for stem, (_, needed) in _files(_folder(role)).items() if not needed]
+
+
+def _nested(role: str) -> list[str]:
+    """List the plug-ins of a role that need nothing but other plug-ins, by stem."""
+    files = _files(_folder(role)).items()
+    return [stem for stem, (_, needed) in files if needed and all(map(_role, needed))]
 
 
 def _homes() -> dict[str, tuple[str, str]]:

@@ -335,17 +335,19 @@ def in_fixed_shape(
     items: Sequence[Item],
     checkpoint: Checkpoint,
     batch: int | None = None,
+    gradients: bool = False,
 ) -> list[Answer]:
     """Run `call` over items in chunks of the row's batch and threads, and join the answers.
 
     On the CPU every chunk is padded, so the answer for an item depends neither on its company, its
-    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short. `batch` overrides the row's.
+    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short. `batch` overrides the row's;
+    without `gradients`, torch keeps no graph.
     """
     import torch
 
     answers: list[Answer] = []
     padded = device() == "cpu"
-    with fixed_threads(checkpoint.threads), torch.inference_mode():
+    with fixed_threads(checkpoint.threads), torch.inference_mode(not gradients):
         for chunk, count in batches(items, batch or checkpoint.batch):
             answers.extend(call(chunk if padded else chunk[:count])[:count])
     return answers
@@ -371,6 +373,17 @@ def arguments(plugin: Any, without: str = "") -> list[str]:
         elif value != field.default:
             written.append(f"{field.name}={_literal(value)}")
     return written
+
+
+def short(plugin: Any) -> str:
+    """Write an inner plug-in as its catalogue row's quoted name where that says it all.
+
+    What differs from the row, or has none, is written by its repr. `catalogue.parse` reads both.
+    """
+    if isinstance(getattr(plugin, "checkpoint", None), Checkpoint):
+        first, *others = arguments(plugin)
+        return repr(plugin) if others else first
+    return repr(plugin)
 
 
 def _literal(value: Any) -> str:

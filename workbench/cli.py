@@ -42,7 +42,10 @@ PresetName = Annotated[str, typer.Option("--preset", help="Setting to start from
 Gamma = Annotated[int | None, typer.Option("--gamma", help="Candidate images per model.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-InverterName = Annotated[str | None, typer.Option("--inverter", help="Prompt inverter.")]
+InverterName = Annotated[
+    str | None,
+    typer.Option("--inverter", help="Prompt inverter: a name, such as pez, or a repr."),
+]
 
 
 @app.command()
@@ -122,7 +125,7 @@ def invert(
     """Tell the prompt that each picture may have been made from."""
     with terminal.answering():
         row = catalogue.preset(preset)
-        tool = catalogue.load(inverter or row.inverter, "inverter")
+        tool = catalogue.inverter(inverter or row.inverter, row)
         from workbench import images
 
         images.find(paths)

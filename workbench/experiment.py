@@ -162,9 +162,10 @@ def evaluate_preset(
     """
     given = catalogue.preset(preset) if isinstance(preset, str) else preset
     models = catalogue.zoo(given.zoo if zoo is None else zoo)
+    compare = _load(similarity or given.similarity, "similarity")
     plugs = {
-        "inverter": _load(inverter or given.inverter, "inverter"),
-        "similarity": _load(similarity or given.similarity, "similarity"),
+        "inverter": catalogue.inverter(inverter or given.inverter, given, compare),
+        "similarity": compare,
     }
     row = given.override(
         zoo=zoo if zoo is None or isinstance(zoo, str) else ",".join(models),

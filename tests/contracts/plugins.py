@@ -164,6 +164,10 @@ def _fusions(kind: type) -> tuple[Any, ...]:
     return (kind((regeneration, knn), weights=(0.7, 0.3)), kind((knn, aedr), tune=True))
 
 
+def _clip() -> Any:
+    return samples("encoders", "open_clip")[0]
+
+
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
@@ -176,4 +180,6 @@ EXAMPLES = {
     "Fusion": _fusions,
     "Hybrid": _hybrid,
     "Launder": lambda kind: kind(tiny.checkpoint("tiny-sd")),
+    "Pez": lambda kind: kind(_clip(), tokens=3, steps=12, patience=6, restarts=2),
+    "Interrogator": lambda kind: kind(samples("inverters", "blip")[0], _clip(), labels="pocket"),
 }

@@ -46,6 +46,14 @@ class OpenClip(Named):
         """Answer the same encoder at another layer."""
         return replace(self, layer=layer)
 
+    def projected(self) -> OpenClip:
+        """Answer the encoder of the projected embedding, the space that captions share."""
+        return OpenClip(self.checkpoint)
+
+    def loaded(self) -> tuple[Any, Any, Any]:
+        """Answer open_clip's model, its preprocessing of one image, and its tokenizer."""
+        return checkpoints.weights(self.checkpoint, _load)
+
     def __call__(self, images: Sequence[Image]) -> np.ndarray:
         """Answer (N, D) float32 unit rows for N RGB images of any size.
 
@@ -55,7 +63,7 @@ class OpenClip(Named):
 
     def depth(self) -> int:
         """Count the blocks L of the vision tower."""
-        return _depth(checkpoints.weights(self.checkpoint, _load)[0])
+        return _depth(self.loaded()[0])
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
@@ -64,7 +72,7 @@ class OpenClip(Named):
         import numpy as np
         import torch
 
-        model, preprocess, _ = checkpoints.weights(self.checkpoint, _load)
+        model, preprocess, _ = self.loaded()
         wanted = list(dict.fromkeys(layers))
 
         def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
@@ -81,7 +89,7 @@ class OpenClip(Named):
         """Answer (N, D) float32 unit rows for N captions: the projected text embedding."""
         import numpy as np
 
-        model, _, tokenizer = checkpoints.weights(self.checkpoint, _load)
+        model, _, tokenizer = self.loaded()
 
         def encode(chunk: list[str]) -> list[np.ndarray]:
             return list(_unit(model.encode_text(tokenizer(chunk).to(checkpoints.device()))))
@@ -97,7 +105,7 @@ class OpenClip(Named):
         rounded to. The caller sets threads and gradients. Raises ValueError for a layer the model
         lacks, or a preprocessing that takes pictures alone.
         """
-        model, preprocess, _ = checkpoints.weights(self.checkpoint, _load)
+        model, preprocess, _ = self.loaded()
         try:
             prepared = preprocess(pixels)
         except TypeError as error:

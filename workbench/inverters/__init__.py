@@ -6,7 +6,7 @@ To add one, copy the nearest file beside this one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Prompt:
     """Hold one inverted prompt p̂.
 
-    `score` is the log-probability per token (higher is more certain) or None; `truncated` tells
-    that the inverter stopped at its length limit.
+    `score` is the log-probability per token (higher is more certain), or the inverter's own measure
+    (a cosine where it searches), or None; `truncated` tells that the inverter stopped at its length
+    limit. `trace` is the measure step by step where the prompt was searched for: to look at, no
+    part of the answer, so it enters neither equality nor the store.
 
     >>> Prompt("a red circle").truncated
     False
@@ -27,6 +29,7 @@ class Prompt:
     text: str
     score: float | None = None
     truncated: bool = False
+    trace: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
 
 class Inverter(Protocol):

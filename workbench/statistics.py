@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,3 +128,35 @@ def holm(values: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return [round(float(p), 12) for p in multipletests(values, method="holm")[1]] if values else []
+
+
+def bootstrap_statistic(
+    statistic: Callable[[np.ndarray], float],
+    groups: Sequence[Any] | np.ndarray,
+    draws: int = 300,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Estimate any statistic of rows and its percentile interval, drawing whole groups.
+
+    Args:
+        statistic: takes the positions of the rows drawn, answers a number.
+        groups: (N,) the group (prompt) of each row.
+        draws: bootstrap draws; those that answer NaN are left out.
+        seed: of the draws.
+        confidence: of the interval.
+
+    >>> values = np.array([1.0, 1.0, 0.0, 0.0])
+    >>> bootstrap_statistic(lambda rows: float(values[rows].mean()), list("aabb"))
+    Interval(value=0.5, low=0.0, high=1.0, n=4)
+    """
+    _, place = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    rng = np.random.default_rng(seed)
+    found = [
+        statistic(np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]))
+        for _ in range(draws)
+    ]
+    low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    value = statistic(np.arange(len(place)))
+    return Interval(value, float(low), float(high), len(place))

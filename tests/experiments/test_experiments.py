@@ -15,7 +15,16 @@ from workbench.experiments import Bench
 from workbench.similarities.cosine import Cosine
 
 NAMES = catalogue.names("experiment")
-SMALL = {"similarities": {"selection": 3}, "leakage": {"folds": 2, "trees": 5}}
+SMALL = {
+    "similarities": {"selection": 3},
+    "leakage": {"folds": 2, "trees": 5},
+    "gamma": {"gammas": (1, 4), "fitting": 3, "delta": 0.5, "memory": False},
+    "openset": {"calibration": 20, "real": ""},
+    "plugin": {"training": 3},
+    "rivals": {"few": 2, "training": 3},
+    "robustness": {"attacks": ("jpeg",), "fitting": 2},
+    "scalability": {"more": ()},
+}
 """Fields that keep an experiment short."""
 
 
@@ -39,9 +48,27 @@ def bench(tmp_path, shared_store):
     return make
 
 
+SEARCHING = ("bias", "inverters")
+"""Experiments whose inverters search with a real encoder: they run on the tiny models."""
+
+
+@pytest.fixture
+def found(request, bench, tiny, shared_store):
+    """Run an experiment by name, as small as it goes."""
+
+    def run(name, log=None):
+        if name in SEARCHING:
+            ours = Bench(catalogue.preset("pocket"), 2, store=shared_store)
+        else:
+            ours = bench(log=log)
+        return experiments.run(name, ours, **SMALL.get(name, {}))
+
+    return run
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_answers_in_numbers_a_figure_and_a_sentence(name, bench, tmp_path):
-    found = experiments.run(name, bench(), **SMALL.get(name, {}))
+def test_an_experiment_answers_in_numbers_a_figure_and_a_sentence(name, found, tmp_path):
+    found = found(name)
     table = found.frames["results"]
     assert list(table.columns[-4:]) == list(experiments.NUMBERS)
     inside = table.dropna(subset=["low", "high"])
@@ -55,18 +82,21 @@ def test_an_experiment_answers_in_numbers_a_figure_and_a_sentence(name, bench, t
         "results.csv", "provenance.json", "table.tex", f"{name}.png", f"{name}.pdf",
     }  # fmt: skip
     told = json.loads((folder / "provenance.json").read_text())
-    assert told["command"] == f"workbench experiment {name} --preset toy --n 4 --seed 0"
+    assert told["command"].startswith(f"workbench experiment {name} --preset ")
     assert "\\toprule" in (folder / "table.tex").read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_second_time_nothing_is_made_and_all_is_equal(name, bench):
+def test_the_second_time_nothing_is_made_and_all_is_equal(name, found, shared_store):
     log: list[list[str]] = []
-    first = experiments.run(name, bench(log=log), **SMALL.get(name, {})).frames["results"]
+    first = found(name, log).frames["results"]
     log.clear()
-    again = experiments.run(name, bench(log=log), **SMALL.get(name, {})).frames["results"]
+    before = shared_store.info()
+    again = found(name, log).frames["results"]
     assert log == []
-    timeless = ~first.astype(str).apply(lambda row: row.str.contains("seconds").any(), axis=1)
+    assert shared_store.info() == before
+    told = first.astype(str)
+    timeless = ~told.apply(lambda row: row.str.contains("seconds|made").any(), axis=1)
     pd.testing.assert_frame_equal(first[timeless], again[timeless])
 
 

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import catalogue, evaluation, experiment
+from workbench.attributors.defake import DeFake
+from workbench.attributors.knn import KNN
+from workbench.attributors.probe import Probe
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import Preset
 from workbench.pipeline import Progress
@@ -69,10 +72,15 @@ class Bench:
         """Fill zoo, inverter and similarity from the preset where they are not given."""
         given = self.preset if self.zoo is None else self
         object.__setattr__(self, "zoo", catalogue.zoo(given.zoo))
-        for role in ("inverter", "similarity"):
-            if getattr(self, role) is None:
-                made = catalogue.load(getattr(self.preset, role), role)
-                object.__setattr__(self, role, made)
+        if self.similarity is None:
+            made = catalogue.load(self.preset.similarity, "similarity")
+            object.__setattr__(self, "similarity", made)
+        made = catalogue.inverter(
+            self.preset.inverter if self.inverter is None else self.inverter,
+            self.preset,
+            self.similarity,
+        )
+        object.__setattr__(self, "inverter", made)
 
     @cached_property
     def encoder(self) -> Any:
@@ -102,6 +110,27 @@ class Bench:
             "size": self.preset.size,
         }
         return Regeneration(**(fields | changes))
+
+    def trained(self, n: int) -> tuple[dict[str, Any], int]:
+        """Make every trained attributor, fitted on calibration pictures of ``n`` prompts.
+
+        Returns:
+            short name → attributor, and the number of training pictures.
+        """
+        projected, size = self.encoder.at(None), self.preset.size
+        learned, _ = self.pictures("selection", n)
+        unfitted = {
+            "DE-FAKE": DeFake(self.inverter, projected, size=size),
+            "linear probe": Probe(self.encoder, size=size),
+            "neighbours": KNN(self.encoder, size=size),
+        }
+        fitted = {
+            name: method.fit(
+                learned, self.zoo, store=self.store, seed=self.seed, progress=self.under("fit")
+            )
+            for name, method in unfitted.items()
+        }
+        return fitted, len(learned)
 
     def run(
         self,

@@ -1,8 +1,9 @@
-"""``python -m workbench.pocket.samples``: the prompts file of the presets, and the sample pictures.
+"""``python -m workbench.pocket.samples``: prompts of the presets, sample and real pictures.
 
 Prompts come from the calibration and the evaluation split: no model saw such a scene. Samples are
 made with query seeds from evaluation prompts, three of each model, as lossless PNG without any
-metadata, under names that do not tell the model; data/samples/samples.csv does.
+metadata, under names that do not tell the model; data/samples/samples.csv does. The real pictures
+of data/world were drawn, not generated: no model made them.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from workbench import catalogue
 from workbench.frames import query_seed
+from workbench.pocket.drawing import render
 from workbench.pocket.world import (
     BACKGROUNDS,
     COLOURS,
+    CORPORA,
     MEDIA,
     RELATIONS,
     SHAPES,
     Corpus,
     Split,
     mixture,
+    parse,
     prompts,
 )
 
-SEED, COUNT, EACH = 81, 1500, 3
+SEED, COUNT, EACH, REAL = 81, 1500, 3, 100
 ASKED = Corpus(mixture(), named=0.1)
 """How prompts are asked for: every background and object alike, one in ten names a medium."""
 DATA = Path(__file__).parents[2] / "data"
@@ -76,10 +82,24 @@ def write_samples() -> None:
         writer.writerows(sorted(rows))
 
 
+def write_world() -> None:
+    """data/world: REAL pictures of evaluation prompts, drawn by the world's own code."""
+    folder = DATA / "world"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(SEED)
+    for number, text in enumerate(prompts("evaluation", REAL, ASKED, SEED + 2), 1):
+        scene = parse(text)
+        if scene is None:
+            raise ValueError(f"not a caption of the world: {text!r}")
+        render(scene, CORPORA["world"], rng).save(folder / f"world-{number:03d}.png")
+
+
 def main(arguments: list[str]) -> int:
     """Write prompts, samples, or both."""
     if "samples" in arguments or not arguments:
         write_samples()
+    if "world" in arguments or not arguments:
+        write_world()
     if "prompts" in arguments or not arguments:
         write_prompts()
         write_slots()

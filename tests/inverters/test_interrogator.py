@@ -45,7 +45,7 @@ class Cut:
 @pytest.fixture
 def labels(tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text("blue\ngreen\n\n  red {}  \ngreen\n")
+    path.write_text("blue\ngreen\n\n  red and {}  \ngreen\n")
     return str(path)
 
 
@@ -63,7 +63,7 @@ def test_labels_are_added_while_the_cosine_rises(labels):
     found = ask(labels, 180, 120, 0)
     aim = np.array([3, 2, 0]) / 13**0.5
     steps = [aim @ counts / np.linalg.norm(counts) for counts in ([1, 0, 0], [1, 1, 0], [2, 1, 0])]
-    assert found.text == "red red, green"
+    assert found.text == "red and red, green"
     assert found.trace == pytest.approx(steps, abs=1e-6)
     assert found.score == found.trace[-1]
     assert found.truncated
@@ -74,9 +74,18 @@ def test_a_caption_that_nothing_improves_stays(labels):
     assert (found.text, found.trace) == ("red", (pytest.approx(1.0, abs=1e-6),))
 
 
+def test_a_label_that_the_caption_holds_is_not_added(labels):
+    (found,) = Interrogator(Cut("red green"), Counter(), labels)([picture(20, 200, 0)])
+    assert found.text == "red green"
+    (found,) = Interrogator(Cut("red evergreen"), Counter(), labels)([picture(20, 200, 0)])
+    assert found.text == "red evergreen, green"
+
+
 def test_the_labels_nearest_to_the_picture_are_tried_and_no_more_than_asked(labels):
     assert ask(labels, 180, 120, 0, most=1).text == "red, green"
-    assert ask(labels, 180, 120, 0, shortlist=1).text == "red"  # "red {}" alone, which adds nothing
+    assert (
+        ask(labels, 180, 120, 0, shortlist=1).text == "red"
+    )  # "red and {}" alone, which adds nothing
     assert ask(labels, 60, 120, 120, most=2).text == "red, blue, green"  # a tie goes by the list
 
 
@@ -90,7 +99,7 @@ def test_the_content_of_a_list_is_its_identity_and_its_path_is_not(labels, tmp_p
         return checkpoints.identity(Interrogator(Natural(text="x"), Counter(), str(path)))
 
     copy = tmp_path / "copy.txt"
-    copy.write_text("blue\ngreen\nred {}\n")
+    copy.write_text("blue\ngreen\nred and {}\n")
     assert stamp(copy) == stamp(labels)
     copy.write_text("blue\ngreen\n")
     assert stamp(copy) != stamp(labels)

@@ -27,9 +27,9 @@ class Interrogator(Named):
 
     The idea of pharmapsychotic's CLIP Interrogator (github.com/pharmapsychotic/clip-interrogator),
     reimplemented. With φ of the picture and ψ of texts, both projected embeddings of `encoder`: the
-    `shortlist` labels with the highest cosine φ·ψ are tried; the one whose addition to the prompt
-    raises the cosine most is kept, and so on until none raises it or `most` were added (greedy;
-    both numbers ours).
+    `shortlist` labels with the highest cosine φ·ψ that the caption does not hold are tried; the one
+    whose addition to the prompt raises the cosine most is kept, and so on until none raises it or
+    `most` were added (greedy; both numbers ours).
 
     `labels` names a list in data/catalogue/labels (general, pocket), or the path of a text file: a
     label a line, added after a comma, or, where it holds {}, written around the prompt in that
@@ -105,9 +105,10 @@ class Interrogator(Named):
         def cosines(rows: np.ndarray) -> np.ndarray:
             return rows.astype(np.float64) @ target.astype(np.float64)
 
-        order = np.argsort(-cosines(known), kind="stable")[: self.shortlist]
-        left = [labels[place] for place in order]
         text = caption.text
+        nearest = [labels[place] for place in np.argsort(-cosines(known), kind="stable")]
+        left = [label for label in nearest if f" {_add('', label)} " not in f" {text} "]
+        left = left[: self.shortlist]
         trace = [float(cosines(self.encoder.text([text]))[0])]
         while left and len(trace) <= self.most:
             tries = [_add(text, label) for label in left]

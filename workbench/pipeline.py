@@ -334,7 +334,8 @@ def attack(
     ``parent_id`` that of the image it was made from, ``attack`` the attack without its intensity.
     Where two images become the same pixels, they are one row, of the first of them, as everywhere
     in the project; `attacked` tells what became of each. At intensity 0 the rows are the images'
-    own, and so is the row of an image that failed before.
+    own, and so is the row of an image that failed before. An attack on an attacked image names the
+    last attack alone; ``parent_id`` leads back.
 
     Args:
         images: frame of that name; its pictures lie in the store or at ``path``.

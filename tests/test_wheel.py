@@ -28,7 +28,11 @@ def test_the_wheel_carries_catalogue_models_and_samples_and_nothing_else_of_data
     names = zipfile.ZipFile(wheel).namelist()
     assert {"workbench/cli.py", "workbench/report.html", "workbench/py.typed"} <= set(names)
     carried = {name.split("/")[2] for name in names if name.startswith("workbench/_data/")}
-    there = {name for name in ("catalogue", "pocket", "samples", "world") if (ROOT / "data" / name).exists()}
+    there = {
+        name
+        for name in ("catalogue", "pocket", "samples", "world")
+        if (ROOT / "data" / name).exists()
+    }
     assert carried == there
     assert not [name for name in names if name.startswith(("data/", "tests/"))]
 

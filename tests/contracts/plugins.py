@@ -171,7 +171,9 @@ def _clip() -> Any:
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Archive": _archive,
-    "Adaptive": lambda kind: kind(toys.Teller(), Cosine(toys.Mean()), gamma=4, size=16, step=2),
+    "Adaptive": lambda kind: kind(
+        toys.Teller(), Cosine(toys.Mean()), gamma=4, size=16, step=2, delta=0.5
+    ),
     "Regeneration": lambda kind: kind(toys.Teller(), Cosine(toys.Mean()), gamma=2, size=16),
     "ReferenceBank": _banks,
     "KNN": lambda kind: kind(toys.Mean(), k=3, size=16),

@@ -43,7 +43,7 @@ class Robustness(Named):
     to the others; laundering paints with each candidate model that can.
 
     >>> Robustness(attacks=("jpeg",))
-    Robustness(attacks=("jpeg",))
+    Robustness(attacks=('jpeg',))
     """
 
     attacks: tuple[str, ...] = (*REFPRINT, *OTHERS, "pgd", "launder")

@@ -331,7 +331,7 @@ def as_nobody(question) -> str:
 
 
 def test_no_permission(tmp_path) -> None:
-    for parent in [tmp_path, *tmp_path.parents[:2]]:
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
         parent.chmod(0o755)
     path, folder = tmp_path / "secret.png", tmp_path / "closed"
     path.write_bytes(images.png_bytes(Image.new("RGB", (2, 2))))

@@ -76,6 +76,6 @@ class Pairs(Named):
         both, total = counts.loc[one, two] + counts.loc[two, one], (~outcomes["correct"]).sum()
         return (
             f"{one} and {two} are the hardest pair: {hardest['value']:.1%} of their n = "
-            f"{hardest['n']} pictures are right between the two ({hardest['low']:.1%} to "
+            f"{hardest['n']:.0f} pictures are right between the two ({hardest['low']:.1%} to "
             f"{hardest['high']:.1%}, chance 50 %), and they exchange {both} of all {total} errors."
         )

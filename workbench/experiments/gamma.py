@@ -136,7 +136,7 @@ class Gamma(Named):
         )
         left.set_xscale("log", base=2)
         left.set_xticks(list(fixed["candidates"]), [f"{x:g}" for x in fixed["candidates"]])
-        left.set_xlabel(f"candidate images a model · n = {point['n']} pictures; 95 % interval")
+        left.set_xlabel(f"candidate images a model · n = {point['n']:.0f} pictures; 95 % interval")
         left.set_title("Accuracy", loc="left", fontsize="medium", fontweight="bold")
         left.legend(frameon=False, fontsize="small")
         objects = table[table["slice"].str.endswith(("object", "objects"))]
@@ -167,9 +167,9 @@ class Gamma(Named):
         gain = found.loc[(largest, "adaptive less this")]
         return (
             f"γ = {good} is the smallest that loses at most {100 * CLOSE:.0f} point against γ = "
-            f"{largest} ({top:.1%}, n = {own['n']}); adaptive γ reaches {own['value']:.1%} with "
-            f"{share:.0%} of the candidates of γ = {largest}: {100 * gain['value']:+.1f} points "
-            f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}), paired."
+            f"{largest} ({top:.1%}, n = {own['n']:.0f}); adaptive γ reaches {own['value']:.1%} "
+            f"with {share:.0%} of the candidates of γ = {largest}: {100 * gain['value']:+.1f} "
+            f"points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}), paired."
         )
 
 

@@ -120,5 +120,5 @@ class Inverters(Named):
         )
         return (
             f"Over all models {whole['attributor']} serves best ({whole['value']:.1%}, "
-            f"{whole['low']:.1%} to {whole['high']:.1%}, n = {whole['n']}); by model: {each}."
+            f"{whole['low']:.1%} to {whole['high']:.1%}, n = {whole['n']:.0f}); by model: {each}."
         )

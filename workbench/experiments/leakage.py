@@ -88,8 +88,8 @@ class Leakage(Named):
         leak = "nothing leaks" if sides["low"] <= chance else "the sides leak"
         return (
             f"Format and sides: {leak} ({sides['value']:.1%} right, chance {chance:.1%}, n = "
-            f"{sides['n']}); with the bytes, which tell how busy a picture is, a forest is right "
-            f"in {all_of['value']:.1%} ({all_of['low']:.1%} to {all_of['high']:.1%})."
+            f"{sides['n']:.0f}); with the bytes, which tell how busy a picture is, a forest is "
+            f"right in {all_of['value']:.1%} ({all_of['low']:.1%} to {all_of['high']:.1%})."
         )
 
 

@@ -106,7 +106,7 @@ class OpenSet(Named):
         return (
             f"Unknown sources are told from the zoo with an AUROC from {low:.2f} ({worst}) to "
             f"{high:.2f} ({best}); attribution sets at 90 % hold the true model in "
-            f"{held['value']:.1%} ({held['low']:.1%} to {held['high']:.1%}, n = {held['n']}) "
+            f"{held['value']:.1%} ({held['low']:.1%} to {held['high']:.1%}, n = {held['n']:.0f}) "
             f"with {size['value']:.2f} models on average."
         )
 

@@ -80,10 +80,10 @@ class PromptQuality(Named):
         natural = table.loc[(PARTS[0], "accuracy, natural prompt")]
         return (
             f"Inverted prompts reach a token F1 of {f1['value']:.2f} ({f1['low']:.2f} to "
-            f"{f1['high']:.2f}, n = {f1['n']}); the attribution is right in {worst['value']:.1%} "
-            f"of the pictures with the worst third of the prompts and in {best['value']:.1%} of "
-            f"those with the best, and the natural prompt lifts the former to "
-            f"{natural['value']:.1%}."
+            f"{f1['high']:.2f}, n = {f1['n']:.0f}); the attribution is right in "
+            f"{worst['value']:.1%} of the pictures with the worst third of the prompts and in "
+            f"{best['value']:.1%} of those with the best, and the natural prompt lifts the former "
+            f"to {natural['value']:.1%}."
         )
 
 

@@ -136,7 +136,7 @@ class Robustness(Named):
         table = frames["results"]
         own = table[table["attributor"] == "preset"].set_index(["attack", "intensity"])
         clean = own.loc[("none", 0.0)]
-        parts = [f"Untouched {clean['value']:.1%} (n = {clean['n']})"]
+        parts = [f"Untouched {clean['value']:.1%} (n = {clean['n']:.0f})"]
         for name, levels in REFPRINT.items():
             for attack, intensity in own.index:
                 if attack.partition("(")[0].lower() == name and intensity == levels[-1]:

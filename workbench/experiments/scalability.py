@@ -96,7 +96,7 @@ class Scalability(Named):
         made = table.loc[(many, "candidates made")]
         return (
             f"From {few} to {many} models the accuracy goes from {first['value']:.1%} to "
-            f"{last['value']:.1%} ({last['low']:.1%} to {last['high']:.1%}, n = {last['n']}, "
+            f"{last['value']:.1%} ({last['low']:.1%} to {last['high']:.1%}, n = {last['n']:.0f}, "
             f"chance {1 / many:.0%}); adding {last['added']} made {made['value']:.0f} candidates, "
             "its own, and nothing of the others again."
         )

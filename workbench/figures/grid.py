@@ -59,7 +59,13 @@ def grid(
         x, y = list(table.columns).index(column), list(table.index).index(row)
         ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec=strong, lw=2, clip_on=False))
         ax.annotate(
-            word, (x + 0.97, y + 0.08), ha="right", va="top", fontsize="x-small", color=strong
+            word,
+            (x + 0.96, y + 0.12),
+            ha="right",
+            va="top",
+            fontsize="x-small",
+            color=strong,
+            bbox={"fc": "white", "ec": "none", "pad": 0.8},
         )
     widths = (results["high"] - results["low"]).dropna()
     half = f"; 95 % intervals reach up to ±{50 * widths.max():.0f} points" if len(widths) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -147,6 +148,22 @@ def test_a_table_is_latex_with_the_metrics_side_by_side():
     assert r"\caption{50 \% \& more}" in text
     assert r"model & n & accuracy & p \\" in text
     assert r"a\_b & 100 & 0.5 (0.4 to 0.6) & 0.01 \\" in text
+
+
+REFERENCES = sorted(path.parent.name for path in Path("data/reference").glob("*/results.csv"))
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_is_of_the_weights_that_are_shipped_and_reads_as_it_was_told(name):
+    table, kept = experiments.reference(name)
+    assert kept["weights"] == {
+        each: catalogue.checkpoint(each).digest() for each in kept["weights"]
+    }
+    assert kept["command"] in (
+        f"workbench experiment {name} --preset pocket --n {kept['n']} --seed {kept['seed']}",
+    )
+    assert experiments.compare(table, table)["within"].all()
+    assert (table["n"] > 0).all()
 
 
 def test_a_reference_that_is_not_there_is_one_sentence():

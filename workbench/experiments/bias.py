@@ -71,7 +71,9 @@ class Bias(Named):
         table = table[table["metric"].str.startswith("falsely")]
         inverter = table["metric"].str.rpartition(", ")[2]
         ax = figure.subplots()
-        figures.curve(table.assign(inverter=inverter), x="model", line="inverter", ax=ax)
+        figures.curve(
+            table.assign(inverter=inverter), x="model", line="inverter", joined=False, ax=ax
+        )
         ax.set_title(
             "Pictures of other models attributed to it",
             loc="left", fontsize="medium", fontweight="bold",

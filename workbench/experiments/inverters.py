@@ -96,10 +96,10 @@ class Inverters(Named):
         overall = table[table["truth"] == "all"]
         condition = overall["attack"] + " " + overall["intensity"].map("{:g}".format)
         overall = overall.assign(condition=condition.replace("none 0", "untouched"))
-        figures.curve(overall, x="condition", line="attributor", ax=left)
+        figures.curve(overall, x="condition", line="attributor", joined=False, ax=left)
         left.set_title("All models", loc="left", fontsize="medium", fontweight="bold")
         clean = table[(table["attack"] == "none") & (table["truth"] != "all")]
-        figures.curve(clean, x="truth", line="attributor", ax=right)
+        figures.curve(clean, x="truth", line="attributor", joined=False, ax=right)
         right.set_title(
             "By true model, untouched", loc="left", fontsize="medium", fontweight="bold"
         )

@@ -85,7 +85,7 @@ class OpenSet(Named):
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         rates = table[table["metric"].isin(["AUROC", "OSCR", "rejected"])]
-        figures.curve(rates, x="unknown", line="metric", ax=left)
+        figures.curve(rates, x="unknown", line="metric", joined=False, ax=left)
         left.tick_params(axis="x", rotation=20)
         left.set_title("Unknown sources", loc="left", fontsize="medium", fontweight="bold")
         sets = table[table["metric"] == "set_coverage"]

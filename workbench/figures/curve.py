@@ -20,6 +20,7 @@ def curve(
     names: Mapping[str, str] | None = None,
     marks: Sequence[float] = (),
     percent: bool = True,
+    joined: bool = True,
     ax: Any = None,
 ) -> Any:
     """Draw a value over ``x`` with its interval as a band, a line for each ``line``.
@@ -31,6 +32,8 @@ def curve(
         names: label of each line, where it is not its own.
         marks: places on x to point out.
         percent: whether the values are shares.
+        joined: draw a line and a band; else points with their intervals side by side, for keys
+            without an order.
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
@@ -44,14 +47,21 @@ def curve(
     ax = axes(ax, (6.0, 4.0))
     palette = sns.color_palette("colorblind")
     order = list(pd.unique(results[x]))
+    lines = results[line].nunique()
     text = not pd.api.types.is_numeric_dtype(results[x])
     for place, key in enumerate(pd.unique(results[line])):
         part = results[results[line] == key]
         at = [order.index(value) for value in part[x]] if text else list(part[x])
         style = {"color": palette[place % len(palette)], "lw": 2, "ms": 6, "mec": "white"}
         style |= {"ls": DASHES[place % len(DASHES)], "marker": MARKS[place % len(MARKS)]}
-        ax.plot(at, part["value"], label=(names or {}).get(key, key), zorder=3, **style)
         low, high = (part[end].astype(float) for end in ("low", "high"))
+        label = (names or {}).get(key, key)
+        if not joined:
+            aside = [x + 0.12 * (place - (lines - 1) / 2) for x in at]
+            ends = [part["value"] - low, high - part["value"]]
+            ax.errorbar(aside, part["value"], yerr=ends, label=label, **style | {"ls": "none"})
+            continue
+        ax.plot(at, part["value"], label=label, zorder=3, **style)
         ax.fill_between(at, low, high, color=style["color"], alpha=0.12, lw=0)
     for value in marks:
         ax.axvline(value, color="0.75", lw=1, ls=(0, (1, 3)), zorder=0)
@@ -61,6 +71,7 @@ def curve(
         ax.yaxis.set_major_formatter("{x:.0%}")
     counts = sorted(set(results["n"]))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-    tidy(ax, "", f"{'' if text else x + ' · '}n = {n} a point; band: 95 % interval", grid="y")
+    mark = "band" if joined else "line"
+    tidy(ax, "", f"{'' if text else x + ' · '}n = {n} a point; {mark}: 95 % interval", grid="y")
     ax.legend(frameon=False, fontsize="small")
     return ax

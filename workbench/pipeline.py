@@ -22,6 +22,7 @@ from workbench import checkpoints, frames, images
 from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
+from workbench.images import open_image
 from workbench.runners.local import once
 from workbench.store import Generation, Store, StoreError, versions
 
@@ -246,8 +247,22 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
 
 
 def pictures_of(images: pd.DataFrame, store: Store) -> Callable[[str], Image]:
-    """Answer image_id → RGB picture for the rows of an images frame, from the store or ``path``."""
-    return _pictures(store, dict(zip(images["image_id"], images["path"], strict=True)))
+    """Answer image_id → RGB picture: of the store, else of the row's ``path``, and then kept."""
+    paths = dict(zip(images["image_id"], images["path"], strict=True))
+
+    def load(name: str) -> Image:
+        try:
+            return store.picture(name)
+        except StoreError:
+            path = paths.get(name)
+            if not isinstance(path, str) or not Path(path).is_file():
+                raise
+            image = open_image(path)
+            if store.put_picture(image) != name:
+                raise
+            return image
+
+    return load
 
 
 def similarity(
@@ -443,7 +458,7 @@ def _attacked(
 ) -> dict[str, Generation]:
     """Answer image_id → generation of the store, attacking what is missing."""
     stamp = checkpoints.identity(attack)
-    pictures = _pictures(store, dict(zip(good["image_id"], good["path"], strict=True)))
+    pictures = pictures_of(good, store)
     jobs = {_key("attack", stamp, picture=x, seed=int(seed)): x for x in good["image_id"]}
 
     def make(todo: dict[str, str]) -> dict[str, Generation]:
@@ -607,24 +622,6 @@ def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
 def _batch(plugin: Any) -> int:
     """Tell how many inputs fill one call of a plug-in."""
     return int(getattr(getattr(plugin, "checkpoint", None), "batch", 4))
-
-
-def _pictures(store: Store, paths: Mapping[str, Any]) -> Callable[[str], Image]:
-    """Answer digest → RGB picture: of the store, else of the path, which is then kept."""
-
-    def load(name: str) -> Image:
-        try:
-            return store.picture(name)
-        except StoreError:
-            path = paths.get(name)
-            if not isinstance(path, str) or not Path(path).is_file():
-                raise
-            image = images.open_image(path)
-            if store.put_picture(image) != name:
-                raise
-            return image
-
-    return load
 
 
 def _fit(image: Image, size: int) -> Image:

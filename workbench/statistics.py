@@ -101,8 +101,6 @@ def paired_difference(
     Raises:
         ValueError: they are not of the same images.
     """
-    from statsmodels.stats.contingency_tables import mcnemar
-
     keys = ["image_id", "truth", "prompt"]
     pairs = first[[*keys, "correct"]].merge(second[[*keys, "correct"]], on=keys)
     if not len(first) == len(second) == len(pairs):
@@ -112,11 +110,20 @@ def paired_difference(
         )
     left, right = (pairs[f"correct_{end}"].to_numpy(bool) for end in "xy")
     found = bootstrap_interval(left.astype(float) - right, pairs["prompt"], draws, seed)
-    table = [[(left & right).sum(), (left & ~right).sum()]]
-    table += [[(~left & right).sum(), (~left & ~right).sum()]]
-    if not table[0][1] + table[1][0]:
-        return found, 1.0
-    return found, float(mcnemar(table, exact=True).pvalue)
+    return found, mcnemar(left, right)
+
+
+def mcnemar(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndarray) -> float:
+    """Test whether two paired outcomes differ: McNemar's exact two-sided p, 1 where they never do.
+
+    >>> mcnemar([True, True, True, False], [False, False, False, False])
+    0.25
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as exact
+
+    one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    table = [[(one & two).sum(), (one & ~two).sum()], [(~one & two).sum(), (~one & ~two).sum()]]
+    return float(exact(table, exact=True).pvalue) if (one != two).any() else 1.0
 
 
 def holm(values: Sequence[float]) -> list[float]:

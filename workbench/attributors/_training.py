@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -89,7 +90,7 @@ def only_scores(scores: pd.DataFrame) -> Stages:
     return Stages(**{name: frames.empty(name) for name in names}, scores=scores)
 
 
-class Classifier(Named):
+class Classifier(Named, ABC):
     """What classifiers over feature vectors share; a plug-in adds how it learns and scores.
 
     `_learn` takes (M, D) vectors and the (M,) places of their models, `_scores` (N, D) vectors,
@@ -161,6 +162,7 @@ class Classifier(Named):
         """Answer the prompts frame, and image_id → (D,) float32 of what could be encoded."""
         return frames.empty("prompts"), encoded(self, images, store, progress)
 
+    @abstractmethod
     def _learn(
         self,
         vectors: np.ndarray,
@@ -169,10 +171,11 @@ class Classifier(Named):
         seed: int,
         progress: Progress | None,
     ) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+        """Answer the arrays to keep, from vectors (M, D) and the places (M,) of their models."""
 
+    @abstractmethod
     def _scores(self, matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
-        raise NotImplementedError
+        """Answer (N, K) scores of vectors (N, D), the models in the order of ``fitted``."""
 
 
 def encoded(

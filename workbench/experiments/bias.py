@@ -32,7 +32,7 @@ class Bias(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results`` and ``outcomes``."""
-        from workbench.statistics import bootstrap_interval, holm
+        from workbench.statistics import bootstrap_interval, holm, mcnemar
 
         pez = catalogue.inverter("pez", bench.preset, bench.similarity)
         methods = {"PEZ": bench.regeneration(inverter=pez), "preset": bench.regeneration()}
@@ -57,7 +57,7 @@ class Bias(Named):
                 rows.append(row | cells(found))
             gain = bootstrap_interval(there["PEZ"] - there["preset"], others["prompt"])
             rows.append({"model": model, "metric": "difference", **cells(gain)})
-            values.append(_sign_p(there["PEZ"], there["preset"]))
+            values.append(mcnemar(there["PEZ"], there["preset"]))
         for model, p in zip(bench.zoo, holm(values), strict=True):
             told = {"value": p, "low": None, "high": None, "n": len(pairs)}
             rows.append({"model": model, "metric": "McNemar's p, Holm", **told})
@@ -96,11 +96,3 @@ class Bias(Named):
             f"With PEZ instead of the preset's inverter, false attributions change for "
             f"{'; '.join(parts)}; sharing PEZ's text encoder: {shared}."
         )
-
-
-def _sign_p(one: pd.Series, two: pd.Series) -> float:
-    """McNemar's exact p of two paired columns of 0 and 1."""
-    from scipy.stats import binomtest
-
-    more, less = int((one > two).sum()), int((one < two).sum())
-    return float(binomtest(more, more + less).pvalue) if more + less else 1.0

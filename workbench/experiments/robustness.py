@@ -102,6 +102,8 @@ class Robustness(Named):
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
         """Draw accuracy over intensity, a panel for each attack; dotted: RefPrint's levels."""
+        import pandas as pd
+
         from workbench import figures
 
         table = frames["results"]
@@ -112,12 +114,12 @@ class Robustness(Named):
         figure.set_size_inches(3.1 * columns, 2.6 * rows + 0.6)
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for ax, attack in zip(panels, attacks, strict=False):
-            import pandas as pd
-
             part = pd.concat([clean, table[table["attack"] == attack]])
             marks = REFPRINT.get(attack.partition("(")[0].lower(), ())
             figures.curve(part, x="intensity", line="attributor", marks=marks, ax=ax)
-            ax.set_title(attack, loc="left", fontsize="small", fontweight="bold")
+            kind = attack.partition("(")[0]
+            alone = [each.partition("(")[0] for each in attacks].count(kind) == 1
+            ax.set_title(kind if alone else attack, loc="left", fontsize="small", fontweight="bold")
             ax.set_xlabel("")
             ax.get_legend().remove()
         for ax in panels[len(attacks) :]:

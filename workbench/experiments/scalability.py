@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,15 +13,18 @@ from workbench.experiments import Bench, cells, results
 if TYPE_CHECKING:
     import pandas as pd
 
+KEY = ["prompt_id", "generator", "index"]
+OWNERS = ("its", "others'")
+
 
 @dataclass(frozen=True, repr=False)
 class Scalability(Named):
     """Add candidate models one by one: the zoo's, then those of `more`.
 
-    With k models the pictures are those of the k models. ``candidates made`` counts the pictures
-    that had to be generated at that step for the pictures seen before: only the added model's,
-    everything else comes from the store. ``seconds a candidate`` is what the models told when the
-    pictures were made.
+    With k models the accuracy is that on pictures of the k models. What an added model costs is
+    told on the pictures there were before it: ``its candidates`` are those it has to make,
+    ``others' candidates`` those of the earlier models that would have to be made again, and
+    ``seconds a candidate`` what its own took when they were made.
 
     >>> Scalability()
     Scalability()
@@ -39,31 +41,29 @@ class Scalability(Named):
 
         models = bench.zoo | {name: catalogue.load(name, "generator") for name in self.more}
         names, rows, kept = list(models), [], []
-        for k in range(2, len(names) + 1):
-            step = replace(bench, zoo={name: models[name] for name in names[:k]})
-            known = replace(bench, zoo={name: models[name] for name in names[: max(k - 1, 2)]})
-            images, truth = known.pictures()
-            before = bench.store.info()["generations"]
-            step.run({"preset": step.regeneration()}, images, truth)
-            made = bench.store.info()["generations"] - before
-            images, truth = step.pictures()
-            began = time.perf_counter()
-            frames = step.run({"preset": step.regeneration()}, images, truth)
-            warm = time.perf_counter() - began
-            outcomes = frames["outcomes"]
-            found = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
-            at = {"models": k, "added": names[k - 1]}
-            rows.append({**at, "metric": "accuracy", **cells(found)})
-            alone = frames["candidates"].query("generator == @names[@k - 1]")["seconds"]
+        before = _step(bench, models, names[:2])
+        kept.append(before["outcomes"].assign(models=2))
+        for k in range(3, len(names) + 1):
+            added = names[k - 1]
+            images, truth = replace(bench, zoo=_only(models, names[: k - 1])).pictures()
+            again = _step(bench, models, names[:k], images, truth)["candidates"]
+            made = again.merge(before["candidates"][KEY], on=KEY, how="left", indicator=True)
+            made = made[made["_merge"] == "left_only"]
+            own = made["generator"] == added
             for metric, value, n in (
-                ("candidates made", made, len(images)),
-                ("seconds a candidate", float(alone.mean()), len(alone)),
-                ("seconds for the run, in part from the store", warm, len(images)),
+                ("its candidates", int(own.sum()), len(images)),
+                ("others' candidates", int((~own).sum()), len(images)),
+                ("seconds a candidate", float(made.loc[own, "seconds"].mean()), int(own.sum())),
             ):
-                rows.append(
-                    {**at, "metric": metric, "value": value, "low": None, "high": None} | {"n": n}
-                )
-            kept.append(outcomes.assign(models=k))
+                told = {"metric": metric, "value": value, "low": None, "high": None, "n": n}
+                rows.append({"models": k, "added": added, **told})
+            before = _step(bench, models, names[:k])
+            kept.append(before["outcomes"].assign(models=k))
+        for outcomes in kept:
+            k = int(outcomes["models"].iloc[0])
+            found = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
+            at = {"models": k, "added": names[k - 1], "metric": "accuracy"}
+            rows.append(at | cells(found))
         return {"results": results(rows), "outcomes": pd.concat(kept, ignore_index=True)}
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
@@ -79,7 +79,7 @@ class Scalability(Named):
         left.set_xticks(list(accuracy["models"]))
         left.legend(frameon=False, fontsize="small")
         left.set_title("Accuracy", loc="left", fontsize="medium", fontweight="bold")
-        made = table[table["metric"] == "candidates made"]
+        made = table[table["metric"] == "its candidates"]
         right.bar(made["added"], made["value"], color="0.6")
         right.set_title(
             "Candidates made when it was added", loc="left", fontsize="medium", fontweight="bold"
@@ -93,10 +93,28 @@ class Scalability(Named):
         table = frames["results"].set_index(["models", "metric"])
         few, many = min(table.index)[0], max(table.index)[0]
         first, last = table.loc[(few, "accuracy")], table.loc[(many, "accuracy")]
-        made = table.loc[(many, "candidates made")]
+        own, others = (table.loc[(many, f"{whose} candidates"), "value"] for whose in OWNERS)
         return (
             f"From {few} to {many} models the accuracy goes from {first['value']:.1%} to "
             f"{last['value']:.1%} ({last['low']:.1%} to {last['high']:.1%}, n = {last['n']:.0f}, "
-            f"chance {1 / many:.0%}); adding {last['added']} made {made['value']:.0f} candidates, "
-            "its own, and nothing of the others again."
+            f"chance {1 / many:.0%}); adding {last['added']} takes {own:.0f} candidates of its "
+            f"own, and {others:.0f} of the others again."
         )
+
+
+def _only(models: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: models[name] for name in names}
+
+
+def _step(
+    bench: Bench,
+    models: Mapping[str, Any],
+    names: list[str],
+    images: pd.DataFrame | None = None,
+    truth: pd.DataFrame | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Attribute with some of the models: the pictures given, else those of the models."""
+    step = replace(bench, zoo=_only(models, names))
+    if images is None or truth is None:
+        images, truth = step.pictures()
+    return step.run({"preset": step.regeneration()}, images, truth)

@@ -5,6 +5,7 @@ To add one, copy the nearest file beside this one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,7 +30,7 @@ class Similarity(Protocol):
         ...
 
 
-class OverEncoder(Named):
+class OverEncoder(Named, ABC):
     """Share what similarities of features have in common; each adds the field and `between`."""
 
     encoder: Encoder
@@ -62,9 +63,9 @@ class OverEncoder(Named):
         values = self.between(tests.astype(np.float64), candidates.astype(np.float64))
         return values.astype(np.float32)
 
+    @abstractmethod
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Answer (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how features are compared")
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
@@ -171,6 +172,8 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         for part in ("watermark", "watermarker"):  # an installed extra must not change pictures
             if getattr(pipe, part, None) is not None:
                 setattr(pipe, part, None)
+        if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
+            pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
         pipe.to(checkpoints.device())
         for module in pipe.components.values():

@@ -33,6 +33,7 @@ ROLES = {
     "attack": "attacks",
     "attributor": "attributors",
     "experiment": "experiments",
+    "runner": "runners",
 }
 PORTIONS = {
     "evaluation": ("evaluation", 0.0, 1.0),

@@ -246,6 +246,9 @@ def run_experiment(
     out: Annotated[
         Path | None, typer.Option(help="Folder; out/experiments/NAME when left out.")
     ] = None,
+    runner: Annotated[
+        str, typer.Option(help='local, ray, or a repr, such as "Ray(actors=4, gpus=1)".')
+    ] = "local",
 ) -> None:
     """Run an experiment: frames, a figure, a LaTeX table, and the answer in a sentence.
 
@@ -254,13 +257,15 @@ def run_experiment(
     with terminal.answering():
         row, name = catalogue.preset(preset), name.replace("-", "_")
         catalogue.kind(name, "experiment")
+        by = catalogue.load(runner, "runner")
         folder = Path("out/experiments") / name if out is None else out
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{str(folder)!r} is not a folder")
         from workbench import experiments
 
         with terminal.progress_bars() as progress:
-            found = experiments.run(name, experiments.Bench(row, n, seed, progress=progress))
+            bench = experiments.Bench(row, n, seed, progress=progress, runner=by)
+            found = experiments.run(name, bench)
         terminal.print_results(found.frames["results"])
         print(found.answer)
         terminal.tell(f"Frames, figure and table: {found.save(folder)}")

@@ -23,7 +23,7 @@ from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
 from workbench.images import open_image
-from workbench.runners.local import once
+from workbench.runners import once
 from workbench.store import Generation, Store, StoreError, versions
 
 if TYPE_CHECKING:

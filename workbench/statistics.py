@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,12 +59,17 @@ def bootstrap_interval(
     _, place = np.unique(names, return_inverse=True)
     sums = np.bincount(place, weights=numbers[kept])
     counts = np.bincount(place)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(counts), np.full(len(counts), 1 / len(counts)), size=draws
-    )
+    drawn = _draws(len(counts), draws, seed)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(numbers[kept].mean()), float(low), float(high), int(kept.sum()))
+
+
+@lru_cache(maxsize=1)
+def _draws(groups: int, draws: int, seed: int) -> np.ndarray:
+    """Draw how often each group is taken, (draws, groups); kept for the next metric of a slice."""
+    equal = np.full(groups, 1 / groups)
+    return np.random.default_rng(seed).multinomial(groups, equal, size=draws).astype(float)
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:

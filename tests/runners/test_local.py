@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workbench.runners.local import claim, once
+from workbench.runners.local import Local, claim
 from workbench.store import StoreError
 
 KEYS = [f"{i:064x}"[::-1] for i in range(1, 13)]
@@ -29,7 +29,7 @@ class Shelf:
 
 
 def run(shelf, store, jobs, batch=4, tick=lambda done: None):
-    return once(jobs, shelf.look, shelf.make, store, batch, tick)
+    return Local()(jobs, shelf.look, shelf.make, store, batch, tick)
 
 
 def test_what_is_missing_is_made_in_full_batches_in_order(store):

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import catalogue, evaluation, experiment
+from workbench import catalogue, evaluation, experiment, runners
 from workbench.attributors.defake import DeFake
 from workbench.attributors.knn import KNN
 from workbench.attributors.probe import Probe
@@ -58,7 +58,8 @@ class Experiment(Protocol):
 class Bench:
     """What every experiment works on: a preset's setting, fresh pictures, a store.
 
-    ``n`` counts prompts; every candidate model makes one test image of each.
+    ``n`` counts prompts; every candidate model makes one test image of each. ``runner`` runs the
+    jobs of every stage, `Local` when left out.
     """
 
     preset: Preset
@@ -69,6 +70,7 @@ class Bench:
     zoo: Any = None
     inverter: Any = None
     similarity: Any = None
+    runner: runners.Runner | None = None
 
     def __post_init__(self) -> None:
         """Fill zoo, inverter and similarity from the preset where they are not given."""
@@ -202,24 +204,31 @@ class Findings:
         return folder
 
 
-def run(name: str, bench: Bench, **fields: Any) -> Findings:
-    """Run an experiment by its name; what a killed run made, the same call takes from the store.
+def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
+    """Run an experiment; what a killed run made, the same call takes from the store.
 
     Args:
-        name: a file of `workbench.experiments`.
+        name: a file of `workbench.experiments`, or an Experiment, such as a notebook's own.
         bench: setting, n, seed and store.
-        **fields: of the experiment, where they differ from the default.
+        **fields: of an experiment named, where they differ from the default.
 
     Raises:
         LookupError: there is no such experiment, or weights or prompts are missing.
         ValueError: a field or n makes no sense.
     """
-    made_by = catalogue.load(name, "experiment", **fields)
+    if isinstance(name, str):
+        made_by = catalogue.load(name, "experiment", **fields)
+        command = (
+            f"workbench experiment {name} --preset {bench.preset.name} --n {bench.n} "
+            f"--seed {bench.seed}"
+        )
+    else:
+        name, made_by, command = type(name).__name__.lower(), name, "none: a notebook's own"
     started = time.perf_counter()
-    frames = made_by(bench)
+    with runners.using(bench.runner):
+        frames = made_by(bench)
     provenance = {
-        "command": f"workbench experiment {name} --preset {bench.preset.name} --n {bench.n} "
-        f"--seed {bench.seed}",
+        "command": command,
         "experiment": repr(made_by),
         "preset": bench.preset.name,
         "n": bench.n,

@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
+from workbench.checkpoints import Named
+from workbench.runners import Look, Make, Row, Tick
 from workbench.store import Store, StoreError
 
-Row = TypeVar("Row")
 
+@dataclass(frozen=True, repr=False)
+class Local(Named):
+    """Run jobs in this process, batch after batch.
 
-def once(
-    jobs: Mapping[str, Any],
-    look: Callable[[Iterable[str]], dict[str, Row]],
-    make: Callable[[dict[str, Any]], dict[str, Row]],
-    store: Store,
-    batch: int,
-    tick: Callable[[int], None],
-) -> dict[str, Row]:
-    """Answer every key from the store; make what is missing, in batches, and each thing once.
-
-    Args:
-        jobs: key → what ``make`` needs to know.
-        look: keys → the rows the store holds of them.
-        make: jobs of a batch → their rows, stored.
-        store: whose claims keep two processes from making the same thing.
-        batch: jobs in one call of ``make``, at most.
-        tick: called with the number of jobs done.
+    >>> Local()
+    Local()
     """
-    found = look(jobs)
-    tick(len(found))
-    waiting = [key for key in jobs if key not in found]
-    while waiting:
-        with claim(store, waiting, batch) as mine:
-            found |= look(mine)  # another process may just have made them
-            todo = {key: jobs[key] for key in mine if key not in found}
-            if todo:
-                found |= make(todo)
-        waiting = [key for key in waiting if key not in found]
+
+    def __call__(
+        self,
+        jobs: Mapping[str, Any],
+        look: Look[Row],
+        make: Make[Row],
+        store: Store,
+        batch: int,
+        tick: Tick,
+    ) -> dict[str, Row]:
+        """Answer every key from the store; make what is missing."""
+        found = look(jobs)
         tick(len(found))
-    return found
+        waiting = [key for key in jobs if key not in found]
+        while waiting:
+            with claim(store, waiting, batch) as mine:
+                found |= look(mine)  # another process may just have made them
+                todo = {key: jobs[key] for key in mine if key not in found}
+                if todo:
+                    found |= make(todo)
+            waiting = [key for key in waiting if key not in found]
+            tick(len(found))
+        return found
 
 
 @contextlib.contextmanager

@@ -1,0 +1,123 @@
+"""The runner of a cluster: Ray Data, one dataset for each candidate model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.checkpoints import Named
+from workbench.runners import Look, Make, Row, Tick
+from workbench.runners.local import Local
+from workbench.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, repr=False)
+class Ray(Named):
+    """Let actors of a Ray cluster fill the store, which all of them have to see; then read it.
+
+    Every actor loads the one plug-in of its stage, so that no weights are swapped. What is made
+    lies in the store at once: a run that was killed goes on from there. `actors` work at a time, on
+    `gpus` each. The cluster is that of ``RAY_ADDRESS``, else one on this machine. Needs the extra
+    ``ray``.
+
+    Raises ModuleNotFoundError without it, ValueError where there is less than one actor.
+
+    >>> Ray(actors=4, gpus=1)
+    Ray(actors=4, gpus=1)
+    """
+
+    actors: int = 2
+    gpus: float = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run."""
+        if self.actors < 1 or self.gpus < 0:
+            raise ValueError(f"at least 1 actor and 0 GPUs are needed; seen {self!r}")
+
+    def __call__(
+        self,
+        jobs: Mapping[str, Any],
+        look: Look[Row],
+        make: Make[Row],
+        store: Store,
+        batch: int,
+        tick: Tick,
+    ) -> dict[str, Row]:
+        """Answer every key from the store, after the actors have filled it.
+
+        What is left, such as the answers of a plug-in that cannot be stored, is made here.
+        """
+        found = look(jobs)
+        missing = {key: job for key, job in jobs.items() if key not in found}
+        if len(missing) > self.actors * batch:
+            self._fill(missing, _Maker(missing, look, make, store, batch), batch, len(found), tick)
+        return Local()(jobs, look, make, store, batch, tick)
+
+    def _fill(
+        self, missing: Mapping[str, Any], maker: _Maker, batch: int, before: int, tick: Tick
+    ) -> None:
+        data = _started()
+        rows = data.from_items(
+            [{"key": key} for key in missing], override_num_blocks=-(-len(missing) // batch)
+        )
+        filled = rows.map_batches(
+            _Actor,
+            fn_constructor_args=(maker,),
+            batch_size=batch,
+            num_cpus=0,
+            num_gpus=self.gpus,
+            compute=data.ActorPoolStrategy(size=self.actors),
+        )
+        for block in filled.iter_batches(batch_size=None):
+            before += len(block["key"])
+            tick(before)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """What an actor needs to make jobs."""
+
+    jobs: Mapping[str, Any]
+    look: Any
+    make: Any
+    store: Store
+    batch: int
+
+
+class _Actor:
+    def __init__(self, maker: _Maker) -> None:
+        self.maker = maker
+
+    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        maker = self.maker
+        jobs = {str(key): maker.jobs[str(key)] for key in block["key"]}
+        Local()(jobs, maker.look, maker.make, maker.store, maker.batch, lambda _: None)
+        return block
+
+
+def _started() -> Any:
+    """Answer ``ray.data`` with a cluster behind it that phones nobody and prints nothing.
+
+    A cluster of this machine alone listens on loopback only.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ours = "RAY_ADDRESS" not in os.environ
+    if ours:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the runner ray needs Ray: pip install 'attribution-workbench[ray]'"
+        ) from error
+    if not ray.is_initialized():
+        options: dict[str, Any] = {"include_dashboard": False} if ours else {}
+        ray.init(log_to_driver=False, logging_level="error", **options)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray.data

@@ -228,6 +228,8 @@ def test_a_rival_over_features_needs_an_encoder(tiny):
     sentence = r"^knn needs a similarity over an encoder; seen SSIM\(\)$"
     with pytest.raises(ValueError, match=sentence):
         attribution.plan(attributor="knn", similarity="ssim")
+    with pytest.raises(ValueError, match=r"^knn has no use for prompt and gamma: leave it out$"):
+        attribution.plan(attributor="knn", prompt="a thing", gamma=8)
 
 
 @pytest.mark.parametrize("name", ["chance", "aedr"])

@@ -328,6 +328,7 @@ def plan(
         shared["calibration"] = _load(calibration, "calibration")
     whole = not isinstance(attributor, str) or "(" in attributor
     if attributor is None or not whole:
+        _check_used(attributor or "regeneration", call)
         method: Any = _method(attributor or "regeneration", shared, given)
     elif {"inverter", "prompt", "similarity", "aggregate", "gamma", "calibration"} & call.keys():
         raise ValueError(
@@ -351,13 +352,29 @@ def plan(
     )
 
 
+def _check_used(name: str, call: Mapping[str, Any]) -> None:
+    """Refuse an option that the attributor of a name has no use for; ValueError."""
+    known = {field.name for field in dataclasses.fields(catalogue.kind(name, "attributor"))}
+    takers = {
+        "inverter": {"inverter"},
+        "prompt": {"inverter"},
+        "similarity": {"similarity", "encoder"},
+        "aggregate": {"aggregate"},
+        "gamma": {"gamma"},
+        "calibration": {"calibration"},
+    }
+    idle = [option for option in takers if option in call and not takers[option] & known]
+    if idle and "parts" not in known:
+        raise ValueError(f"{name} has no use for {' and '.join(idle)}: leave it out")
+
+
 def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
     """Make the attributor of a name from those parts of the preset that it has fields for."""
     kind = catalogue.kind(name, "attributor")
     parts = dict(shared)
     known = {field.name for field in dataclasses.fields(kind)}
     if "calibration" in parts and "calibration" not in known:
-        raise ValueError(f"{name} has no scores to calibrate; leave out the calibration")
+        raise ValueError(f"{name} has no use for calibration: leave it out")
     if "encoder" in known:
         parts["encoder"] = getattr(shared["similarity"], "encoder", None)
         if parts["encoder"] is None:

@@ -466,8 +466,10 @@ def _is_here(row: Checkpoint) -> bool:
 
 
 def _manifest() -> dict[str, Any]:
-    path = catalogue.data_folder() / "pocket" / "manifest.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    found: dict[str, Any] = {}
+    for path in catalogue.data_folder().glob("*/manifest.json"):
+        found |= json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _fault(row: Checkpoint) -> str | None:

@@ -19,8 +19,8 @@ from workbench import evaluation, ranking
 
 SECONDS = 3.0
 IMAGES, MODELS, GAMMA = 12_500, 8, 10
-SIDE = 192
-"""Side of the pictures of the memory test: 5,000 of them are 553 MB of pixels."""
+SIDE = 128
+"""Side of the pictures of the memory test: 5,000 of them are 234 MB of pixels."""
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
 
 
@@ -110,5 +110,7 @@ def test_memory_stays_flat_over_thousands_of_pictures(tmp_path):
 
     few, many = peak(504), peak(5_000)
     pixels = (5_000 - 504) * SIDE * SIDE * 3 / 2**20
-    assert many[0] - few[0] < pixels / 4
+    assert (
+        many[0] - few[0] < pixels / 3
+    )  # the frames grow, some 11 kB a picture; pixels would not fit
     assert many[1] <= 8 * 4 * 2  # the inverter knows eight words: attacks share their candidates

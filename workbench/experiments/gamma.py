@@ -165,9 +165,11 @@ class Gamma(Named):
             / found.loc[(largest, "candidates a model"), "value"]
         )
         gain = found.loc[(largest, "adaptive less this")]
+        enough = f"γ = {good} is the smallest within {100 * CLOSE:.0f} point of γ = {largest}"
+        if good == largest:
+            enough = f"No smaller γ comes within {100 * CLOSE:.0f} point of γ = {largest}"
         return (
-            f"γ = {good} is the smallest that loses at most {100 * CLOSE:.0f} point against γ = "
-            f"{largest} ({top:.1%}, n = {own['n']:.0f}); adaptive γ reaches {own['value']:.1%} "
+            f"{enough} ({top:.1%}, n = {own['n']:.0f}); adaptive γ reaches {own['value']:.1%} "
             f"with {share:.0%} of the candidates of γ = {largest}: {100 * gain['value']:+.1f} "
             f"points ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}), paired."
         )

@@ -12,7 +12,6 @@ import logging
 import sys
 import time
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ log = logging.getLogger("workbench.pocket.probe")
 
 SEED, LEARN, JUDGE = 71, 6000, 200
 SLOTS = ("object", "colour", "background")
-DATA = Path(__file__).parents[2] / "data" / "pocket"
 
 
 def single(split: Split, count: int, seed: int) -> list[Scene]:
@@ -103,27 +101,29 @@ def captioner() -> dict[str, float]:
 
 
 def main() -> int:
-    """Judge every generator and the captioner, and enter it into the manifest."""
+    """Judge every generator and the captioner, or those named, and enter it into the manifests."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
-    probe, entries = Probe(), manifest.read(DATA)
-    rng, truth = np.random.default_rng(SEED + 2), single("calibration", JUDGE, SEED + 2)
+    probe, rng = Probe(), np.random.default_rng(SEED + 2)
+    truth = single("calibration", JUDGE, SEED + 2)
+    prompts = [str(scene) for scene in truth]
     ceiling = probe.judge([render(scene, CORPORA["world"], rng) for scene in truth], truth)
     log.info("the probe itself, on world pictures: %s", ceiling)
-    for name, generator in catalogue.zoo("pocket").items():
-        prompts = [str(scene) for scene in truth]
-        began = time.perf_counter()
-        pictures: list[Any] = list(
-            generator(prompts, [query_seed(SEED, prompt) for prompt in prompts])
-        )
-        seconds = (time.perf_counter() - began) / len(pictures)
-        entries[name]["slot_accuracy"] = probe.judge(pictures, truth)
-        entries[name]["slot_accuracy_ceiling"] = ceiling
-        entries[name]["seconds_per_picture"] = round(seconds, 3)
-        log.info("%s: %s, %.3f s a picture", name, entries[name]["slot_accuracy"], seconds)
-    entries["pocket-blip"]["slot_accuracy"] = captioner()
-    log.info("pocket-blip: %s", entries["pocket-blip"]["slot_accuracy"])
-    manifest.write(DATA, entries)
+    more = [f"pocket-{name}" for name in manifest.MORE]
+    for name in sys.argv[1:] or [*catalogue.zoo("pocket"), *more, "pocket-blip"]:
+        told: dict[str, Any] = {"slot_accuracy_ceiling": ceiling}
+        if name == "pocket-blip":
+            told = {"slot_accuracy": captioner()}
+        else:
+            generator, began = catalogue.load(name, "generator"), time.perf_counter()
+            pictures = list(generator(prompts, [query_seed(SEED, prompt) for prompt in prompts]))
+            told["seconds_per_picture"] = round((time.perf_counter() - began) / len(pictures), 3)
+            told["slot_accuracy"] = probe.judge(pictures, truth)
+        log.info("%s: %s", name, told)
+        folder = manifest.home(name.removeprefix("pocket-")).parent
+        entries = manifest.read(folder)
+        entries[name] |= told
+        manifest.write(folder, entries)
     return 0
 
 

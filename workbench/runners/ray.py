@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,6 +119,6 @@ def _started() -> Any:
         ) from error
     if not ray.is_initialized():
         options: dict[str, Any] = {"include_dashboard": False} if ours else {}
-        ray.init(log_to_driver=False, logging_level="error", **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray.data

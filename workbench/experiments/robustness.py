@@ -134,21 +134,26 @@ class Robustness(Named):
         )
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
-        """Tell what RefPrint's strongest levels and the worst attack leave."""
+        """Tell what RefPrint's strongest levels and the worst attack leave, and of what cause."""
         table = frames["results"]
+        found = table.set_index(["attributor", "attack", "intensity"]).sort_index()["value"]
         own = table[table["attributor"] == "preset"].set_index(["attack", "intensity"])
-        clean = own.loc[("none", 0.0)]
-        parts = [f"Untouched {clean['value']:.1%} (n = {clean['n']:.0f})"]
+        clean, prompt = own.loc[("none", 0.0)], "preset, natural prompt"
+        parts = [
+            f"Untouched {clean['value']:.1%} (n = {clean['n']:.0f}; with the natural prompt "
+            f"{found[prompt, 'none', 0.0]:.1%})"
+        ]
         for name, levels in REFPRINT.items():
             for attack, intensity in own.index:
-                if attack.partition("(")[0].lower() == name and intensity == levels[-1]:
-                    found = own.loc[(attack, intensity)]
+                kind = attack.partition("(")[0]
+                if kind.lower() == name and intensity == levels[-1]:
+                    row = own.loc[(attack, intensity)]
                     parts.append(
-                        f"{attack} at {intensity:g} {found['value']:.1%} "
-                        f"({found['low']:.1%} to {found['high']:.1%})"
+                        f"{kind} at {intensity:g} {row['value']:.1%} ({row['low']:.1%} to "
+                        f"{row['high']:.1%}; {found[prompt, attack, intensity]:.1%})"
                     )
         worst = own["value"].idxmin()
         return (
             f"{', '.join(parts)}; the worst is {worst[0]} at {worst[1]:g}, which leaves "
-            f"{own.loc[worst, 'value']:.1%}."
+            f"{own.loc[worst, 'value']:.1%} ({found[(prompt, *worst)]:.1%})."
         )

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import experiment, pipeline
+from workbench import experiment, experiments, pipeline
 from workbench.catalogue import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.store import Store
@@ -23,23 +23,27 @@ AT_ONCE = {"make": 4, "invert": 4, "encode": pipeline.PICTURES}
 """What is in the making when a run dies, and made again: one batch, no more."""
 
 
-def run(folder: str, log: str, out: str) -> None:
-    """Evaluate a toy preset; what the child process of these tests does."""
+def run(folder: str, log: str, out: str, what: str) -> None:
+    """Evaluate a toy preset, or run an experiment on it: what the child of these tests does."""
     prompts = Path(folder).parent / "prompts.csv"
     preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=str(prompts))
-    found = experiment.evaluate_preset(
-        preset,
-        6,
-        zoo=toys.zoo(log, wait=0.01),
-        inverter=toys.Teller(log),
-        similarity=Cosine(toys.Mean(log=log)),
-        store=Store(folder),
-    )
-    found.save(out)
+    toy = {
+        "zoo": toys.zoo(log, wait=0.01),
+        "inverter": toys.Teller(log),
+        "similarity": Cosine(toys.Mean(log=log)),
+        "store": Store(folder),
+    }
+    if what == "evaluate":
+        experiment.evaluate_preset(preset, 6, **toy).save(out)
+    else:
+        bench = experiments.Bench(preset, 6, **toy)
+        found = experiments.run(what, bench, attacks=("jpeg",), fitting=2)
+        found.save(out)
+        found.frames["results"].to_parquet(Path(out) / "results.parquet")
 
 
-def start(tmp_path: Path, name: str, out: str) -> subprocess.Popen:
-    arguments = [str(tmp_path / part) for part in (name, f"{name}.log", out)]
+def start(tmp_path: Path, name: str, out: str, what: str = "evaluate") -> subprocess.Popen:
+    arguments = [*(str(tmp_path / part) for part in (name, f"{name}.log", out)), what]
     code = f"from tests.test_resume import run; run(*{arguments!r})"
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
 
@@ -58,7 +62,7 @@ def frames(folder: Path) -> dict[str, pd.DataFrame]:
 def assert_equal(one: Path, two: Path) -> None:
     left, right = frames(one), frames(two)
     assert set(left) == set(right)
-    assert len(left) == 9
+    assert left
     for name, frame in left.items():
         pd.testing.assert_frame_equal(frame, right[name])
 
@@ -69,13 +73,14 @@ def made(tmp_path: Path, name: str) -> Counter:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prompts")
-def test_killed_at_random_moments_and_finished(tmp_path):
+@pytest.mark.parametrize("what", ["evaluate", "robustness"])
+def test_killed_at_random_moments_and_finished(tmp_path, what):
     began = time.monotonic()
-    assert start(tmp_path, "calm", "calm-out").wait(300) == 0
+    assert start(tmp_path, "calm", "calm-out", what).wait(300) == 0
     whole = time.monotonic() - began
     rng, kills = random.Random(0), 0
     while kills < 3:
-        child = start(tmp_path, "killed", "killed-out")
+        child = start(tmp_path, "killed", "killed-out", what)
         try:
             child.wait(rng.uniform(0.3, 0.8) * whole)
             break  # done before the blow fell
@@ -83,7 +88,7 @@ def test_killed_at_random_moments_and_finished(tmp_path):
             child.kill()
             child.wait()
             kills += 1
-    assert start(tmp_path, "killed", "killed-out").wait(300) == 0
+    assert start(tmp_path, "killed", "killed-out", what).wait(300) == 0
     assert kills
     assert_equal(tmp_path / "calm-out", tmp_path / "killed-out")
     for kind, batch in AT_ONCE.items():

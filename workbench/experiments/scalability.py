@@ -30,7 +30,7 @@ class Scalability(Named):
     Scalability()
     """
 
-    more: tuple[str, ...] = ()
+    more: tuple[str, ...] = ("pocket-sd2", "pocket-pixart")
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:

@@ -19,7 +19,7 @@ from workbench.pocket.training import History, Step, fit
 
 CORPUS, SEED = "sa1b", 61
 WIDTH, HEADS, LAYERS = 192, 6, 8
-STEPS, BATCH, RATE = 8_000, 48, 5e-4
+STEPS, BATCH, RATE = 3_500, 48, 5e-4
 
 
 def train(target: Path) -> dict[str, History]:

@@ -103,7 +103,10 @@ class Inverters(Named):
         right.set_title(
             "By true model, untouched", loc="left", fontsize="medium", fontweight="bold"
         )
-        right.get_legend().remove()
+        handles, labels = left.get_legend_handles_labels()
+        for ax in (left, right):
+            ax.get_legend().remove()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Name the best inverter for all models and for each."""

@@ -1,6 +1,6 @@
 """The README does what it says: commands run, links lead somewhere, numbers are measured.
 
-``python tests/test_readme.py`` writes the accuracy table anew from data/reference/accuracy.json.
+``python tests/test_readme.py`` writes what was measured anew from data/reference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ from workbench import attribution, catalogue
 
 ROOT = Path(__file__).parents[1]
 README, REFERENCE = ROOT / "README.md", ROOT / "data" / "reference" / "accuracy.json"
-BEGIN, END = "<!-- accuracy:begin -->\n", "<!-- accuracy:end -->"
+FOUND = {
+    "**Which inverter** for which model? (the paper's first open question)": "inverters",
+    "Does PEZ favour the model whose text encoder it searches with?": "bias",
+    "**How many candidate images**, γ? (its second)": "gamma",
+    "**A similarity** for the models at hand? (its third)": "similarities",
+    "What does a better prompt bring?": "prompt_quality",
+    "Who stands beside it, on equal pictures?": "rivals",
+    "What does it bring as a plug-in of a trained attributor?": "plugin",
+    "What survives an attack?": "robustness",
+    "And a source outside the zoo?": "openset",
+}
+"""Question → the experiment whose sentence answers it."""
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
 FILES = {body.split()[1]: body for kind, body in BLOCKS if body.startswith("# workbench/")}
 PROGRAMS = [(kind, body) for kind, body in BLOCKS if body not in FILES.values()]
@@ -71,9 +82,10 @@ def test_every_link_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_accuracy_table_is_what_was_measured():
-    _, _, rest = README.read_text().partition(BEGIN)
-    assert rest.partition(END)[0] == table(reference())
+@pytest.mark.parametrize("name", ["accuracy", "answers"])
+def test_what_the_readme_tells_is_what_was_measured(name):
+    text = README.read_text()
+    assert written(text, name) == text
 
 
 def test_what_was_measured_are_the_presets_and_weights_that_are_shipped():
@@ -160,7 +172,28 @@ def _confused(found: dict[str, Any]) -> str:
     return f"{true} for {taken}, {counts[i][j]} of {n}" if counts[i][j] else "none"
 
 
+def answers() -> str:
+    """Write the table of questions, each with the sentence of its experiment."""
+    lines = [
+        "| question | answer of the pocket zoo, γ = 4 where nothing else is said |",
+        "|---|---|",
+    ]
+    for question, name in FOUND.items():
+        folder = REFERENCE.parent / name
+        told = json.loads((folder / "provenance.json").read_text())
+        link = f"[{name.replace('_', '-')}, seed {told['seed']}](data/reference/{name})"
+        lines.append(f"| {question} | {told['answer']} {link} |")
+    return "\n".join([*lines, ""])
+
+
+def written(text: str, name: str) -> str:
+    """Answer the README's text with one of its measured parts as it should be."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, mark, rest = text.partition(begin)
+    assert mark, f"the README lacks {begin!r}"
+    made = table(reference()) if name == "accuracy" else answers()
+    return before + begin + made + end + rest.partition(end)[2]
+
+
 if __name__ == "__main__":
-    before, _, rest = README.read_text().partition(BEGIN)
-    written = before + BEGIN + table(reference()) + END
-    README.write_text(written + rest.partition(END)[2])
+    README.write_text(written(written(README.read_text(), "accuracy"), "answers"))

@@ -31,6 +31,7 @@ FOUND = {
     "What does it bring as a plug-in of a trained attributor?": "plugin",
     "What survives an attack?": "robustness",
     "And a source outside the zoo?": "openset",
+    "What does one more candidate model cost?": "scalability",
 }
 """Question → the experiment whose sentence answers it."""
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)

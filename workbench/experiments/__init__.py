@@ -227,6 +227,7 @@ def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
     started = time.perf_counter()
     with runners.using(bench.runner):
         frames = made_by(bench)
+    more = [catalogue.load(each, "generator") for each in getattr(made_by, "more", ())]
     provenance = {
         "command": command,
         "experiment": repr(made_by),
@@ -237,7 +238,7 @@ def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
         "seconds": round(time.perf_counter() - started),
         "python": platform.python_version(),
         "versions": {library: version(library) for library in LIBRARIES},
-        "weights": catalogue.weights(bench.inverter, bench.similarity, *bench.zoo.values()),
+        "weights": catalogue.weights(bench.inverter, bench.similarity, *bench.zoo.values(), *more),
     }
     return Findings(name, made_by, frames, provenance)
 

@@ -23,7 +23,7 @@ from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
 from workbench.images import open_image
-from workbench.runners import once
+from workbench.runners import Work, once
 from workbench.store import Generation, Store, StoreError, versions
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def reconstruct(
 
     jobs = {key: name for name, key in keys.items()}
     tick = _ticker("reconstruct", len(jobs), progress)
-    found = once(jobs, store.generations, make, store, _batch(generator), tick)
+    found = once(Work(jobs, store.generations, make, store, _batch(generator)), tick)
     made = {name: found[key].picture for name, key in keys.items()}
     return {name: picture for name, picture in made.items() if picture is not None}
 
@@ -242,7 +242,7 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
         return store.put_features(rows, time.perf_counter() - started, _meta("text", encoder))
 
     jobs = {key: text for text, key in keys.items()}
-    found = once(jobs, store.features, make, store, PICTURES, lambda _: None)
+    found = once(Work(jobs, store.features, make, store, PICTURES), lambda _: None)
     return np.stack([found[keys[text]] for text in texts])
 
 
@@ -433,7 +433,7 @@ def _inverted(
             return rows
         return store.put_prompts(rows, _meta("inverter", inverter))
 
-    found = once(jobs, store.prompts, make, store, _batch(inverter), tick)
+    found = once(Work(jobs, store.prompts, make, store, _batch(inverter)), tick)
     return {image: found[key] for key, image in jobs.items()}
 
 
@@ -468,7 +468,7 @@ def _attacked(
             return {key: _unnamed(row, store) for key, row in rows.items()}
         return store.put_generations(rows, _meta("attack", attack))
 
-    found = once(jobs, store.generations, make, store, _batch(attack), tick)
+    found = once(Work(jobs, store.generations, make, store, _batch(attack)), tick)
     return {image: found[key] for key, image in jobs.items()}
 
 
@@ -514,9 +514,8 @@ def _generated(
         seconds = (time.perf_counter() - started) / len(todo)
         return _kept(todo, made, generator, stamp, "generator", seconds, store)
 
-    found = once(
-        dict(zip(keys, jobs, strict=True)), store.generations, make, store, _batch(generator), tick
-    )
+    named = dict(zip(keys, jobs, strict=True))
+    found = once(Work(named, store.generations, make, store, _batch(generator)), tick)
     return [found[key] for key in keys]
 
 
@@ -592,7 +591,7 @@ def _encoded(
 
     batch = _batch(encoders[0])
     tick = _ticker("encode", len(unique), progress)
-    found = once(owner, look, make, store, max(PICTURES // batch, 1) * batch, tick)
+    found = once(Work(owner, look, make, store, max(PICTURES // batch, 1) * batch), tick)
     answer = []
     for place, encoder in enumerate(encoders):
         rows = [found[keys[name][0]][place] for name in unique]

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from workbench.runners import Work
 from workbench.runners.local import Local, claim
 from workbench.store import StoreError
 
@@ -29,7 +30,7 @@ class Shelf:
 
 
 def run(shelf, store, jobs, batch=4, tick=lambda done: None):
-    return Local()(jobs, shelf.look, shelf.make, store, batch, tick)
+    return Local()(Work(jobs, shelf.look, shelf.make, store, batch), tick)
 
 
 def test_what_is_missing_is_made_in_full_batches_in_order(store):

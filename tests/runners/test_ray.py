@@ -63,5 +63,6 @@ def test_using_ends_with_its_block():
         raise KeyError("used")
 
     with pytest.raises(KeyError, match="used"), using(refuse):
-        runners.once({}, None, None, None, 1, None)
-    assert runners.once({}, lambda keys: {}, None, None, 1, lambda done: None) == {}
+        runners.once(None, None)
+    work = runners.Work({}, lambda keys: {}, None, None, 1)
+    assert runners.once(work, lambda done: None) == {}

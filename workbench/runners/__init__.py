@@ -9,38 +9,39 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from workbench.store import Store
 
 Row = TypeVar("Row")
-Look: TypeAlias = Callable[[Iterable[str]], dict[str, Row]]
-Make: TypeAlias = Callable[[dict[str, Any]], dict[str, Row]]
 Tick: TypeAlias = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Work(Generic[Row]):
+    """Hold the jobs of a stage: what is wanted, where it may lie, and how it is made.
+
+    Args:
+        jobs: key → what ``make`` needs to know.
+        look: keys → the rows the store holds of them.
+        make: jobs of a batch → their rows, stored.
+        store: whose claims keep two processes from making the same thing.
+        batch: jobs in one call of ``make``, at most.
+    """
+
+    jobs: Mapping[str, Any]
+    look: Callable[[Iterable[str]], dict[str, Row]]
+    make: Callable[[dict[str, Any]], dict[str, Row]]
+    store: Store
+    batch: int
 
 
 class Runner(Protocol):
     """Answer jobs from the store, and make what is missing, each thing once."""
 
-    def __call__(
-        self,
-        jobs: Mapping[str, Any],
-        look: Look[Row],
-        make: Make[Row],
-        store: Store,
-        batch: int,
-        tick: Tick,
-    ) -> dict[str, Row]:
-        """Answer the row of every key.
-
-        Args:
-            jobs: key → what ``make`` needs to know.
-            look: keys → the rows the store holds of them.
-            make: jobs of a batch → their rows, stored.
-            store: whose claims keep two processes from making the same thing.
-            batch: jobs in one call of ``make``, at most.
-            tick: called with the number of jobs done.
-        """
+    def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
+        """Answer the row of every key; ``tick`` is called with the number of jobs done."""
         ...
 
 
@@ -57,15 +58,8 @@ def using(runner: Runner | None) -> Iterator[None]:
         _used.reset(token)
 
 
-def once(
-    jobs: Mapping[str, Any],
-    look: Look[Row],
-    make: Make[Row],
-    store: Store,
-    batch: int,
-    tick: Tick,
-) -> dict[str, Row]:
-    """Answer every job by the runner in use; arguments as of `Runner`."""
+def once(work: Work[Row], tick: Tick) -> dict[str, Row]:
+    """Answer every job by the runner in use, `Local` by default."""
     from workbench.runners.local import Local
 
-    return (_used.get() or Local())(jobs, look, make, store, batch, tick)
+    return (_used.get() or Local())(work, tick)

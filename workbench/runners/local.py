@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from workbench.checkpoints import Named
-from workbench.runners import Look, Make, Row, Tick
+from workbench.runners import Row, Tick, Work
 from workbench.store import Store, StoreError
 
 
@@ -20,25 +20,17 @@ class Local(Named):
     Local()
     """
 
-    def __call__(
-        self,
-        jobs: Mapping[str, Any],
-        look: Look[Row],
-        make: Make[Row],
-        store: Store,
-        batch: int,
-        tick: Tick,
-    ) -> dict[str, Row]:
+    def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
         """Answer every key from the store; make what is missing."""
-        found = look(jobs)
+        found = work.look(work.jobs)
         tick(len(found))
-        waiting = [key for key in jobs if key not in found]
+        waiting = [key for key in work.jobs if key not in found]
         while waiting:
-            with claim(store, waiting, batch) as mine:
-                found |= look(mine)  # another process may just have made them
-                todo = {key: jobs[key] for key in mine if key not in found}
+            with claim(work.store, waiting, work.batch) as mine:
+                found |= work.look(mine)  # another process may just have made them
+                todo = {key: work.jobs[key] for key in mine if key not in found}
                 if todo:
-                    found |= make(todo)
+                    found |= work.make(todo)
             waiting = [key for key in waiting if key not in found]
             tick(len(found))
         return found

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.checkpoints import Named
-from workbench.runners import Look, Make, Row, Tick
+from workbench.runners import Row, Tick, Work
 from workbench.runners.local import Local
-from workbench.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +24,7 @@ class Ray(Named):
     `gpus` each. The cluster is that of ``RAY_ADDRESS``, else one on this machine. Needs the extra
     ``ray``.
 
-    Raises ModuleNotFoundError without it, ValueError where there is less than one actor.
+    Raises LookupError without it, ValueError where there is less than one actor.
 
     >>> Ray(actors=4, gpus=1)
     Ray(actors=4, gpus=1)
@@ -40,64 +38,41 @@ class Ray(Named):
         if self.actors < 1 or self.gpus < 0:
             raise ValueError(f"at least 1 actor and 0 GPUs are needed; seen {self!r}")
 
-    def __call__(
-        self,
-        jobs: Mapping[str, Any],
-        look: Look[Row],
-        make: Make[Row],
-        store: Store,
-        batch: int,
-        tick: Tick,
-    ) -> dict[str, Row]:
+    def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
         """Answer every key from the store, after the actors have filled it.
 
         What is left, such as the answers of a plug-in that cannot be stored, is made here.
         """
-        found = look(jobs)
-        missing = {key: job for key, job in jobs.items() if key not in found}
-        if len(missing) > self.actors * batch:
-            self._fill(missing, _Maker(missing, look, make, store, batch), batch, len(found), tick)
-        return Local()(jobs, look, make, store, batch, tick)
+        found = work.look(work.jobs)
+        missing = {key: job for key, job in work.jobs.items() if key not in found}
+        if len(missing) > self.actors * work.batch:
+            self._fill(replace(work, jobs=missing), len(found), tick)
+        return Local()(work, tick)
 
-    def _fill(
-        self, missing: Mapping[str, Any], maker: _Maker, batch: int, before: int, tick: Tick
-    ) -> None:
+    def _fill(self, work: Work[Row], done: int, tick: Tick) -> None:
         data = _started()
-        rows = data.from_items(
-            [{"key": key} for key in missing], override_num_blocks=-(-len(missing) // batch)
-        )
+        blocks = -(-len(work.jobs) // work.batch)
+        rows = data.from_items([{"key": key} for key in work.jobs], override_num_blocks=blocks)
         filled = rows.map_batches(
             _Actor,
-            fn_constructor_args=(maker,),
-            batch_size=batch,
+            fn_constructor_args=(work,),
+            batch_size=work.batch,
             num_cpus=0,
             num_gpus=self.gpus,
             compute=data.ActorPoolStrategy(size=self.actors),
         )
         for block in filled.iter_batches(batch_size=None):
-            before += len(block["key"])
-            tick(before)
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """What an actor needs to make jobs."""
-
-    jobs: Mapping[str, Any]
-    look: Any
-    make: Any
-    store: Store
-    batch: int
+            done += len(block["key"])
+            tick(done)
 
 
 class _Actor:
-    def __init__(self, maker: _Maker) -> None:
-        self.maker = maker
+    def __init__(self, work: Work[Any]) -> None:
+        self.work = work
 
     def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        maker = self.maker
-        jobs = {str(key): maker.jobs[str(key)] for key in block["key"]}
-        Local()(jobs, maker.look, maker.make, maker.store, maker.batch, lambda _: None)
+        mine = {str(key): self.work.jobs[str(key)] for key in block["key"]}
+        Local()(replace(self.work, jobs=mine), lambda _: None)
         return block
 
 
@@ -114,7 +89,7 @@ def _started() -> Any:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise LookupError(
             "the runner ray needs Ray: pip install 'attribution-workbench[ray]'"
         ) from error
     if not ray.is_initialized():

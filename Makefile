@@ -15,7 +15,7 @@ help:
 	@echo 'make test       run every test, notebooks included'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make lint       ruff, mypy and the import contract'
-	@echo 'make notebooks  run every notebook into out/notebooks'
+	@echo 'make notebooks  run every notebook and keep its outputs in it'
 
 demo: $(MADE)
 	$(BIN)/workbench attribute data/samples --report out/report.html
@@ -35,7 +35,7 @@ lint: $(MADE)
 	$(BIN)/lint-imports
 
 notebooks: $(MADE)
-	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir out/notebooks notebooks/*.ipynb
+	$(BIN)/python notebooks/run.py
 
 # Made once; again only when what it is made from has changed.
 $(MADE): pyproject.toml constraints.txt

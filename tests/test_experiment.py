@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import catalogue, evaluation, experiment
+from workbench import catalogue, evaluation, experiment, frames
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import Preset
+from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
+from workbench.store import Store
 
 
 @pytest.fixture
@@ -240,3 +242,67 @@ def test_a_query_that_could_not_be_made_is_a_miss_under_every_attack(preset, sto
 def test_n_is_bounded_by_the_prompts(preset, store):
     with pytest.raises(ValueError, match=r"^n must be between 1 and the 20 prompts there are"):
         evaluate(preset, store, n=21)
+
+
+def cross(preset, store, gamma=2, log=None, n=3, **options):
+    texts = catalogue.prompts(preset, "evaluation")[:n]
+    images, truth = evaluation.queries(texts, toys.zoo(), store)
+    given = {
+        "inverters": [Natural(), toys.Teller(log)],
+        "similarities": [Cosine(toys.Mean(log=log)), Cosine(toys.Mean(2, log)), NegativeMSE()],
+    }
+    given |= options
+    return experiment.crossed(
+        images, truth, toys.zoo(log), gamma=gamma, store=store, size=16, **given
+    )
+
+
+def test_crossing_has_every_inverter_and_every_similarity(preset, store):
+    found = cross(preset, store)
+    assert list(found) == ["images", "truth", "prompts", "candidates", "similarities"]
+    assert list(found["prompts"]["inverter"].unique()) == ["Natural()", "Teller()"]
+    assert len(found["prompts"]) == 2 * 12
+    names = ["Cosine(Mean(layer=None))", "Cosine(Mean(layer=2))", "NegativeMSE()"]
+    assert list(found["similarities"]["similarity"].unique()) == names
+    assert set(found["similarities"].groupby(["image_id", "similarity"]).size()) <= {8, 16}
+    assert (found["candidates"]["seconds"] > 0).all()
+    for name in ("images", "prompts", "candidates", "similarities"):
+        pd.testing.assert_frame_equal(found[name], frames.check(found[name], name))
+
+
+def test_a_part_of_a_crossing_is_what_an_attributor_of_it_answers(preset, store):
+    found = cross(preset, store, gamma=3)
+    for inverter, similarity in [(Natural(), NegativeMSE()), (toys.Teller(), Cosine(toys.Mean(2)))]:
+        method = Regeneration(inverter, similarity, gamma=3, size=16)
+        alone = method(found["images"], toys.zoo(), store=store).similarities
+        prompts = found["prompts"].query("inverter == @inverter.__repr__()")
+        part = found["similarities"].query("similarity == @similarity.__repr__()")
+        part = part.merge(prompts[["image_id", "prompt_id"]])
+        key = ["image_id", "generator", "index"]
+        pd.testing.assert_frame_equal(
+            part.sort_values(key, ignore_index=True), alone.sort_values(key, ignore_index=True)
+        )
+
+
+def test_layers_of_one_encoder_share_a_pass(preset, tmp_path):
+    log: list[list[str]] = []
+    cross(preset, Store(tmp_path / "store"), log=log)
+    encoded = [line for lines in log for line in lines if line.startswith("encode")]
+    assert len(encoded) == len(set(encoded)) > 0
+
+
+def test_two_inverters_that_find_the_same_prompt_share_its_candidates(preset, store):
+    found = cross(preset, store, inverters=[Natural(text=""), Empty(), Empty()])
+    assert len(found["prompts"]) == 2 * 12
+    assert len(found["candidates"]) == 4 * 2
+    assert len(found["similarities"]) == 3 * 12 * 4 * 2
+
+
+def test_crossing_tells_its_progress_and_what_is_missing(preset, store):
+    seen: dict[str, tuple[int, int]] = {}
+    cross(preset, store, progress=lambda s, d, t: seen.update({s: (d, t)}))
+    assert {"Teller(): invert", "generate", "encode", "NegativeMSE(): similarity"} <= set(seen)
+    assert all(done == total for done, total in seen.values())
+    sentence = "crossing needs at least one inverter and one similarity; seen 2 and 0"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        cross(preset, store, similarities=[])

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import calibration, catalogue, evaluation, frames, ranking
+from workbench import calibration, catalogue, evaluation, frames, pipeline, ranking
 from workbench.attacks import without_intensity
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
@@ -215,6 +215,103 @@ def evaluate_preset(
     }
     sentence = evaluation.signature(outcomes["regeneration"], list(models), outcomes["natural"])
     return Evaluation(_summary(settings, tables, names), sentence, names, tables)
+
+
+def crossed(
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    zoo: Mapping[str, Any],
+    *,
+    inverters: Sequence[Any],
+    similarities: Sequence[Any],
+    gamma: int,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+    size: int = 64,
+) -> dict[str, pd.DataFrame]:
+    """Cross every inverter with every similarity on the same images, up to γ candidate images.
+
+    What aggregation and a smaller γ would have answered follows from these frames alone, so that
+    `widgets.Comparer` changes at once. Encoders that differ only by their layer share a pass.
+
+    Args:
+        images: frame of that name; its pictures lie in the store or at ``path``.
+        truth: as of `evaluation.queries`.
+        zoo: name → Generator.
+        inverters: Inverters; two of one repr count once, as with similarities.
+        similarities: Similarities.
+        gamma: candidate images per model, at least 1.
+        store: where everything made is kept.
+        seed: of the candidates.
+        progress: called with ("inverter: invert", done, total), ("generate", …), ("encode", …) and
+            ("similarity: similarity", …).
+        size: side in pixels every picture goes to first.
+
+    Returns:
+        frames by name: images, truth, prompts of every inverter, candidates of every prompt (a text
+        that two inverters found once), similarities of every similarity. ``seconds`` of prompts and
+        candidates are those of their making, however long ago.
+
+    Raises:
+        ValueError: there is no inverter, no similarity, or γ is below 1.
+        LookupError: weights are missing.
+    """
+    import pandas as pd
+
+    tools, measures = ({repr(each): each for each in some} for some in (inverters, similarities))
+    if not tools or not measures:
+        raise ValueError(
+            "crossing needs at least one inverter and one similarity; "
+            f"seen {len(tools)} and {len(measures)}"
+        )
+    prompts = pd.concat(
+        [
+            pipeline.invert(images, each, store, under(name, progress))
+            for name, each in tools.items()
+        ],
+        ignore_index=True,
+    )
+    candidates = pipeline.generate(prompts, zoo, gamma, seed, store, progress)
+    _encode_layers(images, candidates, measures.values(), store, size, progress)
+    pairs = prompts.drop_duplicates(["image_id", "prompt_id"])
+    values = [
+        pipeline.similarity(images, pairs, candidates, each, store, size, under(name, progress))
+        for name, each in measures.items()
+    ]
+    return {
+        "images": frames.check(images, "images"),
+        "truth": truth,
+        "prompts": prompts,
+        "candidates": candidates,
+        "similarities": pd.concat(values, ignore_index=True),
+    }
+
+
+def _encode_layers(
+    images: pd.DataFrame,
+    candidates: pd.DataFrame,
+    similarities: Iterable[Any],
+    store: Store,
+    size: int,
+    progress: Progress | None,
+) -> None:
+    """Encode all pictures in one pass for the encoders that differ only by their layer."""
+    groups: dict[str, dict[int | None, Any]] = {}
+    for each in similarities:
+        encoder = getattr(each, "encoder", None)
+        if hasattr(encoder, "layers") and hasattr(encoder, "at"):
+            groups.setdefault(repr(encoder.at(None)), {})[encoder.layer] = encoder
+    good = images[images["failure"].isna()]
+    load = pipeline.pictures_of(good, store)
+    for group in groups.values():
+        if len(group) > 1:
+            for image in good["image_id"]:
+                load(image)  # a pass over layers reads the store alone
+            ids = [*good["image_id"], *candidates["candidate_id"].dropna()]
+            pipeline.encode_layers(
+                ids, next(iter(group.values())), list(group), store, size, progress
+            )
 
 
 def under(name: str, progress: Progress | None) -> Progress | None:

@@ -178,8 +178,12 @@ class Findings:
         """Draw the figure anew; a matplotlib Figure."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        from workbench import figures
+
+        figure = Figure(layout="constrained")
+        figures.resize(figure, 6.8, 4.4)
         self.made_by.draw(self.frames, figure)
+        figures.settle(figure)
         return figure
 
     def save(self, folder: str | Path) -> Path:

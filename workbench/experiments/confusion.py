@@ -55,7 +55,7 @@ class Pairs(Named):
         """Draw the confusion of the zoo beside the accuracy within each pair."""
         from workbench import figures
 
-        figure.set_size_inches(11, 4.6)
+        figures.resize(figure, 11, 4.6)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
         labels = list(dict.fromkeys(frames["outcomes"]["truth"]))
         figures.confusion(frames["outcomes"], labels, ax=left)

@@ -114,7 +114,7 @@ class Gamma(Named):
 
         from workbench import figures
 
-        figure.set_size_inches(10.5, 4.2)
+        figures.resize(figure, 10.5, 4.2)
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         whole = table[table["slice"] == "all"]

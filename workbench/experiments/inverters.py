@@ -89,7 +89,7 @@ class Inverters(Named):
         """Draw the accuracy by inverter in each condition, and by model where untouched."""
         from workbench import figures
 
-        figure.set_size_inches(11, 4.4)
+        figures.resize(figure, 11, 4.4)
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         table = table[table["metric"] == "accuracy"]
@@ -106,7 +106,7 @@ class Inverters(Named):
         handles, labels = left.get_legend_handles_labels()
         for ax in (left, right):
             ax.get_legend().remove()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+        figures.legend(figure, handles, labels)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Name the best inverter for all models and for each."""

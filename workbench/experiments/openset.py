@@ -81,7 +81,7 @@ class OpenSet(Named):
         """Draw AUROC and OSCR, and the coverage of the sets."""
         from workbench import figures
 
-        figure.set_size_inches(11, 4.2)
+        figures.resize(figure, 11, 4.2)
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         rates = table[table["metric"].isin(["AUROC", "OSCR", "rejected"])]

@@ -60,7 +60,7 @@ class PlugIn(Named):
 
         table = frames["results"]
         table = table[table["metric"] == "accuracy"]
-        figure.set_size_inches(6.6, 0.45 * len(table) + 1.4)
+        figures.resize(figure, 6.6, 0.45 * len(table) + 1.4)
         ax = figure.subplots()
         figures.dots(table, by="attributor", title="Alone, and with regeneration", ax=ax)
 

@@ -63,7 +63,7 @@ class PromptQuality(Named):
         """Draw the qualities on the left, the accuracy over them on the right."""
         from workbench import figures
 
-        figure.set_size_inches(10.5, 4.2)
+        figures.resize(figure, 10.5, 4.2)
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         quality = table[(table["slice"] == "all")]

@@ -104,7 +104,7 @@ class Rivals(Named):
             name: f"{name} ({counts[name]:.0f} pictures)" if counts[name] else name
             for name in table["attributor"]
         }
-        figure.set_size_inches(8.2, 0.42 * len(table) + 1.3)
+        figures.resize(figure, 8.2, 0.42 * len(table) + 1.3)
         chance = 1 / frames["outcomes"]["truth"].nunique()
         figures.dots(table, by="attributor", names=names, chance=chance, ax=figure.subplots())
 

@@ -111,7 +111,7 @@ class Robustness(Named):
         clean = table[table["attack"] == "none"]
         columns = min(4, len(attacks))
         rows = -(-len(attacks) // columns)
-        figure.set_size_inches(3.1 * columns, 2.6 * rows + 0.6)
+        figures.resize(figure, 3.1 * columns, 2.6 * rows + 0.6)
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for ax, attack in zip(panels, attacks, strict=False):
             part = pd.concat([clean, table[table["attack"] == attack]])
@@ -125,7 +125,7 @@ class Robustness(Named):
         for ax in panels[len(attacks) :]:
             ax.remove()
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+        figures.legend(figure, handles, labels)
         figure.suptitle(
             f"Accuracy over intensity, n = {table['n'].max()} pictures a point; band: 95 %",
             x=0.01,

@@ -70,7 +70,7 @@ class Scalability(Named):
         """Draw accuracy over the number of models, and what each step made."""
         from workbench import figures
 
-        figure.set_size_inches(9.5, 3.9)
+        figures.resize(figure, 9.5, 3.9)
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         accuracy = table[table["metric"] == "accuracy"].assign(preset="preset")

@@ -1,10 +1,13 @@
 """Figures: frame → Axes, one figure a file. They show n and an interval, and save nothing.
 
-To add one, copy the nearest file beside this one and name it below.
+Every candidate model has one colour in all of them (`colours`). Inside of `venue` they are as wide
+as its column or text, in its letters; `save` writes PDF, PNG and the CSV drawn from. To add one,
+copy the nearest file beside this one and name it below.
 """
 
 from __future__ import annotations
 
+from workbench.figures._canvas import legend, resize, settle
 from workbench.figures.accuracy import accuracy
 from workbench.figures.colours import colours
 from workbench.figures.confusion import confusion
@@ -12,6 +15,26 @@ from workbench.figures.curve import curve
 from workbench.figures.dots import dots
 from workbench.figures.evaluation import evaluation
 from workbench.figures.grid import grid
+from workbench.figures.pictures import pictures
 from workbench.figures.ranking import ranking
+from workbench.figures.save import save
+from workbench.figures.space import space
+from workbench.figures.venue import venue
 
-__all__ = ["accuracy", "colours", "confusion", "curve", "dots", "evaluation", "grid", "ranking"]
+__all__ = [
+    "accuracy",
+    "colours",
+    "confusion",
+    "curve",
+    "dots",
+    "evaluation",
+    "grid",
+    "legend",
+    "pictures",
+    "ranking",
+    "resize",
+    "save",
+    "settle",
+    "space",
+    "venue",
+]

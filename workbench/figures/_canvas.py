@@ -1,23 +1,86 @@
-"""What every figure shares: new Axes, and how they look; nothing of it touches global settings."""
+"""What every figure shares: its size, its look, and the frame it was drawn from.
+
+Outside of a venue nothing here touches global settings; `venue` sets them for a while.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDE = 7.0
+"""Inches on the screen from which on a design goes over the whole text, not over a column."""
+FLAT = 0.88
+"""How much flatter a figure is in a venue, where it is narrower than on the screen."""
 
 
-def axes(ax: Any, size: tuple[float, float]) -> Any:
+@dataclass(frozen=True)
+class Measure:
+    """The measures of a venue: width of a column and of the text in inches, font size in pt."""
+
+    name: str
+    column: float
+    text: float
+    size: float
+
+
+HERE: ContextVar[Measure | None] = ContextVar("venue", default=None)
+SOURCES: WeakKeyDictionary[Any, pd.DataFrame] = WeakKeyDictionary()
+
+
+def size(width: float, height: float) -> tuple[float, float]:
+    """Answer the size of a figure in inches: as designed, or in a venue exactly its width."""
+    here = HERE.get()
+    if here is None:
+        return width, height
+    return (here.text if width >= WIDE else here.column), height * here.size / 10 * FLAT
+
+
+def resize(figure: Any, width: float, height: float) -> None:
+    """Give a matplotlib Figure its size.
+
+    Args:
+        figure: the Figure.
+        width: in inches on the screen. In a venue the figure is exactly as wide as the text where
+            this is 7 or more, else as a column.
+        height: in inches on the screen; less in a venue, as its letters are smaller.
+    """
+    figure.set_size_inches(*size(width, height))
+
+
+def axes(ax: Any, width: float, height: float) -> Any:
     """Answer the given Axes, or new ones of a size in inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return plt.figure(figsize=size(width, height), layout="constrained").add_subplot()
+
+
+def pt(value: float) -> float:
+    """Answer a line width or mark size in points: as designed, or smaller in a venue."""
+    here = HERE.get()
+    return value if here is None else value * here.size / 10 * FLAT
+
+
+def source(ax: Any, frame: pd.DataFrame) -> Any:
+    """Remember the frame that an Axes was drawn from, for `save`; answer the Axes."""
+    SOURCES[ax] = frame.reset_index(drop=True)
+    return ax
 
 
 def tidy(ax: Any, title: str, label: str, grid: str = "") -> None:
-    """Set the title on the left and the label below; leave out what carries nothing."""
-    ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
-    ax.set_xlabel(label, fontsize="small", color="0.3")
+    """Set the title and the label below, both on the left; leave out what carries nothing."""
+    heading(ax, title)
+    note(ax, label)
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set_color("0.7")
@@ -25,4 +88,74 @@ def tidy(ax: Any, title: str, label: str, grid: str = "") -> None:
     ax.tick_params(axis="x", labelsize="small", labelcolor="0.3")
     ax.set_axisbelow(True)
     if grid:
-        ax.grid(axis=grid, color="0.9", lw=0.8)
+        ax.grid(axis=grid, color="0.9", lw=pt(0.8))
+
+
+def heading(ax: Any, title: str) -> None:
+    """Set the title of an Axes; it breaks into lines where it is wider than they are."""
+    _fold(ax, ax.set_title(title, loc="left", fontsize="medium", fontweight="bold"))
+
+
+def note(ax: Any, label: str) -> None:
+    """Set what stands below an Axes; it breaks into lines where it is wider than they are."""
+    _fold(ax, ax.set_xlabel(label, fontsize="small", color="0.3"))
+
+
+def count(numbers: Iterable[int]) -> str:
+    """Say how many, where parts may differ.
+
+    >>> count([4, 2, 4]), count([3])
+    ('2–4', '3')
+    """
+    seen = sorted(set(numbers))
+    return f"{seen[0]}" if len(seen) == 1 else f"{seen[0]}–{seen[-1]}"
+
+
+def legend(figure: Any, handles: Any, labels: Any) -> None:
+    """Put a legend below all Axes of a Figure, in as many columns as go into its width.
+
+    Args:
+        figure: a matplotlib Figure with constrained layout.
+        handles: what `Axes.get_legend_handles_labels` answers.
+        labels: likewise.
+    """
+    for columns in range(len(labels), 0, -1):
+        made = figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize="small",
+        )
+        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
+
+
+def settle(figure: Any) -> None:
+    """Lay a figure out, and turn the labels of an x axis where they would run into one another."""
+    figure.draw_without_rendering()
+    turned = False
+    for ax in figure.axes:
+        labels = [label for label in ax.get_xticklabels() if label.get_text()]
+        boxes = [label.get_window_extent() for label in labels]
+        close = any(one.x1 + 2 > two.x0 for one, two in pairwise(boxes))
+        close &= not any(label.get_rotation() for label in labels)
+        if close:
+            ax.tick_params(axis="x", rotation=30)
+            for label in labels:
+                label.set(horizontalalignment="right", rotation_mode="anchor")
+        turned |= close
+    if turned:
+        figure.draw_without_rendering()
+
+
+def _fold(ax: Any, text: Any) -> None:
+    """Let a text break into lines by the width of its Axes; matplotlib does so by the figure's."""
+    text.set_wrap(True)
+    text._get_wrap_line_width = partial(_width, ax)
+
+
+def _width(ax: Any) -> float:
+    return float(ax.bbox.width)

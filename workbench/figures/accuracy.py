@@ -35,9 +35,8 @@ def accuracy(
     Raises:
         ValueError: nothing in the table fits.
     """
-    import seaborn as sns
-
-    from workbench.figures._canvas import axes, tidy
+    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures.colours import colours
 
     table = evaluations[evaluations["metric"] == metric]
     table = table[(table["slice"] == "all") == (by == "attributor")]
@@ -48,24 +47,25 @@ def accuracy(
     if table.empty:
         raise ValueError(f"the table holds no {metric!r} by {by}")
     labels = [(names or {}).get(name, name) for name in table[by]]
-    ax = axes(ax, (5.6, 0.45 * len(table) + 1.2))
-    palette = sns.color_palette("colorblind")
+    ax = axes(ax, 5.6, 0.45 * len(table) + 1.2)
+    own = colours(table[by]) if by == "slice" else {table[by].iloc[0]: "0.1"}
     for place, row in enumerate(table.itertuples()):
-        colour = palette[0] if place == 0 or by == "slice" else "0.45"
-        ax.plot([row.low, row.high], [place, place], color=colour, lw=2.5, solid_capstyle="round")
-        ax.plot([row.value], [place], "o", color=colour, ms=8, mec="white", zorder=3)
+        colour = own.get(getattr(row, by), "0.5")
+        line = {"color": colour, "lw": pt(2.5), "solid_capstyle": "round"}
+        ax.plot([row.low, row.high], [place, place], **line)
+        ax.plot([row.value], [place], "o", color=colour, ms=pt(8), mec="white", zorder=3)
         ax.annotate(
             f"{row.value:.1%}",
             (row.value, place),
-            xytext=(0, 8),
+            xytext=(0, pt(8)),
             textcoords="offset points",
             ha="center",
             fontsize="small",
-            color="0.3" if place or by == "slice" else colour,
+            color="0.3" if place or by == "slice" else "black",
             fontweight="normal" if place or by == "slice" else "bold",
         )
     if chance is not None:
-        ax.axvline(chance, color="0.55", lw=1, ls=(0, (4, 3)), zorder=0)
+        ax.axvline(chance, color="0.55", lw=pt(1), ls=(0, (4, 3)), zorder=0)
         ax.annotate(
             "chance",
             (chance, len(table) - 0.5),
@@ -78,9 +78,7 @@ def accuracy(
     ax.set_ylim(len(table) - 0.5, -0.7)
     ax.set_xlim(min(0.0, float(table["low"].min())), 1.04)
     ax.xaxis.set_major_formatter("{x:.0%}")
-    counts = sorted(set(table["n"]))
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
     each = " each" if len(table) > 1 else ""
-    note = f"n = {n} pictures{each}; line: 95 % interval, bootstrap over prompts"
+    note = f"n = {count(table['n'])} pictures{each}; line: 95 % interval, bootstrap over prompts"
     tidy(ax, metric.replace("_", " ").capitalize(), note, grid="x")
-    return ax
+    return source(ax, table)

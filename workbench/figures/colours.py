@@ -9,8 +9,13 @@ PALETTE = (
     "#0173B2", "#DE8F05", "#44AA99", "#882255", "#CC3311", "#B9AC70", "#1845FB", "#A96B59",
 )  # fmt: skip
 """Told apart under deuteranopia and protanopia too (Machado et al. 2009), and seen on white."""
+MARKS = "osD^vPX*"
+DASHES = ("-", "--", "-.", ":")
 SHADES = (0.0, -0.4, 0.45, -0.65)
 """How far the palette is moved towards white, or towards black, each time it begins anew."""
+
+MODELS = ("generator", "truth", "source", "model", "predicted")
+"""Columns of the frames that hold candidate models."""
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -38,6 +43,17 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     free = (place for place in count() if place not in taken)
     others = dict(zip(sorted(set(wanted) - set(known)), free, strict=False))
     return {name: colour(known.get(name, others.get(name, 0))) for name in wanted}
+
+
+def of(column: str, names: Iterable[str]) -> dict[str, str]:
+    """Give colours to the values of a column: the models' own, else the palette in order.
+
+    >>> of("generator", ["pocket-ld"]), of("inverter", ["pocket-blip"])
+    ({'pocket-ld': '#DE8F05'}, {'pocket-blip': '#0173B2'})
+    """
+    if column in MODELS:
+        return colours(names)
+    return {name: colour(place) for place, name in enumerate(dict.fromkeys(names))}
 
 
 def colour(place: int) -> str:

@@ -31,7 +31,8 @@ def confusion(
     import seaborn as sns
 
     from workbench import evaluation
-    from workbench.figures._canvas import axes, tidy
+    from workbench.figures._canvas import axes, pt, source, tidy
+    from workbench.figures.colours import PALETTE
     from workbench.statistics import bootstrap_interval
 
     if outcomes["attributor"].nunique() > 1:
@@ -43,17 +44,17 @@ def confusion(
     counts = evaluation.confusion(outcomes, names)
     shares = counts.div(outcomes.groupby("truth").size().reindex(names), axis=0)
     side = 0.75 * len(names) + 1.6
-    ax = axes(ax, (side + 1.0, side))
+    ax = axes(ax, side + 1.0, side)
     sns.heatmap(
         shares.astype(float).fillna(0.0),
         annot=counts,
         fmt="d",
-        cmap=sns.light_palette(sns.color_palette("colorblind")[0], as_cmap=True),
+        cmap=sns.light_palette(PALETTE[0], as_cmap=True),
         vmin=0,
         vmax=1,
         cbar=False,
         square=True,
-        linewidths=2,
+        linewidths=pt(2),
         linecolor="white",
         ax=ax,
     )
@@ -69,4 +70,4 @@ def confusion(
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
     ax.spines["bottom"].set_visible(False)
-    return ax
+    return source(ax, outcomes)

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-DASHES = ("-", "--", "-.", ":")
-MARKS = "osD^vPX*"
-
 
 def curve(
     results: pd.DataFrame,
@@ -40,19 +37,19 @@ def curve(
         the Axes.
     """
     import pandas as pd
-    import seaborn as sns
 
-    from workbench.figures._canvas import axes, tidy
+    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures.colours import DASHES, MARKS, of
 
-    ax = axes(ax, (6.0, 4.0))
-    palette = sns.color_palette("colorblind")
+    ax = axes(ax, 6.0, 4.0)
+    palette = of(line, results[line].astype(str))
     order = list(pd.unique(results[x]))
     lines = results[line].nunique()
     text = not pd.api.types.is_numeric_dtype(results[x])
     for place, key in enumerate(pd.unique(results[line])):
         part = results[results[line] == key]
         at = [order.index(value) for value in part[x]] if text else list(part[x])
-        style = {"color": palette[place % len(palette)], "lw": 2, "ms": 6, "mec": "white"}
+        style = {"color": palette[str(key)], "lw": pt(2), "ms": pt(6), "mec": "white"}
         style |= {"ls": DASHES[place % len(DASHES)], "marker": MARKS[place % len(MARKS)]}
         low, high = (part[end].astype(float) for end in ("low", "high"))
         label = (names or {}).get(key, key)
@@ -64,14 +61,13 @@ def curve(
         ax.plot(at, part["value"], label=label, zorder=3, **style)
         ax.fill_between(at, low, high, color=style["color"], alpha=0.12, lw=0)
     for value in marks:
-        ax.axvline(value, color="0.75", lw=1, ls=(0, (1, 3)), zorder=0)
+        ax.axvline(value, color="0.75", lw=pt(1), ls=(0, (1, 3)), zorder=0)
     if text:
         ax.set_xticks(range(len(order)), order)
     if percent:
         ax.yaxis.set_major_formatter("{x:.0%}")
-    counts = sorted(set(results["n"]))
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-    mark = "band" if joined else "line"
-    tidy(ax, "", f"{'' if text else x + ' · '}n = {n} a point; {mark}: 95 % interval", grid="y")
+    mark, name = "band" if joined else "line", "" if text else f"{x} · "
+    told = f"{name}n = {count(results['n'])} a point; {mark}: 95 % interval"
+    tidy(ax, "", told, grid="y")
     ax.legend(frameon=False, fontsize="small")
-    return ax
+    return source(ax, results)

@@ -34,10 +34,11 @@ def dots(
     Raises:
         ValueError: the table is empty.
     """
+    from workbench.figures._canvas import heading, source
     from workbench.figures.accuracy import accuracy
 
     table = results.rename(columns={by: "attributor"}).assign(slice="all", metric="value")
     labels = {key: (names or {}).get(key, key) for key in table["attributor"]}
     ax = accuracy(table, metric="value", names=labels, chance=chance, ax=ax)
-    ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
-    return ax
+    heading(ax, title)
+    return source(ax, results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.figures._canvas import heading, resize
 from workbench.figures.accuracy import accuracy
 from workbench.figures.confusion import confusion
 
@@ -33,7 +34,8 @@ def evaluation(evaluation: Evaluation, *, figure: Any = None) -> Any:
     import matplotlib.pyplot as plt
 
     if figure is None:
-        figure = plt.figure(figsize=(10.5, 5.2), layout="constrained")
+        figure = plt.figure(layout="constrained")
+    resize(figure, 10.5, 5.2)
     settings = evaluation.summary["settings"]
     table, outcomes = evaluation.frames["evaluations"], evaluation.frames["outcomes"]
     own = settings["attributor"]
@@ -45,7 +47,7 @@ def evaluation(evaluation: Evaluation, *, figure: Any = None) -> Any:
     accuracy(table, names=names, chance=1 / len(settings["zoo"]), ax=above)
     models = {name: name for name in settings["zoo"]}
     accuracy(table[table["attributor"] == own], by="slice", names=models, ax=below)
-    below.set_title("Accuracy by true model", loc="left", fontsize="medium", fontweight="bold")
+    heading(below, "Accuracy by true model")
     confusion(outcomes[outcomes["attributor"] == own], settings["zoo"], ax=right)
     figure.suptitle(
         f"{settings['preset']}: {settings['n']} prompts, γ = {settings['gamma']}, "

@@ -34,36 +34,37 @@ def grid(
     import seaborn as sns
     from matplotlib.patches import Rectangle
 
-    from workbench.figures._canvas import tidy
+    from workbench.figures._canvas import pt, resize, source, tidy
+    from workbench.figures.colours import PALETTE
 
     table = results.pivot(index=rows, columns=columns, values="value")
     table = table.reindex(index=pd.unique(results[rows]), columns=pd.unique(results[columns]))
     high, wide = table.shape
     if figure is None:
         figure = plt.figure(layout="constrained")
-    figure.set_size_inches(0.95 * wide + 4.2, 0.3 * high + 1.3)
+    resize(figure, 0.95 * wide + 4.2, 0.3 * high + 1.3)
     ax = figure.add_subplot()
     sns.heatmap(
         100 * table.astype(float),
         annot=True,
         fmt=".1f",
         annot_kws={"fontsize": "small"},
-        cmap=sns.light_palette(sns.color_palette("colorblind")[0], as_cmap=True),
+        cmap=sns.light_palette(PALETTE[0], as_cmap=True),
         cbar=False,
-        linewidths=1.5,
+        linewidths=pt(1.5),
         linecolor="white",
         ax=ax,
     )
-    strong = sns.color_palette("colorblind")[3]
+    strong = PALETTE[4]
     for (row, column), word in (marks or {}).items():
         x, y = list(table.columns).index(column), list(table.index).index(row)
-        ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec=strong, lw=2, clip_on=False))
+        ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec=strong, lw=pt(2), clip_on=False))
         ax.annotate(
             word,
             (x + 0.96, y + 0.12),
             ha="right",
             va="top",
-            fontsize="x-small",
+            fontsize="small",
             color=strong,
             bbox={"fc": "white", "ec": "none", "pad": 0.8},
         )
@@ -73,4 +74,4 @@ def grid(
     ax.set_ylabel("")
     ax.tick_params(axis="x", labelsize="medium", labelcolor="black", rotation=0)
     ax.spines["bottom"].set_visible(False)
-    return ax
+    return source(ax, results)

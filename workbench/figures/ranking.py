@@ -30,9 +30,8 @@ def ranking(
     Raises:
         ValueError: the frame holds several images or attributors, or not this image.
     """
-    import seaborn as sns
-
-    from workbench.figures._canvas import axes, tidy
+    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures.colours import colours
 
     table = rankings if image_id is None else rankings[rankings["image_id"] == image_id]
     pairs = table[["image_id", "attributor"]].drop_duplicates()
@@ -42,28 +41,30 @@ def ranking(
             "such pairs: choose with image_id=…"
         )
     table = table.sort_values("rank")
-    names, best = list(table["generator"]), sns.color_palette("colorblind")[0]
-    ax = axes(ax, (5.6, 0.5 * len(names) + 1.3))
+    names = list(table["generator"])
+    palette = colours(names)
+    ax = axes(ax, 5.6, 0.5 * len(names) + 1.3)
     dots = None
     if similarities is not None:
         dots = similarities[similarities["image_id"] == table["image_id"].iloc[0]]
         dots = dots.dropna(subset=["value"])
     for place, (name, score) in enumerate(zip(names, table["score"], strict=True)):
-        colour = best if place == 0 else "0.6"
+        colour = palette[name]
         if dots is not None:
             values = dots.loc[dots["generator"] == name, "value"]
             if len(values):
-                ax.plot([values.min(), values.max()], [place, place], color=colour, lw=1.5)
-                ax.plot(values, [place] * len(values), "o", color=colour, ms=5, alpha=0.55, mew=0)
-        ax.plot([score], [place], "D", color=colour, ms=8, mec="white", zorder=3)
+                ax.plot([values.min(), values.max()], [place, place], color=colour, lw=pt(1.5))
+                dot = {"color": colour, "ms": pt(5), "alpha": 0.55, "mew": 0}
+                ax.plot(values, [place] * len(values), "o", **dot)
+        ax.plot([score], [place], "D", color=colour, ms=pt(8), mec="white", zorder=3)
         if score == score:
             ax.annotate(
                 f"{score:.3f}",
                 (score, place),
-                xytext=(0, 7),
+                xytext=(0, pt(7)),
                 textcoords="offset points",
                 ha="center",
-                color=colour if place == 0 else "0.35",
+                color="black" if place == 0 else "0.35",
                 fontsize="small",
                 fontweight="bold" if place == 0 else "normal",
             )
@@ -73,11 +74,10 @@ def ranking(
     title = "no model could be compared"
     if len(scores) > 1 and scores[1] == scores[1]:
         title = f"{names[0]} first, margin {scores[0] - scores[1]:.4f}"
-    counts = [] if dots is None else sorted(set(dots.groupby("generator").size()))
     note = ""
-    if counts:
-        size = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+    if dots is not None and len(dots):
+        size = count(dots.groupby("generator").size())
         note = f"\n◆ score   ● one of {size} candidate images   — their range"
     ax.margins(x=0.08)
     tidy(ax, title, f"similarity to the test image{note}", grid="x")
-    return ax
+    return source(ax, table)

@@ -70,14 +70,11 @@ class Bias(Named):
         table = frames["results"]
         table = table[table["metric"].str.startswith("falsely")]
         inverter = table["metric"].str.rpartition(", ")[2]
+        figures.resize(figure, 6.8, 3.8)
         ax = figure.subplots()
-        figures.curve(
-            table.assign(inverter=inverter), x="model", line="inverter", joined=False, ax=ax
-        )
-        ax.set_title(
-            "Pictures of other models attributed to it",
-            loc="left", fontsize="medium", fontweight="bold",
-        )  # fmt: skip
+        title = "Pictures of other models attributed to it"
+        table = table.assign(inverter=inverter)
+        figures.curve(table, x="model", line="inverter", joined=False, title=title, ax=ax)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Say whether the models that share the encoder gain."""

@@ -62,8 +62,8 @@ class Pairs(Named):
         table = frames["results"]
         table = table[table["metric"] == "pair accuracy"]
         names = {pair: pair.replace(" ↔ ", " ↔\n") for pair in table["pair"]}
-        figures.dots(table, by="pair", names=names, chance=0.5, ax=right)
-        right.set_title("Right within the pair", loc="left", fontsize="medium", fontweight="bold")
+        title = "Right within the pair"
+        figures.dots(table, by="pair", names=names, chance=0.5, title=title, ax=right)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Name the hardest pair, and its share of all errors."""

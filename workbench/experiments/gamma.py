@@ -110,8 +110,6 @@ class Gamma(Named):
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
         """Draw accuracy over candidates, the adaptive rule as a point; and by objects."""
-        import seaborn as sns
-
         from workbench import figures
 
         figures.resize(figure, 10.5, 4.2)
@@ -122,30 +120,27 @@ class Gamma(Named):
         accuracy = whole[whole["metric"] == "accuracy"]
         accuracy = accuracy.assign(candidates=accuracy["gamma"].map(used))
         fixed = accuracy[accuracy["gamma"] != "adaptive"].assign(kind="fixed γ")
-        figures.curve(fixed, x="candidates", line="kind", ax=left)
+        figures.curve(fixed, x="candidates", line="kind", title="Accuracy", ax=left)
         point = accuracy[accuracy["gamma"] == "adaptive"].iloc[0]
-        colour = sns.color_palette("colorblind")[3]
         left.errorbar(
             [point["candidates"]],
             [point["value"]],
             yerr=[[point["value"] - point["low"]], [point["high"] - point["value"]]],
             fmt="s",
-            color=colour,
+            color="black",
             label="adaptive γ",
             zorder=4,
         )
         left.set_xscale("log", base=2)
         left.set_xticks(list(fixed["candidates"]), [f"{x:g}" for x in fixed["candidates"]])
         left.set_xlabel(f"candidate images a model · n = {point['n']:.0f} pictures; 95 % interval")
-        left.set_title("Accuracy", loc="left", fontsize="medium", fontweight="bold")
         left.legend(frameon=False, fontsize="small")
+        figures.source(left, accuracy)
         objects = table[table["slice"].str.endswith(("object", "objects"))]
         if len(objects):
-            figures.curve(objects, x="gamma", line="slice", ax=right)
-            right.set_title(
-                "By objects in the scene", loc="left", fontsize="medium", fontweight="bold"
-            )
-            right.set_xlabel("γ")
+            title = "By objects in the scene"
+            objects = objects.rename(columns={"gamma": "γ"})
+            figures.curve(objects, x="γ", line="slice", title=title, ax=right)
         else:
             right.remove()
 

@@ -95,14 +95,13 @@ class Inverters(Named):
         table = table[table["metric"] == "accuracy"]
         overall = table[table["truth"] == "all"]
         condition = overall["attack"] + " " + overall["intensity"].map("{:g}".format)
-        overall = overall.assign(condition=condition.replace("none 0", "untouched"))
-        figures.curve(overall, x="condition", line="attributor", joined=False, ax=left)
-        left.set_title("All models", loc="left", fontsize="medium", fontweight="bold")
-        clean = table[(table["attack"] == "none") & (table["truth"] != "all")]
-        figures.curve(clean, x="truth", line="attributor", joined=False, ax=right)
-        right.set_title(
-            "By true model, untouched", loc="left", fontsize="medium", fontweight="bold"
+        overall = overall.assign(
+            condition=condition.str.replace("()", "").replace("none 0", "untouched")
         )
+        options: dict[str, Any] = {"line": "attributor", "joined": False}
+        figures.curve(overall, x="condition", title="All models", ax=left, **options)
+        clean = table[(table["attack"] == "none") & (table["truth"] != "all")]
+        figures.curve(clean, x="truth", title="By true model, untouched", ax=right, **options)
         handles, labels = left.get_legend_handles_labels()
         for ax in (left, right):
             ax.get_legend().remove()

@@ -72,6 +72,7 @@ class Leakage(Named):
         from workbench import figures
 
         table = frames["results"].set_index("features", drop=False)
+        figures.resize(figure, 6.8, 0.45 * len(table) + 1.2)
         figures.dots(
             table.drop("chance"),
             by="features",

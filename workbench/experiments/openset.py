@@ -85,14 +85,11 @@ class OpenSet(Named):
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         rates = table[table["metric"].isin(["AUROC", "OSCR", "rejected"])]
-        figures.curve(rates, x="unknown", line="metric", joined=False, ax=left)
-        left.tick_params(axis="x", rotation=20)
-        left.set_title("Unknown sources", loc="left", fontsize="medium", fontweight="bold")
+        title = "Unknown sources"
+        figures.curve(rates, x="unknown", line="metric", joined=False, title=title, ax=left)
         sets = table[table["metric"] == "set_coverage"]
-        names = {name: name.removeprefix("set at 90 %, ") for name in sets["unknown"]}
-        figures.dots(
-            sets, by="unknown", names=names, chance=None, title="Sets that hold the truth", ax=right
-        )
+        sets = sets.assign(model=sets["unknown"].str.removeprefix("set at 90 %, "))
+        figures.dots(sets, by="model", title="Sets that hold the truth", ax=right)
         right.axvline(decision.COVERAGE, color="0.55", lw=1, ls=(0, (4, 3)), zorder=0)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:

@@ -69,8 +69,8 @@ class PromptQuality(Named):
         quality = table[(table["slice"] == "all")]
         figures.dots(quality, by="metric", title="Inverted against natural prompt", ax=left)
         accuracy = table[table["metric"].str.startswith("accuracy")]
-        figures.curve(accuracy, x="slice", line="metric", ax=right)
-        right.set_title("Accuracy by token F1", loc="left", fontsize="medium", fontweight="bold")
+        title = "Accuracy by token F1"
+        figures.curve(accuracy, x="slice", line="metric", title=title, ax=right)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Tell the quality, and the accuracy at both its ends."""

@@ -116,10 +116,16 @@ class Robustness(Named):
         for ax, attack in zip(panels, attacks, strict=False):
             part = pd.concat([clean, table[table["attack"] == attack]])
             marks = REFPRINT.get(attack.partition("(")[0].lower(), ())
-            figures.curve(part, x="intensity", line="attributor", marks=marks, ax=ax)
             kind = attack.partition("(")[0]
             alone = [each.partition("(")[0] for each in attacks].count(kind) == 1
-            ax.set_title(kind if alone else attack, loc="left", fontsize="small", fontweight="bold")
+            figures.curve(
+                part,
+                x="intensity",
+                line="attributor",
+                marks=marks,
+                title=kind if alone else attack,
+                ax=ax,
+            )
             ax.set_xlabel("")
             ax.get_legend().remove()
         for ax in panels[len(attacks) :]:

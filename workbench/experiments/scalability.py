@@ -74,19 +74,15 @@ class Scalability(Named):
         left, right = figure.subplots(1, 2)
         table = frames["results"]
         accuracy = table[table["metric"] == "accuracy"].assign(preset="preset")
-        figures.curve(accuracy, x="models", line="preset", ax=left)
+        figures.curve(accuracy, x="models", line="preset", title="Accuracy", ax=left)
         left.plot(accuracy["models"], 1 / accuracy["models"], color="0.5", ls=":", label="chance")
         left.set_xticks(list(accuracy["models"]))
         left.legend(frameon=False, fontsize="small")
-        left.set_title("Accuracy", loc="left", fontsize="medium", fontweight="bold")
         made = table[table["metric"] == "its candidates"]
-        right.bar(made["added"], made["value"], color="0.6")
-        right.set_title(
-            "Candidates made when it was added", loc="left", fontsize="medium", fontweight="bold"
-        )
-        right.tick_params(axis="x", rotation=30)
-        for side in ("top", "right"):
-            right.spines[side].set_visible(False)
+        right.bar(made["added"], made["value"], color=figures.colours(made["added"]).values())
+        note = f"the model added · n = {made['n'].min()}–{made['n'].max()} pictures attributed"
+        figures.tidy(right, "Candidates made when it was added", note, grid="y")
+        figures.source(right, made)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Tell the accuracy at both ends, and what the last model made necessary."""

@@ -7,7 +7,7 @@ copy the nearest file beside this one and name it below.
 
 from __future__ import annotations
 
-from workbench.figures._canvas import legend, resize, settle
+from workbench.figures._canvas import legend, resize, settle, source, tidy
 from workbench.figures.accuracy import accuracy
 from workbench.figures.colours import colours
 from workbench.figures.confusion import confusion
@@ -35,6 +35,8 @@ __all__ = [
     "resize",
     "save",
     "settle",
+    "source",
     "space",
+    "tidy",
     "venue",
 ]

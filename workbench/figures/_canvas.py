@@ -71,14 +71,35 @@ def pt(value: float) -> float:
     return value if here is None else value * here.size / 10 * FLAT
 
 
+def tiny() -> float:
+    """Answer the smallest letters of a figure in pt: two thirds of the others, and never below 6."""
+    import matplotlib as mpl
+
+    return max(6.0, 0.7 * float(mpl.rcParams["font.size"]))
+
+
+def halo() -> list[Any]:
+    """Answer path effects that keep a number readable on lines."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=pt(3), foreground="white")]
+
+
 def source(ax: Any, frame: pd.DataFrame) -> Any:
-    """Remember the frame that an Axes was drawn from, for `save`; answer the Axes."""
+    """Remember the frame that an Axes was drawn from, which `save` writes; answer the Axes."""
     SOURCES[ax] = frame.reset_index(drop=True)
     return ax
 
 
 def tidy(ax: Any, title: str, label: str, grid: str = "") -> None:
-    """Set the title and the label below, both on the left; leave out what carries nothing."""
+    """Set the title of an Axes and the label below; leave out what carries nothing.
+
+    Args:
+        ax: matplotlib Axes.
+        title: stands on the left, and breaks into lines where it is wider than the Axes.
+        label: likewise, below: what x is, n, and what an interval is.
+        grid: ``x`` or ``y``, the axis whose grid is drawn.
+    """
     heading(ax, title)
     note(ax, label)
     for side in ("top", "right", "left"):

@@ -35,7 +35,8 @@ def accuracy(
     Raises:
         ValueError: nothing in the table fits.
     """
-    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures._canvas import source
+    from workbench.figures._rows import rows
     from workbench.figures.colours import colours
 
     table = evaluations[evaluations["metric"] == metric]
@@ -47,38 +48,7 @@ def accuracy(
     if table.empty:
         raise ValueError(f"the table holds no {metric!r} by {by}")
     labels = [(names or {}).get(name, name) for name in table[by]]
-    ax = axes(ax, 5.6, 0.45 * len(table) + 1.2)
-    own = colours(table[by]) if by == "slice" else {table[by].iloc[0]: "0.1"}
-    for place, row in enumerate(table.itertuples()):
-        colour = own.get(getattr(row, by), "0.5")
-        line = {"color": colour, "lw": pt(2.5), "solid_capstyle": "round"}
-        ax.plot([row.low, row.high], [place, place], **line)
-        ax.plot([row.value], [place], "o", color=colour, ms=pt(8), mec="white", zorder=3)
-        ax.annotate(
-            f"{row.value:.1%}",
-            (row.value, place),
-            xytext=(0, pt(8)),
-            textcoords="offset points",
-            ha="center",
-            fontsize="small",
-            color="0.3" if place or by == "slice" else "black",
-            fontweight="normal" if place or by == "slice" else "bold",
-        )
-    if chance is not None:
-        ax.axvline(chance, color="0.55", lw=pt(1), ls=(0, (4, 3)), zorder=0)
-        ax.annotate(
-            "chance",
-            (chance, len(table) - 0.5),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize="small",
-            color="0.4",
-        )
-    ax.set_yticks(range(len(table)), labels)
-    ax.set_ylim(len(table) - 0.5, -0.7)
-    ax.set_xlim(min(0.0, float(table["low"].min())), 1.04)
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    each = " each" if len(table) > 1 else ""
-    note = f"n = {count(table['n'])} pictures{each}; line: 95 % interval, bootstrap over prompts"
-    tidy(ax, metric.replace("_", " ").capitalize(), note, grid="x")
-    return source(ax, table)
+    models = colours(table[by]) if by == "slice" else {}
+    palette = {label: models[name] for label, name in zip(labels, table[by], strict=True) if models}
+    title = metric.replace("_", " ").capitalize()
+    return source(rows(table, labels, palette, title, chance, ax), table)

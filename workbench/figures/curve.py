@@ -18,6 +18,7 @@ def curve(
     marks: Sequence[float] = (),
     percent: bool = True,
     joined: bool = True,
+    title: str = "",
     ax: Any = None,
 ) -> Any:
     """Draw a value over ``x`` with its interval as a band, a line for each ``line``.
@@ -31,6 +32,7 @@ def curve(
         percent: whether the values are shares.
         joined: draw a line and a band; else points with their intervals side by side, for keys
             without an order.
+        title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
@@ -68,6 +70,6 @@ def curve(
         ax.yaxis.set_major_formatter("{x:.0%}")
     mark, name = "band" if joined else "line", "" if text else f"{x} · "
     told = f"{name}n = {count(results['n'])} a point; {mark}: 95 % interval"
-    tidy(ax, "", told, grid="y")
+    tidy(ax, title, told, grid="y")
     ax.legend(frameon=False, fontsize="small")
     return source(ax, results)

@@ -22,7 +22,7 @@ def dots(
 
     Args:
         results: an experiment's results, in [0, 1].
-        by: the key down.
+        by: the key down; one of candidate models (generator, truth, model …) has their colours.
         names: label of each key, where it is not its own.
         chance: where a guess would lie.
         title: of the Axes.
@@ -34,11 +34,12 @@ def dots(
     Raises:
         ValueError: the table is empty.
     """
-    from workbench.figures._canvas import heading, source
-    from workbench.figures.accuracy import accuracy
+    from workbench.figures._canvas import source
+    from workbench.figures._rows import rows
+    from workbench.figures.colours import MODELS, colours
 
-    table = results.rename(columns={by: "attributor"}).assign(slice="all", metric="value")
-    labels = {key: (names or {}).get(key, key) for key in table["attributor"]}
-    ax = accuracy(table, metric="value", names=labels, chance=chance, ax=ax)
-    heading(ax, title)
-    return source(ax, results)
+    if results.empty:
+        raise ValueError("there is nothing to draw: the table has no rows")
+    labels = [str((names or {}).get(key, key)) for key in results[by]]
+    palette = colours(set(labels) - {"all"}) if by in MODELS else {}
+    return source(rows(results, labels, palette, title, chance, ax), results)

@@ -34,7 +34,7 @@ def grid(
     import seaborn as sns
     from matplotlib.patches import Rectangle
 
-    from workbench.figures._canvas import pt, resize, source, tidy
+    from workbench.figures._canvas import pt, resize, source, tidy, tiny
     from workbench.figures.colours import PALETTE
 
     table = results.pivot(index=rows, columns=columns, values="value")
@@ -61,10 +61,10 @@ def grid(
         ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec=strong, lw=pt(2), clip_on=False))
         ax.annotate(
             word,
-            (x + 0.96, y + 0.12),
+            (x + 0.97, y),
             ha="right",
-            va="top",
-            fontsize="small",
+            va="center",
+            fontsize=tiny(),
             color=strong,
             bbox={"fc": "white", "ec": "none", "pad": 0.8},
         )

@@ -30,7 +30,7 @@ def ranking(
     Raises:
         ValueError: the frame holds several images or attributors, or not this image.
     """
-    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures._canvas import axes, count, halo, pt, source, tidy
     from workbench.figures.colours import colours
 
     table = rankings if image_id is None else rankings[rankings["image_id"] == image_id]
@@ -67,6 +67,7 @@ def ranking(
                 color="black" if place == 0 else "0.35",
                 fontsize="small",
                 fontweight="bold" if place == 0 else "normal",
+                path_effects=halo(),
             )
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.6)

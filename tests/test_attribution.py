@@ -18,6 +18,7 @@ KEYS = [
     "margin",
     "set",
     "p_known",
+    "evidence",
     "seconds",
     "error",
 ]

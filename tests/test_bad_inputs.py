@@ -156,7 +156,7 @@ USAGE = {
     "attribute x.png --from {folder}/note.html": "is not a report that `workbench attribute",
     "attribute x.png --from {folder}/note.html --gamma 2": "--from takes every setting from",
     "attribute x.png --inverter pez --similarity ssim": "pez needs a similarity over an encoder",
-    "invert x.png --inverter b": "no inverter named 'b'; there are: empty, interrogator, natural",
+    "invert x.png --inverter b": "no inverter named 'b'; there are: empty, interrogator, metadata",
     "generate --generator b --prompt p --out o": "no generator named 'b'; there are: tiny-ld",
     "generate --generator tiny-sd --prompt p --out o --seeds 4:0": r"seeds are written 0:4",
     "generate --generator tiny-sd --prompt p --out {folder}/note.html": "is not a folder",

@@ -61,6 +61,7 @@ _HOME = {
     "Blip": "inverters.blip",
     "Natural": "inverters.natural",
     "Empty": "inverters.empty",
+    "Metadata": "inverters.metadata",
     "Interrogator": "inverters.interrogator",
     "Pez": "inverters.pez",
     "Diffusers": "generators.diffusers",
@@ -93,9 +94,9 @@ _HOME = {
 }
 _MODULES = (
     "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
-    "checkpoints", "decision", "elimination", "encoders", "evaluation", "experiment", "experiments",
-    "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking", "report",
-    "similarities", "statistics", "store", "wording",
+    "checkpoints", "decision", "elimination", "encoders", "evaluation", "evidence", "experiment",
+    "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking",
+    "report", "similarities", "statistics", "store", "widgets", "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, checkpoints, decision, images, ranking
+from workbench import catalogue, checkpoints, decision, evidence, images, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibration import fit
 from workbench.fitted import Fitted
@@ -93,8 +93,9 @@ class Attribution:
     """The result of `attribute`: the frames of every stage, and what they say in words.
 
     ``paths`` holds every path that was asked for with its image_id: the same pixels are one row of
-    the frames, but every path has its answer. ``sets`` and ``known`` are what `decision` answers,
-    None where the setting is not calibrated. ``seconds`` is the time of the whole run.
+    the frames, but every path has its answer. ``evidence`` is what the files themselves say
+    (`evidence.frame`), and has no part in the scores. ``sets`` and ``known`` are what `decision`
+    answers, None where the setting is not calibrated. ``seconds`` is the time of the whole run.
     """
 
     images: pd.DataFrame
@@ -107,6 +108,7 @@ class Attribution:
     sets: pd.DataFrame | None
     known: pd.DataFrame | None
     paths: tuple[tuple[str, str], ...]
+    evidence: pd.DataFrame
     setting: Setting
     store: Store
     seconds: float
@@ -139,11 +141,13 @@ class Attribution:
     def records(self) -> list[dict[str, Any]]:
         """Tell every path's answer as plain values: what ``--json`` prints, one a line.
 
-        ``predicted`` is None where the decision abstains; ``set`` holds the attribution set and
+        ``predicted`` is None where the decision abstains; ``evidence`` lists what the file itself
+        says (`evidence.Evidence`); ``set`` holds the attribution set and
         ``p_known`` the p-value of "one of these", None where not calibrated; ``seconds`` is the
         picture's share of the run's time; a failed picture has every key, None where unknown.
         """
         done = sum(case.error is None for case in self.cases.values())
+        told = self.told()
         return [
             {
                 "image": path,
@@ -157,11 +161,21 @@ class Attribution:
                 "margin": case.margin,
                 "set": None if case.included is None else list(case.included),
                 "p_known": case.p_known,
+                "evidence": told.get(path, []) if case.error is None else None,
                 "seconds": round(self.seconds / done, 4) if case.error is None else None,
                 "error": case.error,
             }
             for path, case in ((path, self.cases[image_id]) for path, image_id in self.paths)
         ]
+
+    def told(self) -> dict[str, list[dict[str, Any]]]:
+        """Gather by path what was found in the files; what is absent or unchecked is left out."""
+        found = self.evidence[~self.evidence["state"].isin(["absent", "unchecked"])]
+        told: dict[str, list[dict[str, Any]]] = {}
+        for row in found.to_dict("records"):
+            plain = {str(key): _text(value) for key, value in row.items()}
+            told.setdefault(str(plain.pop("path")), []).append(plain)
+        return told
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file: everything seen, decided and used.
@@ -274,6 +288,7 @@ def attribute(
         sets=sets,
         known=known,
         paths=tuple((str(entry.path), entry.image_id) for entry in entries),
+        evidence=evidence.frame(entry.path for entry in entries),
         setting=setting,
         store=store,
         seconds=time.perf_counter() - started,

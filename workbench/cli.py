@@ -113,6 +113,22 @@ def attribute(
 
 
 @app.command()
+def inspect(paths: Paths, as_json: AsJson = False) -> None:
+    """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
+
+    verified was checked, claimed is written there by whomever, contradicted is denied by the
+    picture, broken was changed since it was signed; absent says nothing.
+    """
+    with terminal.answering():
+        from workbench import evidence, images
+
+        found = evidence.frame(images.find(paths))
+        terminal.print_evidence(found, as_json)
+        if (found["kind"] == "file").any():
+            raise typer.Exit(1)
+
+
+@app.command()
 def invert(
     paths: Paths,
     inverter: InverterName = None,

@@ -54,7 +54,7 @@ def open_image(path: str | Path) -> Image.Image:
     a picture, cut short, or more than `MAX_PIXELS`.
     """
     try:
-        return decode(_read(path))
+        return decode(read_bytes(path))
     except MemoryError:
         raise ImageError("there is not enough memory to open it") from None
 
@@ -89,7 +89,7 @@ def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
             raise ImageError(f"the picture is damaged or cut short ({reason})") from None
 
 
-def _read(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """Read a regular file, or say in one sentence why not."""
     path = Path(path)
     try:

@@ -43,7 +43,7 @@ def invert(
     Args:
         images: frame of that name; its pictures lie in the store or at ``path``.
         inverter: an Inverter. One with a method ``known`` (`Natural`) is handed the images'
-            ``prompt`` column instead of their pixels.
+            ``prompt`` column instead of their pixels, one with ``of_file`` (`Metadata`) their path.
         store: where prompts are kept.
         progress: called with ("invert", done, total).
 
@@ -57,6 +57,12 @@ def invert(
         texts = good.set_index("image_id")["prompt"].items()
         made = {image: _known(inverter, text) for image, text in texts}
         tick(len(made))
+    elif hasattr(inverter, "of_file"):
+        made = {row.image_id: _of_file(inverter, row.path) for row in good.itertuples()}
+        rest = good[[made[name]["text"] is None for name in good["image_id"]]]
+        tick(len(good) - len(rest))
+        if inverter.otherwise is not None:
+            made |= _inverted(rest, inverter.otherwise, store, tick)
     else:
         made = _inverted(good, inverter, store, tick)
     rows = []
@@ -403,6 +409,16 @@ def _known(inverter: Any, text: Any) -> dict[str, Any]:
     except ValueError:
         return {"text": None, "failure": "the known prompt of this picture is missing"}
     return {"text": prompt.text, "score": prompt.score, "seconds": 0.0}
+
+
+def _of_file(inverter: Any, path: Any) -> dict[str, Any]:
+    """Ask for the prompt in a picture's file; a picture without one is a failure."""
+    if not isinstance(path, str):
+        return {"text": None, "failure": "this picture comes from no file"}
+    try:
+        return {"text": inverter.of_file(path).text, "seconds": 0.0}
+    except ValueError as error:
+        return {"text": None, "failure": str(error)}
 
 
 def _inverted(

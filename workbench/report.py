@@ -309,10 +309,12 @@ def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
     inverters = dict(zip(result.prompts["image_id"], result.prompts["inverter"], strict=True))
     share = [record["seconds"] for record in result.records()]
     seconds = next((f"{value:.2f} s a picture." for value in share if value is not None), "")
+    told = result.told()
     for image_id, case in result.cases.items():
         readable = ":" not in image_id
         yield {
             "paths": paths[image_id],
+            "evidence": [(path, each) for path in paths[image_id] for each in told.get(path, [])],
             "uri": _uri(result, image_id, 512) if readable else None,
             "prompt": case.prompt,
             "inverter": inverters.get(image_id),

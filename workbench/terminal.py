@@ -106,7 +106,27 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     out.print(Text.assemble((words.headline, "bold"), " ", words.text))
     if among := report.among(case):
         out.print(Text(among))
+    for each in record["evidence"]:
+        out.print(Text(f"In the file, beside the ranking: {shown(each['text'])}"))
     out.print()
+
+
+def print_evidence(found: Any, as_json: bool) -> None:
+    """Print what files say of their origin (`evidence.frame`), a paragraph a picture."""
+    from rich.text import Text
+
+    out = results()
+    for path, rows in found.groupby("path", sort=False):
+        if as_json:
+            plain = rows.drop(columns="path").astype(object).where(rows.notna(), None)
+            print(json.dumps({"image": path, "evidence": plain.to_dict("records")}))
+            continue
+        out.print(Text(shown(path), "bold"))
+        for row in rows.itertuples():
+            strong = "dim" if row.state in ("absent", "unchecked") else "bold"
+            prompt = f" Prompt there: {shown(row.prompt)}" if isinstance(row.prompt, str) else ""
+            text = f"  {row.kind}, {row.state}: {shown(row.text)}{prompt}"
+            out.print(Text(text, strong))
 
 
 def print_matches(matches: list[Match], as_json: bool) -> None:

@@ -170,6 +170,7 @@ def _clip() -> Any:
 
 EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
+    "Metadata": lambda kind: kind(samples("inverters", "blip")[0]),
     "Archive": _archive,
     "Adaptive": lambda kind: kind(
         toys.Teller(), Cosine(toys.Mean()), gamma=4, size=16, step=2, delta=0.5

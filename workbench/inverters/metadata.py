@@ -1,0 +1,50 @@
+"""The prompt that a front end left in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from workbench import evidence
+from workbench.checkpoints import Named
+from workbench.images import ImageError
+from workbench.inverters import Inverter, Prompt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class Metadata(Named):
+    """Answer the prompt written in the picture's file, as the `evidence` of its parameters.
+
+    Nothing is inverted, and nothing is proved: anybody can write a prompt into a file. Pixels alone
+    hold none, so the caller hands over the path, to `of_file`. A picture whose file holds no prompt
+    fails, or is given to the inverter `otherwise`.
+
+    >>> Metadata()
+    Metadata()
+    """
+
+    otherwise: Inverter | None = None
+    revision: ClassVar[int] = 1
+
+    def of_file(self, path: str) -> Prompt:
+        """Answer the prompt in a file.
+
+        Raises ValueError where there is none, or the file cannot be read.
+        """
+        try:
+            found = evidence.parameters(path)
+        except ImageError as error:
+            raise ValueError(f"the file cannot be read: {error}") from error
+        if found.prompt is None:
+            raise ValueError(f"the file holds no prompt: {found.text}")
+        return Prompt(found.prompt)
+
+    def __call__(self, images: Sequence[Image]) -> list[Prompt]:
+        """Let `otherwise` invert N pictures without a file; ValueError where there is none."""
+        if self.otherwise is None:
+            raise ValueError("metadata reads files, and these are pictures without one")
+        return self.otherwise(images)

@@ -157,6 +157,10 @@ def test_a_table_is_latex_with_the_metrics_side_by_side():
     assert r"\caption{50 \% \& more}" in text
     assert r"model & n & accuracy & p \\" in text
     assert r"a\_b & 100 & 0.5 (0.4 to 0.6) & 0.01 \\" in text
+    alone = {"model": "c", "metric": "accuracy", "value": 1.0, "low": 1.0, "high": 1.0, "n": 10}
+    assert r"c & 10 & 1 (1 to 1) & – \\" in experiments.latex(
+        experiments.results([*rows, alone]), ""
+    )
 
 
 ROOT = Path(__file__).parents[2]

@@ -309,10 +309,7 @@ def latex(results: pd.DataFrame, caption: str) -> str:
         wide = frame[[*keys, "n", "cell"]]
     wide.columns.name = None
     head = [_escaped(str(name)) for name in wide.columns]
-    lines = [
-        " & ".join(_escaped(f"{x:g}" if isinstance(x, float) else str(x)) for x in row) + r" \\"
-        for row in wide.itertuples(index=False)
-    ]
+    lines = [" & ".join(map(_told, row)) + r" \\" for row in wide.itertuples(index=False)]
     body = "\n".join([rf"{' & '.join(head)} \\", r"\midrule", *lines])
     layout = "l" * (len(head) - 1) + "r"
     return (
@@ -327,6 +324,12 @@ def _cell(row: Any) -> str:
         return "–"
     text = f"{row.value:.3g}"
     return text if row.low != row.low else f"{text} ({row.low:.3g} to {row.high:.3g})"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if value == value else "–"
+    return _escaped(str(value))
 
 
 def _escaped(text: str) -> str:

@@ -11,10 +11,14 @@ from workbench.figures._canvas import legend, resize, settle, source, tidy
 from workbench.figures.accuracy import accuracy
 from workbench.figures.colours import colours
 from workbench.figures.confusion import confusion
+from workbench.figures.coverage import coverage
 from workbench.figures.curve import curve
+from workbench.figures.distributions import distributions
 from workbench.figures.dots import dots
 from workbench.figures.evaluation import evaluation
 from workbench.figures.grid import grid
+from workbench.figures.matrix import matrix
+from workbench.figures.oscr import oscr
 from workbench.figures.pictures import pictures
 from workbench.figures.ranking import ranking
 from workbench.figures.save import save
@@ -25,11 +29,15 @@ __all__ = [
     "accuracy",
     "colours",
     "confusion",
+    "coverage",
     "curve",
+    "distributions",
     "dots",
     "evaluation",
     "grid",
     "legend",
+    "matrix",
+    "oscr",
     "pictures",
     "ranking",
     "resize",

@@ -72,7 +72,7 @@ def pt(value: float) -> float:
 
 
 def tiny() -> float:
-    """Answer the smallest letters of a figure in pt: two thirds of the others, and never below 6."""
+    """Answer the smallest letters of a figure in pt: two thirds of the others, at least 6."""
     import matplotlib as mpl
 
     return max(6.0, 0.7 * float(mpl.rcParams["font.size"]))

@@ -1,0 +1,67 @@
+"""What abstaining buys: accuracy over the share of pictures that are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVELS = 20
+"""Shares at which accuracy and interval are computed."""
+
+
+def coverage(
+    outcomes: pd.DataFrame,
+    *,
+    line: str = "attributor",
+    names: Mapping[str, str] | None = None,
+    title: str = "Accuracy of what is accepted",
+    ax: Any = None,
+) -> Any:
+    """Draw the accuracy of the pictures with the largest margins over their share.
+
+    A line that falls to the right says that the margin knows when the attribution is wrong; a flat
+    one, that abstaining by margin buys nothing.
+
+    Args:
+        outcomes: what `evaluation.outcomes` answers; a failed picture is a miss with the smallest
+            margin.
+        line: the column of the lines.
+        names: label of each line, where it is not its own.
+        title: of the Axes.
+        ax: matplotlib Axes to draw into; new ones when left out.
+
+    Returns:
+        the Axes; the band is a 95 % interval, by bootstrap over prompts.
+
+    Raises:
+        ValueError: the table is empty.
+    """
+    import pandas as pd
+
+    from workbench.figures._canvas import source
+    from workbench.figures.curve import curve
+    from workbench.statistics import bootstrap_interval
+
+    if outcomes.empty:
+        raise ValueError("there is nothing to draw: the table has no rows")
+    rows = []
+    for name, part in outcomes.groupby(line, sort=False):
+        part = part.assign(margin=part["margin"].fillna(-np.inf))
+        part = part.sort_values(["margin", "image_id"], ascending=[False, True])
+        for share in np.arange(1, LEVELS + 1) / LEVELS:
+            best = part.head(max(1, round(share * len(part))))
+            found = bootstrap_interval(best["correct"], best["prompt"])
+            ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
+            rows.append({line: name, "share accepted": share, **ends})
+    table = pd.DataFrame(rows)
+    ax = curve(table, x="share accepted", line=line, names=names, title=title, ax=ax)
+    for drawn in ax.get_lines():
+        drawn.set_marker("")
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.legend(frameon=False, fontsize="small")
+    return source(ax, table)

@@ -43,6 +43,19 @@ ROWS = {
         {"max_length": 12},
     ),
     "tiny-clip": ("encoder", "workbench.encoders.open_clip.OpenClip", "open_clip.CLIP", {}),
+    "tiny-dino": (
+        "encoder",
+        "workbench.encoders.transformers.Transformers",
+        "transformers.Dinov2Model",
+        {},
+    ),
+    "tiny-registers": (
+        "encoder",
+        "workbench.encoders.transformers.Transformers",
+        "transformers.Dinov2WithRegistersModel",
+        {},
+    ),
+    "tiny-timm": ("encoder", "workbench.encoders.timm.Timm", "", {}),
 }
 
 
@@ -435,3 +448,43 @@ def _clip(path: Path) -> None:
     }
     save_file(state, path / "open_clip_model.safetensors", metadata={"format": "pt"})
     tokenizer.save_pretrained(path)
+
+
+def _vision(path: Path, kind: str, **fields) -> None:
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        mlp_ratio=2,
+        image_size=SIZE,
+        patch_size=8,
+        initializer_range=0.3,  # an untrained tower that sees differences
+        **fields,
+    )
+    getattr(transformers, f"{kind}Model")(config).half().save_pretrained(path)
+    sizes = {"size": {"shortest_edge": SIZE}, "crop_size": {"height": SIZE, "width": SIZE}}
+    transformers.BitImageProcessor(**sizes).save_pretrained(path)
+
+
+def _dino(path: Path) -> None:
+    _vision(path, "Dinov2")
+
+
+def _registers(path: Path) -> None:
+    _vision(path, "Dinov2WithRegisters", num_register_tokens=4)
+
+
+def _timm(path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    fields = {"img_size": SIZE, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 4}
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **fields)
+    path.mkdir(parents=True)
+    data = {"input_size": [3, SIZE, SIZE], "mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 0}
+    config = {"architecture": "vit_tiny_patch16_224", "num_classes": 0, "model_args": fields}
+    config["pretrained_cfg"] = data | {"interpolation": "bicubic", "crop_pct": 1.0}
+    (path / "config.json").write_text(json.dumps(config))
+    save_file(model.state_dict(), path / "model.safetensors", metadata={"format": "pt"})

@@ -68,6 +68,8 @@ _HOME = {
     "ImageToken": "generators.image_token",
     "Archive": "generators.archive",
     "OpenClip": "encoders.open_clip",
+    "Timm": "encoders.timm",
+    "Transformers": "encoders.transformers",
     "Correlation": "similarities.correlation",
     "Cosine": "similarities.cosine",
     "Euclidean": "similarities.euclidean",

@@ -5,8 +5,11 @@ To add one, copy the nearest file beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,3 +32,57 @@ class Encoder(Protocol):
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Answer (N, D) float32 rows of length 1 for N captions, in the projected space."""
         ...
+
+
+def check_reading(layer: int | None, pooling: str) -> None:
+    """Refuse a pooling or a layer that no encoder has; ValueError."""
+    if pooling not in ("cls", "mean"):
+        raise ValueError(f"no pooling {pooling!r}; there are: cls, mean")
+    if layer is not None and layer < 1:
+        raise ValueError(f"layers count from 1; the layer is {layer}")
+
+
+def check_layers(checkpoint: Checkpoint, layers: Sequence[int | None], depth: int) -> None:
+    """Refuse layers that a model of `depth` blocks lacks; ValueError."""
+    wrong = [layer for layer in layers if layer is not None and not 1 <= layer <= depth]
+    if wrong:
+        raise ValueError(
+            f"{checkpoint.name!r} has the layers 1 to {depth}; layer {wrong[0]} was asked for"
+        )
+
+
+def in_layers(
+    forward: Callable[[list[Image], list[int | None]], dict[int | None, Any]],
+    images: Sequence[Image],
+    layers: Sequence[int | None],
+    checkpoint: Checkpoint,
+    alone: bool = False,
+) -> dict[int | None, np.ndarray]:
+    """Run `forward(images, layers)` → {layer: (B, D) tensor} in the row's fixed shape.
+
+    `alone`: on the CPU one picture a call, for towers whose last bits depend on the place of a
+    picture in its batch.
+
+    Returns:
+        {layer: (N, D) float32 unit rows}.
+    """
+    import numpy as np
+
+    wanted = list(dict.fromkeys(layers))
+
+    def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
+        found = {layer: unit(rows).cpu().numpy() for layer, rows in forward(chunk, wanted).items()}
+        return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
+
+    batch = 1 if alone and checkpoints.device() == "cpu" else None
+    rows = checkpoints.in_fixed_shape(encode, images, checkpoint, batch)
+    if not rows:
+        return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
+    return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}
+
+
+def unit(rows: Any) -> Any:
+    """Scale (B, D) rows to length 1, as a float32 tensor."""
+    import torch
+
+    return torch.nn.functional.normalize(rows.float(), dim=-1)

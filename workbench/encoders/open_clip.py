@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
+from workbench.encoders import check_layers, check_reading, in_layers, unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +38,7 @@ class OpenClip(Named):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("cls", "mean"):
-            raise ValueError(f"no pooling {self.pooling!r}; there are: cls, mean")
-        if self.layer is not None and self.layer < 1:
-            raise ValueError(f"layers count from 1; the layer is {self.layer}")
+        check_reading(self.layer, self.pooling)
 
     def at(self, layer: int | None) -> OpenClip:
         """Answer the same encoder at another layer."""
@@ -69,21 +67,15 @@ class OpenClip(Named):
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
         """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
-        import numpy as np
         import torch
 
         model, preprocess, _ = self.loaded()
-        wanted = list(dict.fromkeys(layers))
 
-        def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
+        def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:
             pixels = torch.stack([preprocess(image) for image in chunk])
-            found = {x: _unit(rows) for x, rows in self._forward(model, pixels, wanted).items()}
-            return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
+            return self._forward(model, pixels, wanted)
 
-        rows = checkpoints.in_fixed_shape(encode, images, self.checkpoint)
-        if not rows:
-            return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
-        return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}
+        return in_layers(forward, images, layers, self.checkpoint)
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Answer (N, D) float32 unit rows for N captions: the projected text embedding."""
@@ -92,7 +84,8 @@ class OpenClip(Named):
         model, _, tokenizer = self.loaded()
 
         def encode(chunk: list[str]) -> list[np.ndarray]:
-            return list(_unit(model.encode_text(tokenizer(chunk).to(checkpoints.device()))))
+            rows = model.encode_text(tokenizer(chunk).to(checkpoints.device()))
+            return list(unit(rows).cpu().numpy())
 
         rows = checkpoints.in_fixed_shape(encode, texts, self.checkpoint)
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
@@ -113,19 +106,14 @@ class OpenClip(Named):
                 f"the preprocessing of {self.checkpoint.name!r} takes pictures alone, "
                 "so nothing can be differentiated through it"
             ) from error
-        return _normalised(self._forward(model, prepared, [self.layer])[self.layer])
+        return unit(self._forward(model, prepared, [self.layer])[self.layer])
 
     def _forward(
         self, model: Any, pixels: Any, layers: Sequence[int | None]
     ) -> dict[int | None, Any]:
         """Run prepared pixels (B, 3, H, W) once; answer {layer: (B, D) tensor}, as they come."""
         blocks = sorted({layer for layer in layers if layer is not None})
-        if blocks and not 1 <= blocks[0] <= blocks[-1] <= _depth(model):
-            wrong = blocks[0] if blocks[0] < 1 else blocks[-1]
-            raise ValueError(
-                f"{self.checkpoint.name!r} has the layers 1 to {_depth(model)}; "
-                f"layer {wrong} was asked for"
-            )
+        check_layers(self.checkpoint, blocks, _depth(model))
         output = model.visual.forward_intermediates(
             pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
             indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
@@ -144,18 +132,6 @@ class OpenClip(Named):
         if "image_intermediates_prefix" not in output:
             raise ValueError(f'{self.checkpoint.name!r} has no CLS token; use pooling="mean"')
         return output["image_intermediates_prefix"][place][:, 0]
-
-
-def _unit(rows: Any) -> np.ndarray:
-    """Scale (B, D) rows to length 1, as float32 on the CPU."""
-    return _normalised(rows).cpu().numpy()
-
-
-def _normalised(rows: Any) -> Any:
-    """Scale (B, D) rows to length 1, as a float32 tensor."""
-    import torch
-
-    return torch.nn.functional.normalize(rows.float(), dim=-1)
 
 
 def _depth(model: Any) -> int:

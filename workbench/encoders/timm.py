@@ -1,0 +1,118 @@
+"""Any vision transformer of timm, any layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.encoders import check_layers, check_reading, in_layers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+FILES = ("config.json", "model.safetensors")
+
+
+@dataclass(frozen=True, repr=False)
+class Timm(Named):
+    """Encode with a vision transformer of timm (Wightman 2019, doi:10.5281/zenodo.4414861).
+
+    `layer=None` is the pooled feature before the classifier; `layer=l` in 1 … L is taken after
+    block l, before the final norm: the CLS token, or with `pooling="mean"` the mean of the patch
+    tokens. The row's source is a folder or a hub id with config.json and model.safetensors.
+
+    >>> Timm(Checkpoint("vit-base", "encoder", "", "/weights"), pooling="mean")
+    Timm("vit-base", pooling="mean")
+    """
+
+    checkpoint: Checkpoint
+    layer: int | None = None
+    pooling: str = "cls"
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_reading(self.layer, self.pooling)
+
+    def at(self, layer: int | None) -> Timm:
+        """Answer the same encoder at another layer."""
+        return replace(self, layer=layer)
+
+    def __call__(self, images: Sequence[Image]) -> np.ndarray:
+        """Answer (N, D) float32 unit rows for N RGB images of any size.
+
+        Raises ValueError for a layer the model lacks, LookupError for missing weights.
+        """
+        return self.layers(images, [self.layer])[self.layer]
+
+    def depth(self) -> int:
+        """Count the blocks L of the model."""
+        return len(checkpoints.weights(self.checkpoint, _load)[0].blocks)
+
+    def layers(
+        self, images: Sequence[Image], layers: Sequence[int | None]
+    ) -> dict[int | None, np.ndarray]:
+        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        import torch
+
+        model, preprocess = checkpoints.weights(self.checkpoint, _load)
+        check_layers(self.checkpoint, layers, self.depth())
+
+        def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:
+            pixels = torch.stack([preprocess(image) for image in chunk])
+            pixels = pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint))
+            blocks = [layer for layer in wanted if layer is not None]
+            last, found = model.forward_intermediates(
+                pixels,
+                indices=[block - 1 for block in blocks] or [0],
+                return_prefix_tokens=True,
+                output_fmt="NLC",
+            )
+            order = sorted(blocks)  # timm answers in the order of the model
+            read = {block: self._read(found[order.index(block)]) for block in blocks}
+            head = {None: model.forward_head(last, pre_logits=True)}
+            return read | (head if None in wanted else {})
+
+        return in_layers(forward, images, layers, self.checkpoint, alone=True)
+
+    def _read(self, tokens: Any) -> Any:
+        """Reduce the patch tokens (B, T, D) and the tokens before them to (B, D)."""
+        patches, before = tokens
+        if self.pooling == "mean":
+            return patches.mean(dim=1)
+        if before is None or not before.shape[1]:
+            raise ValueError(f'{self.checkpoint.name!r} has no CLS token; use pooling="mean"')
+        return before[:, 0]
+
+
+def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Load the model, ready to infer, and its own preprocessing of one image."""
+    import huggingface_hub
+    import timm
+    from timm import data
+
+    if checkpoint.folder is None:
+        files = [
+            huggingface_hub.hf_hub_download(
+                checkpoint.source,
+                name,
+                revision=checkpoint.revision or None,
+                local_files_only=not checkpoints.may_download(),
+            )
+            for name in FILES
+        ]
+        folder = Path(files[0]).parent
+    else:
+        folder = Path(checkpoints.locate(checkpoint))
+        absent = [name for name in FILES if not (folder / name).is_file()]
+        if absent:
+            raise LookupError(f"no {absent[0]} in the folder {folder} of {checkpoint.name!r}")
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    settings = data.resolve_model_data_config(model)
+    preprocess = data.create_transform(**settings, is_training=False)
+    model = model.to(checkpoints.device(), checkpoints.dtype(checkpoint)).eval()
+    return model, preprocess

@@ -1,0 +1,97 @@
+"""Any vision tower of transformers, any layer: DINOv2, DINOv3, SigLIP, CLIP …"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.encoders import check_layers, check_reading, in_layers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, repr=False)
+class Transformers(Named):
+    """Encode with a vision tower of transformers, such as DINOv2 (Oquab et al. 2023,
+    arXiv:2304.07193).
+
+    `layer=None` is the model's own pooled output (DINOv2: the CLS token after the final norm);
+    `layer=l` in 1 … L is taken after block l, before the final norm: the CLS token, or with
+    `pooling="mean"` the mean of the patch tokens, registers left out. It has no text tower.
+
+    >>> Transformers(Checkpoint("dinov2-base", "encoder", "", "/weights"), layer=4)
+    Transformers("dinov2-base", layer=4)
+    """
+
+    checkpoint: Checkpoint
+    layer: int | None = None
+    pooling: str = "cls"
+    revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_reading(self.layer, self.pooling)
+
+    def at(self, layer: int | None) -> Transformers:
+        """Answer the same encoder at another layer."""
+        return replace(self, layer=layer)
+
+    def __call__(self, images: Sequence[Image]) -> np.ndarray:
+        """Answer (N, D) float32 unit rows for N RGB images of any size.
+
+        Raises ValueError for a layer the model lacks, LookupError for missing weights.
+        """
+        return self.layers(images, [self.layer])[self.layer]
+
+    def depth(self) -> int:
+        """Count the blocks L of the tower."""
+        return int(checkpoints.weights(self.checkpoint, _load)[0].config.num_hidden_layers)
+
+    def layers(
+        self, images: Sequence[Image], layers: Sequence[int | None]
+    ) -> dict[int | None, np.ndarray]:
+        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        tower, processor = checkpoints.weights(self.checkpoint, _load)
+        check_layers(self.checkpoint, layers, self.depth())
+
+        def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:
+            pixels = processor(images=chunk, return_tensors="pt")["pixel_values"]
+            pixels = pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint))
+            output = tower(pixels, output_hidden_states=True)
+            return {x: self._read(output, x, tower) for x in wanted}
+
+        return in_layers(forward, images, layers, self.checkpoint, alone=True)
+
+    def _read(self, output: Any, layer: int | None, tower: Any) -> Any:
+        """Reduce the tokens (B, T, D) of a block to (B, D)."""
+        if layer is None:
+            return output.pooler_output
+        tokens, first = output.hidden_states[layer], _before_patches(tower)
+        if self.pooling == "mean":
+            return tokens[:, first:].mean(dim=1)
+        if not first:
+            raise ValueError(f'{self.checkpoint.name!r} has no CLS token; use pooling="mean"')
+        return tokens[:, 0]
+
+
+def _before_patches(tower: Any) -> int:
+    """Count the tokens before the patches: CLS and registers; 0 where there is no CLS."""
+    own = any(hasattr(tower.embeddings, name) for name in ("cls_token", "class_embedding"))
+    return 1 + int(getattr(tower.config, "num_register_tokens", 0)) if own else 0
+
+
+def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Load the tower, ready to infer, and its processor of images."""
+    from transformers import AutoImageProcessor
+
+    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
+    kind: Any = checkpoints.resolve_class(checkpoint.class_name or "transformers.AutoModel")
+    model = kind.from_pretrained(source, dtype=checkpoints.dtype(checkpoint), **safely)
+    safely.pop("use_safetensors")
+    processor = AutoImageProcessor.from_pretrained(source, **safely)
+    model = getattr(model, "vision_model", model)  # of a model that reads captions too
+    return model.to(checkpoints.device()).eval(), processor

@@ -164,7 +164,7 @@ def test_what_is_no_repr_is_refused_in_a_sentence(text, error):
 def test_unknown_names_list_what_there_is():
     sentence = (
         "no inverter named 'pocket-blp'; there are: blip-base, blip-large, empty, interrogator, "
-        "natural, pez, pocket-blip; did you mean 'pocket-blip'?"
+        "metadata, natural, pez, pocket-blip; did you mean 'pocket-blip'?"
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("pocket-blp", "inverter")

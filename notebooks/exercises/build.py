@@ -1,0 +1,92 @@
+"""Build the course from its sources: `python notebooks/exercises/build.py [FOLDER]`.
+
+The folder (out/course when left out) becomes a course of nbgrader: `source`, `release` (what
+students get: solutions cleared, hidden tests removed), `gradebook.db`, and besides `solutions`,
+executed, to look at and to show. No server and no network are needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config, PyFileConfigLoader
+
+HERE = Path(__file__).parent
+MARKS = re.compile(r"^ *### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.MULTILINE)
+
+
+def build(out: Path, source: Path = HERE / "source", *, execute: bool = True) -> list[str]:
+    """Build every unit of `source` into `out`; answer their names.
+
+    A gradebook that lies there already is kept, with the grades in it. With `execute` the
+    solutions are run, and a check that fails raises nbclient's CellExecutionError.
+    """
+    units = sorted(path.name for path in source.iterdir() if path.is_dir())
+    shutil.copytree(source, out / "source", dirs_exist_ok=True)
+    shutil.copy(HERE / "nbgrader_config.py", out)
+    for unit in units:
+        release(out, unit)
+        for path in sorted((source / unit).glob("*.ipynb")):
+            solved = solution(nbformat.read(path, as_version=4))
+            folder = out / "solutions" / unit
+            folder.mkdir(parents=True, exist_ok=True)
+            if execute:
+                where = {"metadata": {"path": str(folder)}}
+                NotebookClient(
+                    solved, timeout=600, kernel_name="python3", resources=where
+                ).execute()
+            nbformat.write(solved, folder / path.name)
+    return units
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run every cell in a kernel of its own."""
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],
+    ).execute()
+
+
+def release(out: Path, unit: str) -> None:
+    """Make the students' version of a unit, and enter its cells into the gradebook."""
+    course, config = opened(out, unit)
+    GenerateAssignment(coursedir=course, config=config, force=True).start()
+
+
+def opened(out: Path, unit: str) -> tuple[CourseDirectory, Config]:
+    """Open the course in `out` at a unit, for any converter of nbgrader."""
+    beside = str(Path(sys.executable).parent)  # nbgrader calls alembic, and looks for it in PATH
+    if beside not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
+    config = Config(PyFileConfigLoader(str(out / "nbgrader_config.py")).load_config())
+    config.CourseDirectory.root = str(out.resolve())
+    config.CourseDirectory.assignment_id = unit
+    return CourseDirectory(config=config), config
+
+
+def solution(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Turn a source into a plain notebook: without nbgrader's marks and metadata."""
+    for cell in notebook.cells:
+        cell.source = MARKS.sub("", cell.source).rstrip("\n")
+        cell.metadata.pop("nbgrader", None)
+    return notebook
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    where = Path(sys.argv[1] if len(sys.argv) > 1 else "out/course")
+    print(f"Building the course into {where}; running its solutions takes two minutes or so.")
+    for name in build(where):
+        print(f"  {where / 'release' / name}  for students;  {where / 'solutions' / name}  for you")

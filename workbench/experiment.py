@@ -299,7 +299,7 @@ def _encode_layers(
     """Encode all pictures in one pass for the encoders that differ only by their layer."""
     groups: dict[str, dict[int | None, Any]] = {}
     for each in similarities:
-        encoder = getattr(each, "encoder", None)
+        encoder: Any = getattr(each, "encoder", None)
         if hasattr(encoder, "layers") and hasattr(encoder, "at"):
             groups.setdefault(repr(encoder.at(None)), {})[encoder.layer] = encoder
     good = images[images["failure"].isna()]

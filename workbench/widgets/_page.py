@@ -1,0 +1,130 @@
+"""What the widgets beside this file show of pictures: escaped HTML, evidence, and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+import traitlets
+
+from workbench.store import Store
+from workbench.widgets._panel import thumbnail
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jinja2 import Environment
+
+HERE = Path(__file__).parent
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder; every text is escaped, and the style sheet comes along."""
+    body = _templates().get_template(template).render(**values)
+    sheet = (HERE / "_page.css").read_text(encoding="utf-8")
+    return f'<div class="workbench-page"><style>{sheet}</style>{body}</div>'
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader
+
+    return Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+class Evidence:
+    """Look up what spoke for a model in a picture: its candidate images and their similarities.
+
+    Args:
+        similarities: frame of that name, of one similarity and one prompt an image (or a bank's).
+        candidates: frame of that name.
+        store: where the pictures lie.
+    """
+
+    def __init__(self, similarities: pd.DataFrame, candidates: pd.DataFrame, store: Store) -> None:
+        key = ["prompt_id", "generator", "index"]
+        self._rows = similarities.merge(candidates[[*key, "candidate_id"]], on=key)
+        self._places = self._rows.groupby("image_id").indices
+        self._store = store
+
+    def models(self, image: str, gamma: int | None = None) -> dict[str, dict[str, Any]]:
+        """Tell of each model, nearest first: its values (γ,), and its best candidate image.
+
+        Args:
+            image: an image_id; nothing is known of one that was not compared.
+            gamma: candidate images with a smaller index count alone; all when left out.
+        """
+        rows = self._rows.iloc[self._places.get(image, [])].dropna(subset=["value"])
+        if gamma is not None:
+            rows = rows[rows["index"] < gamma]
+        best = rows.sort_values("value", ascending=False, kind="stable")
+        found: dict[str, dict[str, Any]] = {}
+        for row in best.itertuples():
+            side = found.setdefault(
+                row.generator,
+                {"name": row.generator, "index": row.index, "picture": row.candidate_id}
+                | {"value": row.value, "values": []},
+            )
+            side["values"].append(row.value)
+        return found
+
+    def pair(self, image: str, true: str, other: Any, gamma: int | None = None) -> list[Any]:
+        """Set the best candidate images of the true model and of another side by side.
+
+        Where the other is the true one, or missing, the nearest other model stands beside it.
+        """
+        from workbench import figures
+
+        known = self.models(image, gamma)
+        if other == true or not isinstance(other, str):
+            other = next((name for name in known if name != true), None)
+        colours = figures.colours([true] if other is None else [true, other])
+        return [
+            known[name] | {"uri": thumbnail(self._store, known[name]["picture"]), "colour": colour}
+            for name, colour in colours.items()
+            if name in known
+        ]
+
+
+class Pager(ipywidgets.HBox):
+    """Two buttons and where one is: ``start`` is the first of ``size`` things shown of ``total``.
+
+    Args:
+        size: of a page.
+        turned: called when a button was pressed.
+    """
+
+    start = traitlets.Int(0)
+    total = traitlets.Int(0)
+
+    def __init__(self, size: int, turned: Callable[[], None]) -> None:
+        self.size = size
+        self._turned = turned
+        self._back = ipywidgets.Button(description="previous", icon="chevron-left")
+        self._on = ipywidgets.Button(description="next", icon="chevron-right")
+        self._where = ipywidgets.Label()
+        for button, step in ((self._back, -size), (self._on, size)):
+            button.on_click(lambda _, step=step: self._turn(step))
+        super().__init__(children=[self._back, self._where, self._on])
+        self._tell()
+
+    def show(self, total: int) -> None:
+        """Begin anew, with other things to show."""
+        self.start, self.total = 0, total
+        self._tell()
+
+    def _turn(self, step: int) -> None:
+        self.start = min(max(self.start + step, 0), max(self.total - 1, 0))
+        self._tell()
+        self._turned()
+
+    def _tell(self) -> None:
+        last = min(self.start + self.size, self.total)
+        self._where.value = f"{self.start + 1} to {last} of {self.total}" if self.total else ""
+        self._back.disabled = self.start == 0
+        self._on.disabled = last == self.total
+        self.layout.display = None if self.total > self.size else "none"

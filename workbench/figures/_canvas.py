@@ -58,11 +58,14 @@ def resize(figure: Any, width: float, height: float) -> None:
 
 def axes(ax: Any, width: float, height: float) -> Any:
     """Answer the given Axes, or new ones of a size in inches."""
-    if ax is not None:
-        return ax
+    return new(*size(width, height)) if ax is None else ax
+
+
+def new(width: float, height: float) -> Any:
+    """Make Axes in a figure of just this size in inches."""
     import matplotlib.pyplot as plt
 
-    return plt.figure(figsize=size(width, height), layout="constrained").add_subplot()
+    return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def pt(value: float) -> float:
@@ -130,6 +133,16 @@ def count(numbers: Iterable[int]) -> str:
     """
     seen = sorted(set(numbers))
     return f"{seen[0]}" if len(seen) == 1 else f"{seen[0]}–{seen[-1]}"
+
+
+def key(ax: Any, **options: Any) -> None:
+    """Put a legend where it covers least of the Axes; long names break, and take no room."""
+    from textwrap import fill
+
+    handles, labels = ax.get_legend_handles_labels()
+    short = [fill(str(label), 36, break_long_words=False) for label in labels]
+    options = {"frameon": False, "fontsize": "small"} | options
+    ax.legend(handles, short, **options).set_in_layout(False)
 
 
 def legend(figure: Any, handles: Any, labels: Any) -> None:

@@ -43,7 +43,7 @@ def coverage(
     """
     import pandas as pd
 
-    from workbench.figures._canvas import source
+    from workbench.figures._canvas import key, source
     from workbench.figures.curve import curve
     from workbench.statistics import bootstrap_interval
 
@@ -63,5 +63,5 @@ def coverage(
     for drawn in ax.get_lines():
         drawn.set_marker("")
     ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.legend(frameon=False, fontsize="small")
+    key(ax)
     return source(ax, table)

@@ -40,7 +40,7 @@ def curve(
     """
     import pandas as pd
 
-    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures._canvas import axes, count, key, pt, source, tidy
     from workbench.figures.colours import DASHES, MARKS, of
 
     ax = axes(ax, 6.0, 4.0)
@@ -48,13 +48,13 @@ def curve(
     order = list(pd.unique(results[x]))
     lines = results[line].nunique()
     text = not pd.api.types.is_numeric_dtype(results[x])
-    for place, key in enumerate(pd.unique(results[line])):
-        part = results[results[line] == key]
+    for place, name in enumerate(pd.unique(results[line])):
+        part = results[results[line] == name]
         at = [order.index(value) for value in part[x]] if text else list(part[x])
-        style = {"color": palette[str(key)], "lw": pt(2), "ms": pt(6), "mec": "white"}
+        style = {"color": palette[str(name)], "lw": pt(2), "ms": pt(6), "mec": "white"}
         style |= {"ls": DASHES[place % len(DASHES)], "marker": MARKS[place % len(MARKS)]}
         low, high = (part[end].astype(float) for end in ("low", "high"))
-        label = (names or {}).get(key, key)
+        label = (names or {}).get(name, name)
         if not joined:
             aside = [x + 0.12 * (place - (lines - 1) / 2) for x in at]
             ends = [part["value"] - low, high - part["value"]]
@@ -68,8 +68,8 @@ def curve(
         ax.set_xticks(range(len(order)), order)
     if percent:
         ax.yaxis.set_major_formatter("{x:.0%}")
-    mark, name = "band" if joined else "line", "" if text else f"{x} · "
-    told = f"{name}n = {count(results['n'])} a point; {mark}: 95 % interval"
+    mark, across = "band" if joined else "line", "" if text else f"{x} · "
+    told = f"{across}n = {count(results['n'])} a point; {mark}: 95 % interval"
     tidy(ax, title, told, grid="y")
-    ax.legend(frameon=False, fontsize="small")
+    key(ax)
     return source(ax, results)

@@ -59,13 +59,14 @@ def distributions(
     groups = [None] if by is None else list(dict.fromkeys(table[by]))
     strips = [(group, model) for group in groups for model in models]
     ax = axes(ax, 5.6, 0.42 * len(strips) + 0.2 * len(groups) + 1.2)
-    places, sizes = [], []
+    places, sizes, tests = [], [], []
     for line, (group, model) in enumerate(strips):
         part = table[table["generator"] == model]
         part = part if group is None else part[part[by] == group]
         places.append(line + 0.5 * (line // len(models)))
         if len(part):
             sizes.append(len(part))
+            tests.append(part["image_id"].nunique())
             _strip(ax, part, places[-1], palette[model])
     ax.set_yticks(places, [model for _, model in strips])
     ax.set_ylim(places[-1] + 0.5, -0.9 if by is None else -1.1)
@@ -74,9 +75,9 @@ def distributions(
             at, low = ax.get_yaxis_transform(), first - 0.62
             words = f"{by}: {group}"
             ax.text(0, low, words, transform=at, fontsize="small", style="italic", va="center")
-    pictures = table["image_id"].nunique()
-    among = f" of {pictures} test images" if pictures > 1 else ""
-    over = "test images" if pictures > 1 else "candidate images"
+    many = max(tests) > 1
+    among = f", for {count(tests)} test images" if many else ""
+    over = "test images" if many else "candidate images"
     told = f"{kinds[0]} · n = {count(sizes)} candidate images a strip{among}; "
     tidy(ax, title, f"{told}◆ mean, line: 95 % interval, bootstrap over {over}", grid="x")
     for tick in ax.get_yticklabels():

@@ -42,7 +42,7 @@ def oscr(
     import pandas as pd
 
     from workbench import catalogue
-    from workbench.figures._canvas import axes, count, pt, source, tidy
+    from workbench.figures._canvas import axes, count, key, pt, source, tidy
     from workbench.figures.colours import DASHES, colour, colours
     from workbench.statistics import bootstrap_statistic
 
@@ -73,7 +73,7 @@ def oscr(
     told = f"unknown pictures let through · n = {count(sizes[::2])} known, {count(sizes[1::2])}"
     tidy(ax, title, f"{told} unknown; legend: area, 95 % interval", grid="both")
     ax.set_ylabel("known pictures attributed rightly", fontsize="small", color="0.3")
-    ax.legend(frameon=False, fontsize="small", loc="lower right", title="unknown: area")
+    key(ax, loc="lower right")
     table = pd.concat(traced, ignore_index=True)
     return source(ax, table[[line, "fpr", "ccr"]])
 

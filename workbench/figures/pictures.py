@@ -35,7 +35,7 @@ def pictures(
             the order of the table.
         picture: the column of the pictures' digests. Where it is missing, or the store has the
             picture no longer, the place stays grey.
-        note: a column to write below each picture: text, or numbers, to three digits.
+        note: a column to write below each picture: text, or numbers, to three decimals.
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
@@ -44,11 +44,10 @@ def pictures(
 
     Raises:
         ValueError: the table is empty, lacks a column, or has two pictures for one place.
-
     """
     import pandas as pd
 
-    from workbench.figures._canvas import axes, heading, pt, source
+    from workbench.figures._canvas import heading, new, pt, size, source
     from workbench.figures.colours import MODELS, colours
 
     wanted = [name for name in (rows, columns, picture, note) if name is not None]
@@ -71,8 +70,9 @@ def pictures(
         )
     lines, places = list(pd.unique(down)), list(pd.unique(across))
     high = 1.2 if note else 1.0
-    side = min(1.1, 9.0 / len(places))
-    ax = axes(ax, side * len(places) + 1.2, side * high * len(lines) + 0.6)
+    if ax is None:
+        width, _ = size(min(1.1 * len(places), 9.0) + 1.0, 0)
+        ax = new(width, (width - 1.0) / len(places) * high * len(lines) + 0.6)
     palette = colours(map(str, lines)) if rows in MODELS else {}
     for row in range(len(lines)):
         if str(lines[row]) in palette:
@@ -82,7 +82,7 @@ def pictures(
         x, y = places.index(column), lines.index(row) * high
         _place(ax, store, cell[picture], x, y)
         if note:
-            text = cell[note] if isinstance(cell[note], str) else f"{cell[note]:.3g}"
+            text = cell[note] if isinstance(cell[note], str) else f"{cell[note]:.3f}"
             ax.annotate(text, (x + 0.5, y + 1.0), ha="center", va="top", fontsize="small")
     ax.set_xlim(-0.1, len(places))
     ax.set_ylim(high * len(lines), 0)

@@ -69,8 +69,10 @@ def space(
         for part, rim in ((table[own & asked & ~wrong], "white"), (table[own & wrong], "black")):
             star = style | {"marker": "*", "lw": pt(0.8), "edgecolor": rim, "label": None}
             ax.scatter(part["x"], part["y"], s=6 * size, zorder=3, **star)
-    words = [f"★ {asked.sum()} test images" + ", black rim: attributed wrongly" * wrong.any()]
-    words += [f"● {(~asked).sum()} candidate images"] * (~asked).any()
+    words = [
+        f"★ {asked.sum()} test images{', black rim: attributed wrongly' if any(wrong) else ''}"
+    ]
+    words += [f"● {(~asked).sum()} candidate images"] if any(~asked) else []
     words += [] if trust is None else [f"trustworthiness {trust:.2f} of 1"]
     tidy(ax, title, "; ".join(words))
     ax.set(xticks=[], yticks=[])

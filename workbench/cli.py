@@ -6,6 +6,7 @@ the names in a command are known to be right.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -340,6 +341,58 @@ def calibrate(
         if grid is not None:
             found.grid.to_csv(grid, index=False)
         print(found.toml(), end="")
+
+
+@app.command("figures")
+def make_figures(
+    venue: Annotated[
+        str | None,
+        typer.Option(help="acm, cvpr, ieee, neurips or thesis; as on the screen when left out."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("out/figures"),
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder with what `experiment` and `evaluate --out` wrote; the reference of a "
+            "checkout when left out.",
+        ),
+    ] = None,
+) -> None:
+    """Draw every figure of what was found, exactly as wide as a venue's column or text.
+
+    Each as PDF (letters inside), PNG, the CSV it was drawn from, and a LaTeX table.
+    """
+    with terminal.answering(), contextlib.ExitStack() as stack:
+        from workbench import figures
+
+        if venue is not None:
+            stack.enter_context(figures.venue(venue))
+        folder = catalogue.data_folder() / "reference" if source is None else source
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{str(out)!r} is not a folder")
+        from workbench.experiments import _sheets
+
+        found, told, failed = _sheets.find(folder), [], False
+        with terminal.progress_bars() as progress:
+            for place, (name, made) in enumerate(found.items()):
+                progress("figures", place, len(found))
+                try:
+                    files, sentence = _sheets.write(name, made, out)
+                except (LookupError, ValueError) as error:
+                    failed = True
+                    terminal.tell(f"{name}: {error}")
+                    continue
+                told.append((name, sentence))
+                for file in files:
+                    print(terminal.shown(file))
+        if told:
+            page = _sheets.index(out, told, venue or "the screen")
+            terminal.tell(f"{len(told)} figures for {venue or 'the screen'}: look at {page}")
+        if source is None:
+            terminal.tell("The sheet of an evaluation: `workbench evaluate --out`, then --from.")
+        if failed:
+            raise typer.Exit(1)
 
 
 COLUMNS = ["file", "generator", "prompt", "seed", "digest"]

@@ -253,17 +253,38 @@ def reference(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         LookupError: there is none; the sentence lists what there is.
     """
-    import pandas as pd
-
     folder = catalogue.data_folder() / "reference"
     known = sorted(path.parent.name for path in folder.glob("*/results.csv"))
     if name not in known:
         raise LookupError(
             f"no reference of an experiment named {name!r}; there are: {', '.join(known) or 'none'}"
         )
-    text = (folder / name / "provenance.json").read_text(encoding="utf-8")
-    found = pd.read_csv(folder / name / "results.csv", keep_default_na=True)
-    return found, json.loads(text)
+    return _read(folder / name)
+
+
+def read(folder: str | Path) -> Findings:
+    """Read what `Findings.save` wrote, to draw or tell it again.
+
+    Raises:
+        OSError: there is no such file.
+        LookupError: it is of an experiment that is not among these, such as a notebook's own.
+        ValueError: it cannot be read.
+    """
+    import pandas as pd
+
+    folder = Path(folder)
+    found, kept = _read(folder)
+    frames = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    made_by = catalogue.load(kept["experiment"], "experiment")
+    provenance = {key: value for key, value in kept.items() if key != "answer"}
+    return Findings(folder.name, made_by, {"results": found, **frames}, provenance)
+
+
+def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    import pandas as pd
+
+    text = (folder / "provenance.json").read_text(encoding="utf-8")
+    return pd.read_csv(folder / "results.csv", keep_default_na=True), json.loads(text)
 
 
 def results(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

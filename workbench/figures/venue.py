@@ -47,10 +47,10 @@ def venue(name: str) -> Iterator[None]:
     >>> float(figure.get_figwidth())
     3.5
     """
-    import matplotlib as mpl
-
     if name not in FACES:
         raise LookupError(f"no venue named {name!r}; there are: {', '.join(sorted(FACES))}")
+    import matplotlib as mpl
+
     here, settings = _measured(name)
     settings |= _ours(name, here)
     with mpl.rc_context(settings):

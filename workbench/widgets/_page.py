@@ -46,9 +46,18 @@ class Evidence:
     """
 
     def __init__(self, similarities: pd.DataFrame, candidates: pd.DataFrame, store: Store) -> None:
+        from workbench import figures
+
         key = ["prompt_id", "generator", "index"]
-        self._rows = similarities.merge(candidates[[*key, "candidate_id"]], on=key)
-        self._places = self._rows.groupby("image_id").indices
+        rows = similarities.dropna(subset=["value"]).merge(
+            candidates[[*key, "candidate_id"]], on=key
+        )
+        rows = rows.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+        self._places = rows.groupby("image_id").indices
+        self._columns = [
+            rows[name].to_numpy() for name in ("generator", "index", "candidate_id", "value")
+        ]
+        self._colours = figures.colours(rows["generator"].unique())
         self._store = store
 
     def models(self, image: str, gamma: int | None = None) -> dict[str, dict[str, Any]]:
@@ -58,18 +67,17 @@ class Evidence:
             image: an image_id; nothing is known of one that was not compared.
             gamma: candidate images with a smaller index count alone; all when left out.
         """
-        rows = self._rows.iloc[self._places.get(image, [])].dropna(subset=["value"])
-        if gamma is not None:
-            rows = rows[rows["index"] < gamma]
-        best = rows.sort_values("value", ascending=False, kind="stable")
+        places = self._places.get(image, [])
         found: dict[str, dict[str, Any]] = {}
-        for row in best.itertuples():
-            side = found.setdefault(
-                row.generator,
-                {"name": row.generator, "index": row.index, "picture": row.candidate_id}
-                | {"value": row.value, "values": []},
-            )
-            side["values"].append(row.value)
+        for name, index, picture, value in zip(*(x[places] for x in self._columns), strict=True):
+            if gamma is None or index < gamma:
+                best = {
+                    "name": name,
+                    "index": int(index),
+                    "picture": picture,
+                    "value": float(value),
+                }
+                found.setdefault(name, best | {"values": []})["values"].append(float(value))
         return found
 
     def pair(self, image: str, true: str, other: Any, gamma: int | None = None) -> list[Any]:
@@ -77,15 +85,13 @@ class Evidence:
 
         Where the other is the true one, or missing, the nearest other model stands beside it.
         """
-        from workbench import figures
-
         known = self.models(image, gamma)
         if other == true or not isinstance(other, str):
             other = next((name for name in known if name != true), None)
-        colours = figures.colours([true] if other is None else [true, other])
         return [
-            known[name] | {"uri": thumbnail(self._store, known[name]["picture"]), "colour": colour}
-            for name, colour in colours.items()
+            known[name]
+            | {"uri": thumbnail(self._store, known[name]["picture"]), "colour": self._colours[name]}
+            for name in (true, other)
             if name in known
         ]
 

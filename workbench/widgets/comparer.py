@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from workbench import evaluation, ranking
+from workbench.statistics import Interval, bootstrap_interval, paired_difference
 from workbench.store import Store
 from workbench.widgets._page import Evidence, Pager, render
 from workbench.widgets._panel import Panel, gather, store_of, thumbnail
@@ -41,18 +42,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """What a setting comes to: outcomes, rankings and evaluations, and seconds per picture."""
+    """What a setting comes to: outcomes, rankings by image, and seconds per picture.
+
+    ``accuracy`` is the interval of all pictures, and of those of each true model by its name.
+    """
 
     outcomes: pd.DataFrame
     rankings: dict[str, list[Any]]
-    evaluations: pd.DataFrame
+    accuracy: dict[str, Interval]
     seconds: float
-
-    def cells(self, slice_: str) -> dict[str, Any]:
-        """Answer the accuracy of a slice with its interval and n."""
-        table = self.evaluations
-        row = table[(table["metric"] == "accuracy") & (table["slice"] == slice_)].iloc[0]
-        return {name: row[name] for name in ("value", "low", "high", "n")}
 
 
 class Comparer(Panel):
@@ -82,6 +80,8 @@ class Comparer(Panel):
         tables = gather(result, "truth", "prompts", "candidates", "similarities")
         self._truth, self._prompts = tables["truth"], tables["prompts"]
         self._candidates, self._similarities = tables["candidates"], tables["similarities"]
+        told = self._prompts[["inverter", "image_id", "prompt"]].itertuples(index=False)
+        self._texts = {(inverter, image): text for inverter, image, text in told}
         self._store = store_of(result, store)
         self._models = list(self._candidates["generator"].unique())
         self._parts: dict[tuple[str, str], pd.DataFrame] = {}
@@ -145,7 +145,8 @@ class Comparer(Panel):
         import pandas as pd
 
         settings = dict.fromkeys(self._controls[side].setting for side in SIDES)
-        return pd.concat([self._result(each).evaluations for each in settings], ignore_index=True)
+        outcomes = [self._result(each).outcomes for each in settings]
+        return evaluation.metrics(pd.concat(outcomes, ignore_index=True))
 
     def still(self) -> str:
         """Answer the comparison of A and B, and the pictures shown, as HTML."""
@@ -210,8 +211,16 @@ class Comparer(Panel):
         rankings: dict[str, list[Any]] = {}
         for row in ranked.itertuples():
             rankings.setdefault(row.image_id, []).append(row)
+        accuracy = {
+            name: bootstrap_interval(part["correct"], part["prompt"])
+            for name, part in self._slices(outcomes)
+        }
         seconds = self._seconds(setting.inverter, setting.gamma)
-        return Result(outcomes, rankings, evaluation.metrics(outcomes), seconds)
+        return Result(outcomes, rankings, accuracy, seconds)
+
+    def _slices(self, outcomes: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        """Answer all pictures, and those of each true model."""
+        return [("all", outcomes), *outcomes.groupby("truth", sort=True)]
 
     def _seconds(self, inverter: str, gamma: int) -> float:
         """Tell the seconds per picture: one inversion, and γ candidate images of every model."""
@@ -223,19 +232,16 @@ class Comparer(Panel):
 
     def _comparison(self) -> dict[str, Any]:
         """Lay out the numbers of A and B."""
-        from workbench.statistics import paired_difference
-
         one, two = self._pair()
         rows = []
-        for name in ("all", *sorted(self._truth["truth"].unique())):
-            pair = [each.outcomes for each in (two, one)]
-            if name != "all":
-                pair = [table[table["truth"] == name] for table in pair]
-            difference, p = paired_difference(*pair)
+        for (name, left), (_, right) in zip(
+            self._slices(one.outcomes), self._slices(two.outcomes), strict=True
+        ):
+            difference, p = paired_difference(right, left)
             rows.append(
                 {
                     "name": name,
-                    "cells": [each.cells(name) for each in (one, two)],
+                    "cells": [each.accuracy[name] for each in (one, two)],
                     "difference": difference,
                     "p": p if name == "all" else None,
                 }
@@ -271,14 +277,11 @@ class Comparer(Panel):
         at = (setting.inverter, setting.similarity)
         if at not in self._evidence:
             self._evidence[at] = Evidence(self._part(*at), self._candidates, self._store)
-        prompts = self._prompts[
-            (self._prompts["image_id"] == image) & (self._prompts["inverter"] == setting.inverter)
-        ]
         failure = row["failure"]
         return {
             "side": side,
             "correct": bool(row["correct"]),
-            "prompt": next(iter(prompts["prompt"].dropna()), None),
+            "prompt": self._texts.get((setting.inverter, image)),
             "ranking": [r for r in found.rankings.get(image, []) if r.score == r.score],
             "pair": self._evidence[at].pair(image, row["truth"], row["predicted"], setting.gamma),
             "failure": failure if isinstance(failure, str) else "",

@@ -189,7 +189,6 @@ def tick_labels(axis, ends) -> list[Text]:
 
 def faults(figure) -> list[str]:
     """Find texts that are cut by the edge or below 6 pt, and tick labels that overlap."""
-    figures.settle(figure)
     texts, found = [*figure.texts], []
     for legend in [*figure.legends, *(ax.get_legend() for ax in figure.axes)]:
         texts += legend.get_texts() if legend else []
@@ -220,6 +219,7 @@ def test_every_figure_fits_every_venue(venue, tables, table_of_pictures, store):
         for name in FIGURES:
             figure = draw(name, tables, table_of_pictures, store).figure
             assert min(abs(figure.get_figwidth() - wide) for wide in WIDTHS[venue]) < 1e-3, name
+            figures.settle(figure)
             assert faults(figure) == [], name
             plt.close(figure)
 

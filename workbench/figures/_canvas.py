@@ -174,7 +174,8 @@ def settle(figure: Any) -> None:
     for ax in figure.axes:
         labels = [label for label in ax.get_xticklabels() if label.get_text()]
         boxes = [label.get_window_extent() for label in labels]
-        close = any(one.x1 + 2 > two.x0 for one, two in pairwise(boxes))
+        gap = max((0.6 * label.get_fontsize() * figure.dpi / 72 for label in labels), default=0)
+        close = any(one.x1 + gap > two.x0 for one, two in pairwise(boxes))
         close &= not any(label.get_rotation() for label in labels)
         if close:
             ax.tick_params(axis="x", rotation=30)

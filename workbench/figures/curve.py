@@ -40,10 +40,10 @@ def curve(
     """
     import pandas as pd
 
-    from workbench.figures._canvas import axes, count, key, pt, source, tidy
+    from workbench.figures._canvas import axes, count, key, pt, settle, source, tidy
     from workbench.figures.colours import DASHES, MARKS, of
 
-    ax = axes(ax, 6.0, 4.0)
+    alone, ax = ax is None, axes(ax, 6.0, 4.0)
     palette = of(line, results[line].astype(str))
     order = list(pd.unique(results[x]))
     lines = results[line].nunique()
@@ -72,4 +72,6 @@ def curve(
     told = f"{across}n = {count(results['n'])} a point; {mark}: 95 % interval"
     tidy(ax, title, told, grid="y")
     key(ax)
+    if alone:
+        settle(ax.figure)
     return source(ax, results)

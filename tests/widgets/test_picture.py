@@ -1,0 +1,218 @@
+"""Attribute my picture, from Python: stages, cancel, errors as sentences, and untrusted names."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+
+import pytest
+from PIL import Image
+
+from workbench import attribution, images, report
+from workbench.widgets import picture
+from workbench.widgets.picture import HINT, STAGES, STOPPED, AttributePicture
+
+WAIT = 60
+
+
+@pytest.fixture
+def mine(tiny, shared_store):
+    return AttributePicture(store=shared_store)
+
+
+def upload(widget, name, data):
+    """Hand a file over as the browser does."""
+    file = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
+    widget._upload.set_state({"value": [file | {"last_modified": 0}]})
+
+
+def shown(widget) -> str:
+    return widget._shown.value
+
+
+@pytest.fixture
+def data(pictures) -> bytes:
+    return (pictures / "one.png").read_bytes()
+
+
+def test_a_chosen_file_ends_in_the_ranking_that_attribute_answers(mine, pictures, shared_store):
+    assert mine.message == HINT
+    assert (mine.result, mine.selection, mine._start.disabled) == (None, None, True)
+    mine.choose(pictures / "one.png")
+    assert mine.message == "one.png: press Start."
+    mine._start.click()
+    mine.wait(WAIT)
+    alone = attribution.attribute(pictures / "one.png", store=shared_store)
+    assert mine.selection is mine.result
+    assert list(mine.result.rankings["score"]) == list(alone.rankings["score"])
+    assert "tiny-sd" in shown(mine)
+    assert shown(mine).count('class="done"') == len(STAGES)
+    assert not mine.running
+
+
+def test_the_stages_are_told_one_after_another(mine, pictures, monkeypatch):
+    told = []
+    tell = mine._tell
+    monkeypatch.setattr(mine, "_tell", lambda now: (told.append(now), tell(now)))
+    mine.choose(pictures / "two.jpg")
+    mine.start()
+    mine.wait(WAIT)
+    stages = list(dict.fromkeys(now.split(":")[0] for now in told))
+    assert stages == ["invert", "generate", "encode", "compare"]
+    assert any(re.fullmatch(r"generate: \d of 4", now) for now in told)
+
+
+def test_cancelling_stops_after_the_batch_and_what_was_made_stays(
+    tiny, pictures, store, monkeypatch
+):
+    mine = AttributePicture(store=store)
+    mine.choose(pictures / "one.png")
+    reached, going_on = threading.Event(), threading.Event()
+    progress = mine._progress
+
+    def slow(stage, done, total):
+        if stage == "generate" and done:
+            reached.set()
+            going_on.wait(WAIT)
+        progress(stage, done, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mine, "_progress", slow)
+        mine.start()
+        assert reached.wait(WAIT)
+        assert mine.running
+        assert not mine._cancel.disabled
+        assert mine._upload.disabled
+        mine._cancel.click()
+        assert mine.message == "cancelling: stops after the batch in the making"
+        going_on.set()
+        mine.wait(WAIT)
+    assert (mine.result, mine.message, mine.running) == (None, STOPPED, False)
+    made = store.info()
+    assert made["prompts"] == 1
+    assert 0 < made["generations"] < 4
+    assert made["features"] == 0
+    mine.start()
+    mine.wait(WAIT)
+    assert mine.result is not None
+    assert store.info()["generations"] == 4
+
+
+def test_an_upload_is_never_written_under_its_own_name(mine, data, monkeypatch):
+    name = '../../<img src=x onerror="alert(1)">.PNG'
+    seen = []
+    real = attribution.attribute
+    monkeypatch.setattr(
+        attribution, "attribute", lambda path, **more: (seen.append(path), real(path, **more))[1]
+    )
+    upload(mine, name, data)
+    mine.start()
+    mine.wait(WAIT)
+    (path,) = seen
+    assert path.name == "upload.png"
+    assert not path.exists()
+    assert mine.result.paths == ((name, images.digest(images.decode(data))),)
+    assert mine.result.images["path"].isna().all()
+    for page in (shown(mine), mine.still()):
+        assert "<img src=x" not in page
+        assert "&lt;img src=x" in page
+
+
+def test_the_report_is_a_link_that_reads_back(mine, data, tmp_path):
+    upload(mine, 'my "picture" <1>.png', data)
+    mine.start()
+    mine.wait(WAIT)
+    found = re.search(r'download="([^"]+)" href="data:text/html;base64,([^"]+)"', shown(mine))
+    assert found[1] == "attribution-my-picture-1.html"
+    path = tmp_path / found[1]
+    path.write_bytes(base64.b64decode(found[2]))
+    assert list(report.read(path)["pictures"]) == [mine.result.paths[0][1]]
+    assert "my &#34;picture&#34; &lt;1&gt;.png" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("notes.txt", b"no picture", r"it is not a picture of a known kind \(PNG.*"),
+        ("<b>.png", b"", r"the file is empty"),
+        (
+            "cut.png",
+            images.png_bytes(Image.effect_mandelbrot((64, 64), (-2, -2, 2, 2), 9).convert("RGB"))[
+                :200
+            ],
+            r"the picture is damaged or cut short \(.*",
+        ),
+    ],
+)
+def test_what_is_no_picture_is_told_in_a_sentence(mine, name, data, reason):
+    upload(mine, name, data)
+    assert re.fullmatch(f"{re.escape(name)} cannot be attributed: {reason}", mine.message[:-1])
+    assert mine.message.endswith(".")
+    assert mine._start.disabled
+    assert "<b>.png" not in shown(mine)
+    mine.start()
+    assert (mine.running, mine.result) == (False, None)
+
+
+def test_too_many_pixels_and_a_missing_file_are_told(mine, data, monkeypatch, tmp_path):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    upload(mine, "big.png", data)
+    assert mine.message == (
+        "big.png cannot be attributed: it has 60×48 pixels, more than the 100 that are opened."
+    )
+    mine.choose(tmp_path / "gone.png")
+    assert mine.message == "gone.png cannot be attributed: there is no such file."
+
+
+def test_an_unknown_preset_is_told_in_the_widget(tiny):
+    mine = AttributePicture("pockt")
+    assert mine.message.startswith("no preset named 'pockt'")
+    assert "no preset named" in mine.still()
+    assert mine._upload.disabled
+
+
+def test_an_error_on_the_way_is_told_and_another_start_is_possible(mine, pictures, monkeypatch):
+    def fails(*_, **__):
+        raise LookupError("the weights of tiny-sd are missing")
+
+    mine.choose(pictures / "one.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(attribution, "attribute", fails)
+        mine.start()
+        mine.wait(WAIT)
+    assert mine.message == "the weights of tiny-sd are missing"
+    assert (mine._start.disabled, mine._cancel.disabled) == (False, True)
+    mine.start()
+    mine.wait(WAIT)
+    assert mine.result is not None
+
+
+def test_a_file_that_changed_before_the_start_is_told(mine, tmp_path):
+    path = tmp_path / "mine.png"
+    Image.new("RGB", (8, 8)).save(path)
+    mine.choose(path)
+    path.write_bytes(b"something else")
+    mine.start()
+    mine.wait(WAIT)
+    assert mine.message.startswith("mine.png cannot be attributed: it is not a picture of a known")
+    assert mine.result is None
+
+
+def test_another_choice_forgets_the_answer(mine, pictures):
+    mine.choose(pictures / "one.png")
+    mine.start()
+    mine.wait(WAIT)
+    mine.choose(pictures / "two.jpg")
+    assert mine.result is None
+    assert "tiny-sd" not in shown(mine)
+
+
+def test_the_samples_are_offered():
+    names = [name for name, _ in picture._samples()]
+    assert "sample-01.png" in names
+    mine = AttributePicture()
+    mine._sample.value = dict(picture._samples())["sample-01.png"]
+    assert mine.message == "sample-01.png: press Start."
+    mine._path.value = str(dict(picture._samples())["sample-02.png"])
+    assert mine.message == "sample-02.png: press Start."

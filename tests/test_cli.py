@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def run(tiny, tmp_path, monkeypatch):
         (["generate", "--generator", "nope", "--prompt", "p", "--out", "o"], 2),
         (["evaluate", "--preset", "poket"], 2),
         (["calibrate", "--preset", "poket"], 2),
+        (["figures", "--venue", "chi"], 2),
         (["nope"], 2),
     ],
 )
@@ -156,6 +158,47 @@ def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
         "confusion",
         "controls",
     ]
+
+
+REFERENCE = catalogue.data_folder() / "reference"
+
+
+def test_figures_are_drawn_of_all_that_was_found(run, tmp_path):
+    runs, out = tmp_path / "runs", tmp_path / "figures"
+    run("evaluate", "--n", 2, "--gamma", 1, "--out", runs / "evaluation")
+    shutil.copytree(REFERENCE / "leakage", runs / "deep" / "leakage")
+    result = run("figures", "--venue", "acm", "--from", runs, "--out", out)
+    told = f"2 figures for acm: look at {out / 'index.html'}\n"
+    assert (result.exit_code, result.stderr) == (0, told)
+    kinds = ("pdf", "png", "csv", "tex")
+    files = [out / f"{name}.{kind}" for name in ("deep-leakage", "evaluation") for kind in kinds]
+    assert result.stdout.splitlines() == [str(file) for file in files]
+    for name, points in (("deep-leakage", 241.14749), ("evaluation", 506.295)):
+        box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", (out / f"{name}.pdf").read_bytes())
+        assert box is not None
+        assert float(box[1]) == pytest.approx(points / 72.27 * 72, abs=0.05)
+    assert "tiny-sd" in (out / "evaluation.tex").read_text()
+    assert "matched_bank" in (out / "evaluation.tex").read_text().replace("\\", "")
+    page = (out / "index.html").read_text()
+    assert '<img src="deep-leakage.png"' in page
+    assert "n = 4 pictures of 2 prompts" in page
+
+
+def test_figures_of_ones_own_experiment_are_told_of(run, tmp_path):
+    folder = tmp_path / "runs" / "mine"
+    shutil.copytree(REFERENCE / "leakage", folder)
+    kept = json.loads((folder / "provenance.json").read_text()) | {"experiment": "Mine()"}
+    (folder / "provenance.json").write_text(json.dumps(kept))
+    result = run("figures", "--from", folder.parent, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("mine: ")
+
+
+def test_without_a_reference_figures_say_what_would_do(run, tmp_path):
+    result = run("figures", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "there is nothing to draw in" in result.stderr
+    assert "`workbench experiment NAME` or `workbench evaluate --out` wrote" in result.stderr
 
 
 def test_calibrate_prints_the_lines_for_the_presets(run):

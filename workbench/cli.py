@@ -245,9 +245,9 @@ def evaluate(
 
             from workbench import figures
 
-            figure = Figure(figsize=(10.5, 5.2), layout="constrained")
+            figure = Figure(layout="constrained")
             figures.evaluation(found, figure=figure)
-            figure.savefig(found.save(out) / "evaluation.png", dpi=150)
+            figures.save(figure, found.save(out) / "evaluation")
             terminal.tell(f"Frames and figure: {out}")
 
 

@@ -187,10 +187,14 @@ class Findings:
         return figure
 
     def save(self, folder: str | Path) -> Path:
-        """Write results.csv, every other frame as Parquet, figure, table and provenance.
+        """Write results.csv, every other frame as Parquet, the figure, table and provenance.
+
+        The figure is there as PDF, PNG and CSV, see `figures.save`.
 
         Raises OSError where it cannot be written.
         """
+        from workbench import figures
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in self.frames.items():
@@ -198,9 +202,7 @@ class Findings:
                 frame.to_parquet(folder / f"{name}.parquet", index=False)
         found = self.frames["results"]
         found.to_csv(folder / "results.csv", index=False, float_format="%.6g")
-        for kind in ("png", "pdf"):
-            figure = self.figure()
-            figure.savefig(folder / f"{self.name}.{kind}", dpi=150)
+        figures.save(self.figure(), folder / self.name)
         (folder / "table.tex").write_text(latex(found, self.answer), encoding="utf-8")
         told = self.provenance | {"answer": self.answer}
         text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)

@@ -180,7 +180,7 @@ def test_figures_are_drawn_of_all_that_was_found(run, tmp_path):
     assert "tiny-sd" in (out / "evaluation.tex").read_text()
     assert "matched_bank" in (out / "evaluation.tex").read_text().replace("\\", "")
     page = (out / "index.html").read_text()
-    assert '<img src="deep-leakage.png"' in page
+    assert '<img srcset="deep-leakage.png 2x"' in page
     assert "n = 4 pictures of 2 prompts" in page
 
 

@@ -390,7 +390,9 @@ def make_figures(
             page = _sheets.index(out, told, venue or "the screen")
             terminal.tell(f"{len(told)} figures for {venue or 'the screen'}: look at {page}")
         if source is None:
-            terminal.tell("The sheet of an evaluation: `workbench evaluate --out`, then --from.")
+            terminal.tell(
+                "For the sheet of an evaluation: `workbench evaluate --out DIR`, then --from DIR."
+            )
         if failed:
             raise typer.Exit(1)
 

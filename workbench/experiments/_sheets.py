@@ -68,7 +68,7 @@ def write(name: str, folder: Path, out: Path) -> tuple[list[Path], str]:
 def index(out: Path, told: Sequence[tuple[str, str]], venue: str) -> Path:
     """Write a page to look at them all: name and sentence of each; answer its path."""
     parts = [
-        f'<h2>{escape(name)}</h2>\n<p>{escape(sentence)}</p>\n<img src="{quote(name)}.png" '
+        f'<h2>{escape(name)}</h2>\n<p>{escape(sentence)}</p>\n<img srcset="{quote(name)}.png 2x" '
         f'alt="{escape(sentence)}">\n<p>'
         + " · ".join(
             f'<a href="{quote(name)}.{kind}">{kind.upper()}</a>'

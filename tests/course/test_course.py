@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import os
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
@@ -49,7 +47,9 @@ def checks(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def solved(released: nbformat.NotebookNode, unit: str) -> nbformat.NotebookNode:
     """Hand in what the source has in its solution cells."""
-    answers = {c.metadata.nbgrader.grade_id: c.source for c in source(unit).cells if mark(c, "solution")}
+    answers = {
+        c.metadata.nbgrader.grade_id: c.source for c in source(unit).cells if mark(c, "solution")
+    }
     for cell in released.cells:
         if mark(cell, "solution"):
             cell.source = answers[cell.metadata.nbgrader.grade_id]
@@ -57,16 +57,24 @@ def solved(released: nbformat.NotebookNode, unit: str) -> nbformat.NotebookNode:
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    """Build the course from its sources, with fewer pictures; solutions are not run here."""
+def few(tmp_path_factory) -> Path:
+    """Copy the sources, with fewer pictures."""
     few = tmp_path_factory.mktemp("sources")
     for unit in UNITS:
         notebook = source(unit)
         (parameters,) = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
         for name, value in SMALL.items():
-            parameters.source = re.sub(rf"(?m)^{name} = \d+", f"{name} = {value}", parameters.source)
+            parameters.source = re.sub(
+                rf"(?m)^{name} = \d+", f"{name} = {value}", parameters.source
+            )
         (few / unit).mkdir()
         nbformat.write(notebook, few / unit / f"{unit}.ipynb")
+    return few
+
+
+@pytest.fixture(scope="module")
+def course(few, tmp_path_factory) -> Path:
+    """Build the course; its solutions are not run here, but graded below."""
     out = tmp_path_factory.mktemp("course")
     assert module().build(out, few, execute=False) == UNITS
     return out
@@ -101,7 +109,9 @@ def grades(course: Path, unit: str, student: str):
 
 def errors(course: Path, unit: str, student: str) -> dict[str, str]:
     cells = code(read(course / "autograded" / student, unit))
-    return {c.id: f"{o.ename}: {o.evalue}" for c in cells for o in c.outputs if o.output_type == "error"}
+    return {
+        c.id: f"{o.ename}: {o.evalue}" for c in cells for o in c.outputs if o.output_type == "error"
+    }
 
 
 @EACH
@@ -123,13 +133,17 @@ def test_the_source_obeys_the_rules_of_notebooks(unit):
 @EACH
 def test_the_source_keeps_the_conventions_of_nbgrader(unit):
     notebook = source(unit)
-    names = [cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata]
+    names = [
+        cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata
+    ]
     assert len(names) == len(set(names))
     for cell in code(notebook):
         assert cell.metadata.nbgrader.schema_version == 3
         assert cell.metadata.nbgrader.locked != mark(cell, "solution")
         assert mark(cell, "solution") == ("### BEGIN SOLUTION" in cell.source)
-    essays = [cell for cell in notebook.cells if cell.cell_type == "markdown" and mark(cell, "grade")]
+    essays = [
+        cell for cell in notebook.cells if cell.cell_type == "markdown" and mark(cell, "grade")
+    ]
     assert [mark(cell, "solution") for cell in essays] == [True]  # one free text, graded by hand
 
 
@@ -153,7 +167,11 @@ def test_the_release_holds_neither_solution_nor_hidden_test(course, unit):
     secret = r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END"
     regions = [r for c in original.cells for r in re.findall(secret, c.source, re.DOTALL)]
     lines = {line.strip() for region in regions for line in region.splitlines()}
-    lines |= set(next(c.source for c in original.cells if c.cell_type != "code" and mark(c, "solution")).split("\n"))
+    lines |= set(
+        next(
+            c.source for c in original.cells if c.cell_type != "code" and mark(c, "solution")
+        ).split("\n")
+    )
     assert sorted(line for line in lines if len(line) > 12 and line in text) == []
     assert not re.search("BEGIN|END (SOLUTION|HIDDEN)", text)
     assert [STUB in c.source for c in code(notebook) if mark(c, "solution")].count(False) == 0
@@ -201,12 +219,194 @@ def test_an_untouched_unit_gets_nothing(graded, unit):
 
 
 @pytest.mark.slow
-def test_building_again_keeps_the_grades(graded):
+def test_building_again_keeps_the_grades(graded, few):
     before = grades(graded, "unit1", "solved")
-    module().build(graded, graded / "source", execute=False)
+    module().build(graded, few, execute=False)
     assert grades(graded, "unit1", "solved") == before
 
 
+def points(unit: str) -> int:
+    return sum(c.metadata.nbgrader.points for c in source(unit).cells if mark(c, "grade"))
+
+
+@EACH
+def test_the_guide_tells_the_points_of_a_unit(unit):
+    guide = (COURSE / "README.md").read_text(encoding="utf-8")
+    assert f"{points(unit)} points" in re.search(rf"(?m)^\| `{unit}` .*$", guide).group()
+
+
+@EACH
+def test_a_heading_tells_the_points_of_its_exercise(unit):
+    told, found = {}, {}
+    for cell in source(unit).cells:
+        heading = re.search(r"(?m)^## (?:Exercise|Question) .*\((\d+) points\)$", cell.source)
+        if heading and cell.cell_type == "markdown":
+            current = heading.group()
+            told[current], found[current] = int(heading.group(1)), 0
+        if mark(cell, "grade"):
+            found[current] += cell.metadata.nbgrader.points
+    assert told == found
+
+
 MISTAKES = [
-    ("unit1", "seeds-check", "def seed_of(run_seed, prompt, index):\n    return index", "the prompt must enter"),
+    ("unit1", "seeds-check", "def seed_of(r, p, i): return i", "the prompt must enter"),
+    (
+        "unit1",
+        "seeds-check",
+        "def seed_of(r, p, i): return int(wb.frames.digest(['candidate', r, p, i]), 16)",
+        "the first 12 hexadecimal digits",
+    ),
+    (
+        "unit1",
+        "cosine-unit",
+        "def unit(rows): return rows / np.linalg.norm(rows, axis=1, keepdims=True)",
+        "you divide by its length 0",
+    ),
+    ("unit1", "cosine-toy", "def cosines(a, b): return a @ b.T", "scaled to length 1?"),
+    ("unit1", "aggregate-toy", "def aggregate(t, how): return t.mean(0)", "go along the row"),
+    (
+        "unit1",
+        "aggregate-holes",
+        "def aggregate(t, how): return t.mean(1) if how == 'mean' else t.max(1)",
+        "one failed image wiped out a model",
+    ),
+    (
+        "unit1",
+        "aggregate-holes",
+        "def aggregate(t, how): return np.nan_to_num(t).mean(1)",
+        "it does not count as 0",
+    ),
+    ("unit1", "ranks-toy", "def ranks(s, p): return np.argsort(-s) + 1", "the rank of each"),
+    ("unit1", "ranks-toy", "def ranks(s, p): return np.argsort(np.argsort(s)) + 1", "upside down"),
+    (
+        "unit1",
+        "ranks-ties",
+        "def ranks(s, p): return [1 + int((s > x).sum()) for x in s]",
+        "each rank is given once",
+    ),
+    ("unit1", "margin-toy", "def margin(s): return max(s) - min(s)", "wanted is the second best"),
+    (
+        "unit1",
+        "margin-toy",
+        "def margin(s): return np.sort(s)[-1] - np.sort(s)[-2]",
+        "a missing score takes no part",
+    ),
+    (
+        "unit1",
+        "accept-toy",
+        "def accept(m, t): return m > 0 and (t is None or m > t)",
+        "≥, not >",
+    ),
+    ("unit1", "accept-toy", "def accept(m, t): return m >= (t or 0)", "a tie abstains"),
+    (
+        "unit2",
+        "pool-toy",
+        "def pool(t, how):\n"
+        "    rows = t[:, 0] if how == 'cls' else t.mean(1)\n"
+        "    return rows / np.linalg.norm(rows, axis=1, keepdims=True)",
+        "leave CLS out",
+    ),
+    (
+        "unit2",
+        "gaps-toy",
+        "def gaps(s, own): return s[range(len(s)), own] - s.min(1)",
+        "you took the worst",
+    ),
+    ("unit2", "accuracy-toy", "def accuracy(g): return np.mean(g[~np.isnan(g)] > 0)", "a miss"),
+    (
+        "unit2",
+        "interval-toy",
+        "def interval(c, p, draws=2000, seed=0):\n"
+        "    rng = np.random.default_rng(seed)\n"
+        "    drawn = rng.choice(np.asarray(c, float), (draws, len(c))).mean(1)\n"
+        "    return tuple(np.quantile(drawn, [.025, .975]))",
+        "Do you draw pictures?",
+    ),
+    (
+        "unit2",
+        "choose-toy",
+        "def choose(s, e): return e.idxmax(), s[e.idxmax()], e.max()",
+        "you peeked",
+    ),
+    (
+        "unit2",
+        "confusion-toy",
+        "def confusion(t, p, names):\n"
+        "    return np.array([[sum(x == a and y == b for x, y in zip(p, t)) "
+        "for b in names] for a in names])",
+        "transposed",
+    ),
+    (
+        "unit3",
+        "psnr-toy",
+        "def psnr(x, y): return -10 * np.log10(max(np.mean((x - y) ** 2) / 255**2, 1e-10))",
+        "pixels in [0, 1]?",
+    ),
+    (
+        "unit3",
+        "changes-toy",
+        "def changes(b, a, h):\n"
+        "    t = b.assign(heir=b['image_id'].map(h)).merge(\n"
+        "        a.rename(columns={'image_id': 'heir', 'value': 'later'}),\n"
+        "        on=['heir', 'generator', 'index'])\n"
+        "    return t.assign(change=t['later'] - t['value'])",
+        "a row for each of the 3 rows",
+    ),
+    (
+        "unit3",
+        "framed-toy",
+        "def framed(t, b, a, p):\n    k = [s for m, s in zip(t, a) if m != p]\n"
+        "    return k.count(p), len(k)",
+        "laundering did not do that",
+    ),
+    ("unit3", "upper-toy", "def upper(e, n, c=.95): return e / max(n, 1)", "that is 4.95 %"),
+    (
+        "unit3",
+        "threshold-toy",
+        "def threshold(m, c, error=.05, confidence=.95):\n"
+        "    m, c = np.asarray(m), np.asarray(c)\n"
+        "    return next((t for t in np.unique(m) if (~c[m >= t]).mean() <= error), np.inf)",
+        "58 right ones do not bound it",
+    ),
+    (
+        "unit3",
+        "quantile-toy",
+        "def quantile(d, c): return float(np.quantile(list(d), c))",
+        "so n + 1 enters",
+    ),
+    (
+        "unit3",
+        "members-toy",
+        "def members(s, q): return s >= np.max(s) - q",
+        "a model without a score is not in",
+    ),
+    (
+        "unit3",
+        "known-toy",
+        "def p_known(s, own): return max(np.mean(o <= x) for x, o in zip(s, own))",
+        "Where is the + 1?",
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "check", "wrong", "sentence"),
+    MISTAKES,
+    ids=[f"{m[0]}-{m[1]}-{m[3]}" for m in MISTAKES],
+)
+def test_a_typical_mistake_is_told_in_a_sentence(unit, check, wrong, sentence):
+    import numpy as np
+    import pandas as pd
+
+    import workbench as wb
+
+    known = {"np": np, "pd": pd, "wb": wb, "SEED": 0}
+    cells = {cell.id: cell.source for cell in source(unit).cells}
+    answers = [cell.source for cell in code(source(unit)) if mark(cell, "solution")]
+    for text in answers:
+        exec(text, known)
+    exec(cells[check], known)  # the solution passes
+    with np.errstate(all="ignore"):
+        exec(wrong, known)
+        with pytest.raises(AssertionError, match=re.escape(sentence)):
+            exec(cells[check], known)

@@ -98,7 +98,7 @@ _MODULES = (
     "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
     "checkpoints", "decision", "elimination", "encoders", "evaluation", "evidence", "experiment",
     "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking",
-    "report", "similarities", "statistics", "store", "widgets", "wording",
+    "report", "similarities", "space", "statistics", "store", "widgets", "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -7,17 +7,32 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anywidget
 import ipywidgets
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._panel import thumbnail
+from workbench.widgets._panel import Panel, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
 HERE = Path(__file__).parent
+
+
+class Keys(anywidget.AnyWidget):
+    """Nothing to see: keeps the keys of its panel from JupyterLab's command mode."""
+
+    _esm = HERE / "_page.js"
+
+
+class Page(Panel):
+    """A panel of these parts whose keys are its own."""
+
+    def __init__(self, *parts: ipywidgets.Widget) -> None:
+        super().__init__(children=[*parts, Keys(layout={"display": "none"})])
+        self.add_class("workbench-panel")
 
 
 def render(template: str, **values: Any) -> str:

@@ -12,8 +12,8 @@ import ipywidgets
 from workbench import evaluation, ranking
 from workbench.statistics import Interval, bootstrap_interval, paired_difference
 from workbench.store import Store
-from workbench.widgets._page import Evidence, Pager, render
-from workbench.widgets._panel import Panel, gather, store_of, thumbnail
+from workbench.widgets._page import Evidence, Page, Pager, render
+from workbench.widgets._panel import gather, store_of, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Result:
     seconds: float
 
 
-class Comparer(Panel):
+class Comparer(Page):
     """Compare two settings on the same pictures: inverter × similarity × aggregation × layer × γ.
 
     Shows for A and B the accuracy with its 95 % interval (bootstrap over prompts) and n, overall
@@ -102,16 +102,14 @@ class Comparer(Panel):
         self._show.observe(lambda _: self._list(), "value")
         self._pages = Pager(PAGE, self._draw)
         super().__init__(
-            children=[
-                ipywidgets.HBox(
-                    list(self._controls.values()),
-                    layout={"flex_flow": "row wrap", "grid_gap": "0 24px"},
-                ),
-                self._summary,
-                self._show,
-                self._shown,
-                self._pages,
-            ]
+            ipywidgets.HBox(
+                list(self._controls.values()),
+                layout={"flex_flow": "row wrap", "grid_gap": "0 24px"},
+            ),
+            self._summary,
+            self._show,
+            self._shown,
+            self._pages,
         )
         self._refresh()
 

@@ -10,7 +10,6 @@ function make(kind, text, properties = {}) {
 }
 
 function render({ model, el }) {
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab takes arrows and Enter otherwise
   let cells = [];
 
   function choose(row, column) {

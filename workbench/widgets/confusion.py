@@ -9,8 +9,8 @@ import ipywidgets
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._page import HERE, Evidence, Pager, render
-from workbench.widgets._panel import Panel, gather, store_of, thumbnail
+from workbench.widgets._page import HERE, Evidence, Page, Pager, render
+from workbench.widgets._panel import gather, store_of, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ class Matrix(anywidget.AnyWidget):
     chosen = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
-class ConfusionInspector(Panel):
+class ConfusionInspector(Page):
     """Show which models are taken for which, and for every cell its pictures and the evidence.
 
     A click on a cell (arrows move, Enter chooses) shows its pictures, each with the best candidate
@@ -80,13 +80,11 @@ class ConfusionInspector(Panel):
         self._matrix.observe(self._picked, "chosen")
         self._order.observe(lambda _: self._sort(), "value")
         super().__init__(
-            children=[
-                ipywidgets.HBox([self._attributor, self._condition]),
-                self._matrix,
-                self._sorted,
-                self._shown,
-                self._pages,
-            ]
+            ipywidgets.HBox([self._attributor, self._condition]),
+            self._matrix,
+            self._sorted,
+            self._shown,
+            self._pages,
         )
         self._count()
         for control in (self._attributor, self._condition):

@@ -15,8 +15,7 @@ import ipywidgets
 from workbench import catalogue, images
 from workbench.data import data_folder
 from workbench.store import Store, StoreError
-from workbench.widgets._page import render
-from workbench.widgets._panel import Panel
+from workbench.widgets._page import Page, render
 
 if TYPE_CHECKING:
     from workbench.attribution import Attribution
@@ -33,7 +32,7 @@ class _Cancelled(Exception):
     """Leaves the run from within its progress; never shown."""
 
 
-class AttributePicture(Panel):
+class AttributePicture(Page):
     """Attribute one picture with a preset, watching the stages; ``result`` is the answer.
 
     A file is uploaded, chosen among the samples, or named by its path. Cancelling stops after the
@@ -74,13 +73,11 @@ class AttributePicture(Panel):
         self._start.on_click(lambda _: self.start())
         self._cancel.on_click(lambda _: self.cancel())
         super().__init__(
-            children=[
-                ipywidgets.HBox(
-                    [self._upload, self._sample, self._path], layout={"flex_flow": "row wrap"}
-                ),
-                ipywidgets.HBox([self._start, self._cancel]),
-                self._shown,
-            ]
+            ipywidgets.HBox(
+                [self._upload, self._sample, self._path], layout={"flex_flow": "row wrap"}
+            ),
+            ipywidgets.HBox([self._start, self._cancel]),
+            self._shown,
         )
         try:
             catalogue.preset(preset)

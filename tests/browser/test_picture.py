@@ -1,0 +1,53 @@
+"""Attribute my picture in JupyterLab: upload, cancel, start again, ranking, report."""
+
+from __future__ import annotations
+
+import workbench as wb
+
+CELLS = [
+    "import workbench as wb\n"
+    "mine = wb.widgets.AttributePicture(store=wb.Store('a-new-store'))\nmine"
+]
+NAME = "<b>my picture.png"
+
+
+def upload(page, name, data):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload a picture").click()
+    chooser.value.set_files([{"name": name, "mimeType": "image/png", "buffer": data}])
+
+
+def test_a_picture_is_uploaded_cancelled_and_then_ranked(lab, tmp_path):
+    notebook = lab.open(CELLS, dark=True, high=1400)
+    page = notebook.page
+    sample = wb.data.data_folder() / "samples" / "sample-03.png"
+    upload(page, "a.txt", b"words")
+    page.get_by_text("a.txt cannot be attributed: it is not a picture of a known kind").wait_for()
+    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
+    upload(page, NAME, sample.read_bytes())
+    page.get_by_text(f"{NAME}: press Start.", exact=True).wait_for()
+    start = page.get_by_role("button", name="Start", exact=True)
+    start.click()
+    page.get_by_text("generate: 4 of 16", exact=True).wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled. What was made stays in the store").wait_for()
+    assert notebook.evaluate("mine.result") is None
+    made = notebook.evaluate("wb.Store('a-new-store').info()['generations']")
+    assert 4 <= made < 16
+    start.focus()
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="Download report")
+    link.wait_for()
+    ranking = page.locator("table.models tbody th").all_inner_texts()
+    known = "mine.result.rankings.sort_values('rank').generator.tolist()"
+    assert [each.split()[-1] for each in ranking] == notebook.evaluate(known)
+    assert len(ranking) == 4
+    assert page.locator(".stages .done").count() == 6
+    assert page.locator("h2 .path").inner_text() == NAME
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == "attribution-b-my-picture.html"
+    download.value.save_as(tmp_path / "report.html")
+    (image_id,) = wb.report.read(tmp_path / "report.html")["pictures"]
+    assert image_id == notebook.evaluate("mine.selection.paths[0][1]")
+    assert not notebook.unreadable(".jp-OutputArea-output")

@@ -73,7 +73,9 @@ def write(path: Path, folder: Path | None = None) -> float:
     notebook = tidy(execute(nbformat.read(path, as_version=4)))
     text = nbformat.writes(notebook)
     if len(text.encode()) > LIMIT:
-        raise ValueError(f"{path.name} would have {len(text.encode()):,} bytes, more than {LIMIT:,}")
+        raise ValueError(
+            f"{path.name} would have {len(text.encode()):,} bytes, more than {LIMIT:,}"
+        )
     target = path if folder is None else folder / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text + "\n", encoding="utf-8")

@@ -207,6 +207,8 @@ def test_wrong_frames_are_refused_at_once(frames):
         Comparer({name: each for name, each in frames.items() if name != "truth"})
     with pytest.raises(ValueError, match="the frame similarities has no rows"):
         Comparer(frames | {"similarities": frames["similarities"].iloc[:0]})
+    with pytest.raises(ValueError, match=r"^the truth frame lacks the column 'truth'; it has: "):
+        Comparer(frames | {"truth": frames["truth"].drop(columns="truth")})
 
 
 def crowd(store: Store, n=400, models=4, inverters=3, similarities=4, gamma=8):

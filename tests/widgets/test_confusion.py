@@ -184,8 +184,11 @@ def test_wrong_frames_are_refused_at_once(frames, shared_store):
         ConfusionInspector(frames | {"prompts": frames["prompts"].iloc[:0]})
     bare = frames | {"outcomes": frames["outcomes"].drop(columns=["margin", "truth"])}
     with pytest.raises(
-        ValueError, match=r"^the outcomes frame lacks the column 'truth', 'margin'; "
+        ValueError, match=r"^the outcomes frame lacks the column 'truth', 'margin'; it has"
     ):
+        ConfusionInspector(bare)
+    bare = frames | {"candidates": frames["candidates"].drop(columns="seed")}
+    with pytest.raises(ValueError, match=r"^the candidates table lacks the column 'seed'; it has"):
         ConfusionInspector(bare)
     with pytest.raises(ValueError, match=r"^no attributor named 'mine'; there are: Regeneration"):
         ConfusionInspector(frames, store=shared_store, attributor="mine")

@@ -46,6 +46,8 @@ def test_a_chosen_file_ends_in_the_ranking_that_attribute_answers(mine, pictures
     alone = attribution.attribute(pictures / "one.png", store=shared_store)
     assert mine.selection is mine.result
     assert list(mine.result.rankings["score"]) == list(alone.rankings["score"])
+    assert mine.result.paths[0][0] == "one.png"  # a report tells nothing of where it lay
+    assert str(pictures) not in mine.still()
     assert "tiny-sd" in shown(mine)
     assert shown(mine).count('class="done"') == len(STAGES)
     assert not mine.running

@@ -11,14 +11,20 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from workbench import frames
 from workbench.store import Store
-from workbench.widgets._panel import Panel, thumbnail
+from workbench.widgets._panel import Panel, gather, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
 HERE = Path(__file__).parent
+COLUMNS = {
+    "outcomes": ("image_id", "attributor", "truth", "predicted", "correct", "margin", "prompt"),
+    "truth": ("image_id", "truth", "prompt"),
+}
+"""What is needed of the frames that `frames.SCHEMAS` does not hold."""
 
 
 class Keys(anywidget.AnyWidget):
@@ -49,6 +55,26 @@ def _templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+
+
+def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
+    """Take the frames out of a result as `gather` does, and hold each to its columns.
+
+    Raises:
+        ValueError: one of them is absent, empty, or not the table its name says.
+    """
+    found = gather(result, *needed)
+    for name in needed:
+        if name in frames.SCHEMAS:
+            found[name] = frames.check(found[name], name)
+            continue
+        absent = [column for column in COLUMNS[name] if column not in found[name]]
+        if absent:
+            raise ValueError(
+                f"the {name} frame lacks the column {', '.join(map(repr, absent))}; "
+                f"it has: {', '.join(map(str, found[name].columns))}"
+            )
+    return found
 
 
 class Evidence:

@@ -12,7 +12,7 @@ import ipywidgets
 from workbench import evaluation, ranking
 from workbench.statistics import Interval, bootstrap_interval, paired_difference
 from workbench.store import Store
-from workbench.widgets._page import Evidence, Page, Pager, render
+from workbench.widgets._page import Evidence, Page, Pager, render, tables
 from workbench.widgets._panel import gather, store_of, thumbnail
 
 if TYPE_CHECKING:
@@ -71,15 +71,14 @@ class Comparer(Page):
     """
 
     def __init__(self, result: Any, *, store: Store | None = None) -> None:
-        tables = gather(result, "prompts", "candidates", "similarities")
-        if "truth" not in tables:
+        if "truth" not in gather(result):
             raise ValueError(
                 "the comparer needs the frame truth beside the others; experiment.crossed "
                 "answers all of them"
             )
-        tables = gather(result, "truth", "prompts", "candidates", "similarities")
-        self._truth, self._prompts = tables["truth"], tables["prompts"]
-        self._candidates, self._similarities = tables["candidates"], tables["similarities"]
+        found = tables(result, "truth", "prompts", "candidates", "similarities")
+        self._truth, self._prompts = found["truth"], found["prompts"]
+        self._candidates, self._similarities = found["candidates"], found["similarities"]
         told = self._prompts[["inverter", "image_id", "prompt"]].itertuples(index=False)
         self._texts = {(inverter, image): text for inverter, image, text in told}
         self._store = store_of(result, store)

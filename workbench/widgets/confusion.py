@@ -9,8 +9,8 @@ import ipywidgets
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._page import HERE, Evidence, Page, Pager, render
-from workbench.widgets._panel import gather, store_of, thumbnail
+from workbench.widgets._page import HERE, Evidence, Page, Pager, render, tables
+from workbench.widgets._panel import store_of, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 PAGE = 6
 """Pictures on a page."""
 NONE = "no prediction"
-COLUMNS = ("image_id", "attributor", "truth", "predicted", "correct", "margin", "prompt")
 HINT = "Choose a cell of the matrix to see its pictures."
 ORDERS = {"smallest margin first": True, "largest margin first": False}
 
@@ -60,13 +59,13 @@ class ConfusionInspector(Page):
     def __init__(
         self, result: Any, *, store: Store | None = None, attributor: str | None = None
     ) -> None:
-        tables = gather(result, "images", "prompts", "candidates", "similarities", "outcomes")
-        self._outcomes = _checked(tables["outcomes"])
+        found = tables(result, "images", "prompts", "candidates", "similarities", "outcomes")
+        self._outcomes = _conditioned(found["outcomes"])
         self._store = store_of(result, store)
-        self._evidence = Evidence(tables["similarities"], tables["candidates"], self._store)
-        prompts = tables["prompts"].drop_duplicates("image_id")
+        self._evidence = Evidence(found["similarities"], found["candidates"], self._store)
+        prompts = found["prompts"].drop_duplicates("image_id")
         self._prompts = dict(zip(prompts["image_id"], prompts["prompt"], strict=True))
-        self._labels = _labels(self._outcomes, tables["candidates"])
+        self._labels = _labels(self._outcomes, found["candidates"])
         self._first = self._outcomes["attributor"].iloc[0]
         self._matrix = Matrix()
         self._attributor = self._choice("attributor", _attributors(result, self._outcomes))
@@ -220,14 +219,8 @@ def strips(sides: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _checked(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Refuse what are no outcomes; ValueError."""
-    absent = [name for name in COLUMNS if name not in outcomes]
-    if absent:
-        raise ValueError(
-            f"the outcomes frame lacks the column {', '.join(map(repr, absent))}; "
-            "evaluation.outcomes answers such a frame"
-        )
+def _conditioned(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Answer the outcomes with attack and intensity; where nothing is said, untouched."""
     defaults = {"attack": "none", "intensity": 0.0}
     return outcomes.assign(**{k: v for k, v in defaults.items() if k not in outcomes})
 

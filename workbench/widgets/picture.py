@@ -24,7 +24,7 @@ STAGES = ("invert", "generate", "encode", "compare", "aggregate and rank", "deci
 TICKS = {"invert": 0, "generate": 1, "encode": 2, "similarity": 3}
 """The stage that each name of the pipeline's progress is."""
 PREVIEW = 160
-HINT = "Upload a picture, choose a sample, or give a path; then start."
+HINT = "Upload a picture (up to 10 MB), choose a sample, or give a path; then start."
 STOPPED = "Cancelled. What was made stays in the store: another start goes on from there."
 
 
@@ -59,7 +59,7 @@ class AttributePicture(Page):
             accept="image/*", description="Upload a picture", layout={"width": "170px"}
         )
         self._sample = ipywidgets.Dropdown(
-            options=[("or choose a sample", None), *_samples()], layout={"width": "200px"}
+            options=[("or choose a sample", ""), *_samples()], layout={"width": "200px"}
         )
         self._path = ipywidgets.Text(
             placeholder="or a path, then Enter", continuous_update=False, layout={"width": "260px"}
@@ -108,7 +108,10 @@ class AttributePicture(Page):
         return self._message
 
     def choose(self, path: str | Path) -> None:
-        """Choose a file; what cannot be opened as a picture is told in the widget."""
+        """Choose a file; what cannot be opened as a picture is told in the widget.
+
+        Nothing is chosen while a run goes on.
+        """
         path = Path(path).expanduser()
         self._chosen(path.name, path)
 
@@ -183,14 +186,16 @@ class AttributePicture(Page):
         options: dict[str, Any] = {"store": self._given, "seed": self._seed}
         options |= {"preset": self._preset, "progress": self._progress}
         if isinstance(source, Path):
-            return _answered(attribute(source, **options))
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-            path = Path(folder, f"upload{_suffix(name)}")
-            path.write_bytes(source)
-            found = attribute(path, **options)
+            found = attribute(source, **options)
+        else:
+            with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+                path = Path(folder, f"upload{_suffix(name)}")
+                path.write_bytes(source)
+                found = attribute(path, **options)
+            table = found.images.assign(path=None).astype({"path": "str"})
+            found = dataclasses.replace(found, images=table)
         paths = tuple((name, image_id) for _, image_id in found.paths)
-        table = found.images.assign(path=None).astype({"path": "str"})
-        return _answered(dataclasses.replace(found, paths=paths, images=table))
+        return _answered(dataclasses.replace(found, paths=paths))
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         if self._stop.is_set():
@@ -237,10 +242,10 @@ class AttributePicture(Page):
 
 def _answered(found: Attribution) -> Attribution:
     """Answer an attribution that has a ranking; ValueError, its reason, for any other."""
-    ((path, image_id),) = found.paths
+    ((name, image_id),) = found.paths
     failure = found.cases[image_id].error
     if failure is not None:
-        raise ValueError(f"{Path(path).name} cannot be attributed: {failure}.")
+        raise ValueError(f"{name} cannot be attributed: {failure}.")
     return found
 
 

@@ -151,8 +151,8 @@ class Pager(ipywidgets.HBox):
     def __init__(self, size: int, turned: Callable[[], None]) -> None:
         self.size = size
         self._turned = turned
-        self._back = ipywidgets.Button(description="previous", icon="chevron-left")
-        self._on = ipywidgets.Button(description="next", icon="chevron-right")
+        self._back = ipywidgets.Button(description="previous")
+        self._on = ipywidgets.Button(description="next")
         self._where = ipywidgets.Label()
         for button, step in ((self._back, -size), (self._on, size)):
             button.on_click(lambda _, step=step: self._turn(step))

@@ -1,13 +1,16 @@
 # make help tells the targets. Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
 #   make demo TORCH_INDEX=URL   takes torch from that index too: CPU wheels are 4 GB smaller
 #   make test PYTHON=python3.12 takes that Python
+#   make demo BUNDLE=DIR        installs from the wheels of `make bundle` alone, without a network
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+BUNDLE ?=
+TO ?= out/bundle
 BIN := $(VENV)/bin
 MADE := $(VENV)/made
 
-.PHONY: help demo test lab lint notebooks
+.PHONY: help demo test lab lint notebooks course bundle
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +19,8 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make lint       ruff, mypy and the import contract'
 	@echo 'make notebooks  run every notebook and keep its outputs in it'
+	@echo 'make course     build what students and lecturers get into out/course'
+	@echo 'make bundle     write every wheel into out/bundle, for a classroom without a network'
 
 demo: $(MADE)
 	$(BIN)/workbench attribute data/samples --report out/report.html
@@ -37,10 +42,21 @@ lint: $(MADE)
 notebooks: $(MADE)
 	$(BIN)/python notebooks/run.py
 
+course: $(MADE)
+	$(BIN)/python notebooks/exercises/build.py out/course
+
+bundle: $(MADE)
+	$(BIN)/python -m pip wheel --wheel-dir '$(TO)' --constraint constraints.txt '.[dev]' $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	rm -f '$(TO)'/attribution_workbench-*.whl
+	cp notebooks/exercises/BUNDLE.md '$(TO)/README.md'
+	$(BIN)/python -c 'import platform as p; print("Python", p.python_version(), p.system(), p.machine())' >> '$(TO)/MADE_ON.txt'
+	@echo
+	@echo 'Copy $(TO) and this checkout to a stick. On each laptop: make demo BUNDLE=DIR. See $(TO)/README.md.'
+
 # Made once; again only when what it is made from has changed.
 $(MADE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("This needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v[:2])'
 	@echo 'Making $(VENV): several minutes the first time, most of it torch.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(if $(BUNDLE),--no-index --find-links '$(BUNDLE)')
 	@touch $@

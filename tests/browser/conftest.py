@@ -89,6 +89,7 @@ UNREADABLE = """
     const below = backdrop(element);
     const ink = rgba(element instanceof SVGElement ? style.fill : style.color);
     ink[3] *= opacity(element);
+    if (ink[3] === 0) continue;
     const seen = over(ink, below);
     const [dark, bright] = [light(seen), light(below)].sort((a, b) => a - b);
     const ratio = (bright + 0.05) / (dark + 0.05);

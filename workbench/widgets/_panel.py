@@ -52,7 +52,7 @@ def gather(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
     if absent:
         raise ValueError(
             f"this widget needs the frames {', '.join(needed)}; {', '.join(absent)} missing, there "
-            f"are: {', '.join(tables) or 'none'}. wb.attribute and wb.evaluate answer them all"
+            f"are: {', '.join(tables) or 'none'}. wb.evaluate answers them"
         )
     bare = [name for name in needed if tables[name].empty]
     if bare:

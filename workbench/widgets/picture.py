@@ -195,7 +195,8 @@ class AttributePicture(Page):
             table = found.images.assign(path=None).astype({"path": "str"})
             found = dataclasses.replace(found, images=table)
         paths = tuple((name, image_id) for _, image_id in found.paths)
-        return _answered(dataclasses.replace(found, paths=paths))
+        evidence = found.evidence.assign(path=name)
+        return _answered(dataclasses.replace(found, paths=paths, evidence=evidence))
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         if self._stop.is_set():

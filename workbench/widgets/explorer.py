@@ -132,12 +132,11 @@ class Explorer(Page):
             wanted = wanted["picture"]
         places = []
         for each in wanted:
-            if isinstance(each, str) and each not in self._row:
-                raise ValueError(f"no picture {each!r} among the {len(self._row)} points")
-            place = self._row[each] if isinstance(each, str) else int(each)
+            place = self._row.get(each, -1) if isinstance(each, str) else int(each)
             if not 0 <= place < len(self._points):
                 raise ValueError(
-                    f"points are counted from 0 to {len(self._points) - 1}; seen {each}"
+                    f"no point {each!r}: a point is the digest of a picture of this run, or a "
+                    f"number from 0 to {len(self._points) - 1}"
                 )
             places.append(place)
         self._choose(places)

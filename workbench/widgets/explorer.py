@@ -266,22 +266,18 @@ class Explorer(Page):
 
     def _lassoed(self, change: Any) -> None:
         if not self._linking:
-            self._choose([int(place) for place in change["new"]])
+            self._choose(change["new"])
 
-    def _choose(self, places: Sequence[int]) -> None:
+    def _choose(self, places: Sequence[int] | np.ndarray) -> None:
         """Choose points, on every map and in the gallery."""
         self._chosen = np.unique(np.asarray(places, dtype=int))
         self._mark(self._chosen)
         rows = self._table.iloc[self._chosen]
         palette = self._palette(BY[self._by.value])
-        captions = [
-            f"{row.generator}, {'the test image' if row.kind == 'test' else row.similarity}"
-            for row in rows.itertuples()
-        ]
         self._gallery.show(
-            list(self._points["picture"].iloc[self._chosen]),
-            captions,
-            [palette[name] for name in rows[BY[self._by.value]]],
+            self._points["picture"].iloc[self._chosen].tolist(),
+            rows["caption"].tolist(),
+            rows[BY[self._by.value]].map(palette).tolist(),
         )
         self._tell()
 
@@ -393,6 +389,7 @@ def _told(points: pd.DataFrame) -> pd.DataFrame:
         "similarity": similar,
         "first place": points["predicted"],
         "outcome": points["outcome"].astype(object).where(tests, "candidate"),
+        "caption": model + ", " + similar.astype(object).where(~tests, "the test image"),
     }
     import pandas as pd
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 """Candidate images that a test image is tied to."""
+CROWD = 2000
+"""Points from which on they are drawn smaller."""
 UNKNOWN = "unknown"
 TOLD = ("picture of", "prompt", "inverter", "similarity", "first place", "outcome")
 BY = {"model": "generator", "inverter": "inverter", "outcome": "outcome"}
@@ -29,8 +31,8 @@ OUTCOMES = {"right": "#0072B2", "wrong": "#D55E00", "unknown": "#999999", "candi
 GROUND = "#ffffff"
 """Behind the points, in both themes of JupyterLab: the colours of the models are made for it."""
 HINT = (
-    "Drag to move, scroll to zoom, hold Shift and drag to lasso. Choose in the gallery to see "
-    "where a picture lies."
+    "Drag to move, scroll to zoom; press until the circle has closed, then drag, to lasso, or take "
+    "the lasso beside the map. Choose in the gallery to see where a picture lies."
 )
 
 
@@ -199,7 +201,10 @@ class Explorer(Page):
         view = plot.widget  # made first: what is set before it is lost on it
         plot.background(GROUND)
         plot.axes(False)
-        plot.size(by="kind", map={"test": 11, "candidate": 6})
+        plot.size(
+            by="kind",
+            map={"test": 9, "candidate": 4} if len(table) > CROWD else {"test": 11, "candidate": 6},
+        )
         plot.opacity(0.75)
         plot.tooltip(
             enable=True,

@@ -1,5 +1,6 @@
 // Thumbnails with captions: a listbox. What comes from data is set as text, never as markup.
 
+const AT_ONCE = 24; // thumbnails asked for before the browser has drawn what is in sight
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 
 function render({ model, el }) {
@@ -28,7 +29,7 @@ function render({ model, el }) {
   function ask(option) {
     sight.unobserve(option);
     if (thumbnails.has(option.dataset.id)) return put(option);
-    if (!wanted.size) setTimeout(send);
+    if (!wanted.size) queueMicrotask(send);
     wanted.add(option.dataset.id);
   }
 
@@ -77,6 +78,7 @@ function render({ model, el }) {
     list.replaceChildren(...options);
     list.scrollTop = 0;
     for (const option of options) sight.observe(option);
+    for (const option of options.slice(0, AT_ONCE)) ask(option);
     const more = model.get("more");
     rest.textContent = items.length ? (more ? `… and ${more} more` : "") : model.get("empty");
     rest.hidden = !rest.textContent;

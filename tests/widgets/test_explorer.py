@@ -74,6 +74,17 @@ def test_a_test_image_brings_its_nearest_candidates(explorer):
     assert len(near)
 
 
+def test_lines_tie_a_test_image_to_its_nearest_candidates(explorer):
+    explorer._maps[0].widget.hovering = 0
+    points, ends = explorer.points, explorer._nearest(0)["picture"]
+    at = explorer._maps[0].widget.points[:, :2]
+    lines = [np.array(line.vertices) for line in explorer._maps[0].widget.annotations]
+    assert len(lines) == len(ends) > 0
+    for (start, end), name in zip(lines, ends, strict=True):
+        np.testing.assert_array_equal(start, at[0])
+        np.testing.assert_array_equal(end, at[points["picture"].tolist().index(name)])
+
+
 def test_an_export_is_a_table_a_folder_and_parquet(explorer, tmp_path):
     explorer.selection = [0, 1, 2]
     folder = explorer.export(tmp_path / "out")

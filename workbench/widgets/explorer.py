@@ -30,6 +30,7 @@ BY = {"model": "generator", "inverter": "inverter", "outcome": "outcome"}
 OUTCOMES = {"right": "#0072B2", "wrong": "#D55E00", "unknown": "#999999", "candidate": "#c8c8c8"}
 GROUND = "#ffffff"
 """Behind the points, in both themes of JupyterLab: the colours of the models are made for it."""
+TIE = "#444444"
 HINT = (
     "Drag to move, scroll to zoom; press until the circle has closed, then drag, to lasso, or take "
     "the lasso beside the map. Choose in the gallery to see where a picture lies."
@@ -201,6 +202,7 @@ class Explorer(Page):
         view = plot.widget  # made first: what is set before it is lost on it
         plot.background(GROUND)
         plot.axes(False)
+        plot.camera(distance=1.15)  # the outermost points whole
         plot.size(
             by="kind",
             map={"test": 9, "candidate": 4} if len(table) > CROWD else {"test": 11, "candidate": 6},
@@ -320,6 +322,7 @@ class Explorer(Page):
             self._linking = False
         row, name = self._table.iloc[place], self._points["picture"].iat[place]
         near = self._nearest(place)
+        self._tie(self._points["image_id"].iat[place], near["picture"])
         self._detail.value = render(
             "explorer.html",
             point=row.to_dict(),
@@ -331,6 +334,17 @@ class Explorer(Page):
                 for each in near.itertuples()
             ],
         )  # fmt: skip
+
+    def _tie(self, test: str, near: Iterable[str]) -> None:
+        """Draw a line on every map from a test image to each of its nearest candidate images."""
+        from jscatter import Line
+
+        ends = [self._row[name] for name in near if name in self._row]
+        for plot in self._maps:
+            at = plot.widget.points[:, :2].tolist()
+            plot.widget.annotations = [
+                Line([at[self._row[test]], at[end]], line_color=TIE, line_width=2) for end in ends
+            ]
 
     def _nearest(self, place: int) -> pd.DataFrame:
         """Answer the nearest candidate images of a test image; of a candidate image, its own."""

@@ -40,10 +40,7 @@ def build(out: Path, source: Path = HERE / "source", *, execute: bool = True) ->
             folder = out / "solutions" / unit
             folder.mkdir(parents=True, exist_ok=True)
             if execute:
-                where = {"metadata": {"path": str(folder)}}
-                NotebookClient(
-                    solved, timeout=600, kernel_name="python3", resources=where
-                ).execute()
+                run(solved, folder)
             nbformat.write(solved, folder / path.name)
     return units
 

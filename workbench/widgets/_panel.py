@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -76,8 +75,3 @@ def _thumbnail(store: Store, picture: str, side: int) -> str | None:
         return images.data_uri(store.picture(picture), side)
     except StoreError:
         return None
-
-
-def message(text: str) -> ipywidgets.HTML:
-    """Answer a sentence to show in a widget; the text is escaped."""
-    return ipywidgets.HTML(f'<p class="workbench-message">{escape(text)}</p>')

@@ -78,10 +78,10 @@ class Explorer(Page):
         self._related = space.related(frames)
         setting = getattr(result, "setting", None)
         size = getattr(getattr(setting, "attributor", None), "size", size)
+        load = pipeline.pictures_of(frames["images"], self._store)
+        ids = list(self._points["picture"])
         self._matrices = {
-            repr(each): pipeline.encode(self._points["picture"], each, self._store, size).rows(
-                self._points["picture"]
-            )
+            repr(each): pipeline.encode(ids, each, self._store, size, pictures=load).rows(ids)
             for each in _encoders(encoders, frames)
         }
         self._seed, self._row = seed, {x: i for i, x in enumerate(self._points["picture"])}
@@ -107,7 +107,7 @@ class Explorer(Page):
         self._gallery.observe(self._picked, "selected")
         self._gallery.observe(self._pointed, "hovered")
         self._by.observe(lambda _: self._colour(), "value")
-        self._method.observe(lambda _: self._project(), "value")
+        self._method.observe(lambda _: self._anew(), "value")
         self._near.on_click(lambda _: self._add_nearest())
         self._clear.on_click(lambda _: self._choose([]))
         self._export.on_click(lambda _: self._write())
@@ -119,8 +119,7 @@ class Explorer(Page):
             self._detail,
             self._gallery,
         )
-        self._project()
-        self._detail.value = _sentence(HINT)
+        self._anew()
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -233,6 +232,12 @@ class Explorer(Page):
                 "properties": {name: str(row[name]) for name in event["properties"]},
             }
         )
+
+    def _anew(self) -> None:
+        """Lay the points out anew, and say so: a first UMAP takes its time."""
+        self._detail.value = _sentence("The points are being laid out …")
+        self._project()
+        self._detail.value = _sentence(HINT)
 
     def _project(self) -> None:
         """Lay the points out anew."""

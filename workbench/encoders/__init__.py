@@ -6,10 +6,11 @@ To add one, copy the nearest file beside this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import checkpoints
-from workbench.checkpoints import Checkpoint
+from workbench.checkpoints import Checkpoint, Named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +35,34 @@ class Encoder(Protocol):
         ...
 
 
-def check_reading(layer: int | None, pooling: str) -> None:
-    """Refuse a pooling or a layer that no encoder has; ValueError."""
-    if pooling not in ("cls", "mean"):
-        raise ValueError(f"no pooling {pooling!r}; there are: cls, mean")
-    if layer is not None and layer < 1:
-        raise ValueError(f"layers count from 1; the layer is {layer}")
+class Layered(Named):
+    """Share what encoders read at a layer have in common: `layer` and `pooling` are fields."""
+
+    layer: int | None
+    pooling: str
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("cls", "mean"):
+            raise ValueError(f"no pooling {self.pooling!r}; there are: cls, mean")
+        if self.layer is not None and self.layer < 1:
+            raise ValueError(f"layers count from 1; the layer is {self.layer}")
+
+    def at(self, layer: int | None) -> Any:
+        """Answer the same encoder at another layer."""
+        return replace(self, layer=layer)  # type: ignore[type-var]
+
+    def __call__(self, images: Sequence[Image]) -> np.ndarray:
+        """Answer (N, D) float32 unit rows for N RGB images of any size.
+
+        Raises ValueError for a layer the model lacks, LookupError for missing weights.
+        """
+        return self.layers(images, [self.layer])[self.layer]
+
+    def layers(
+        self, images: Sequence[Image], layers: Sequence[int | None]
+    ) -> dict[int | None, np.ndarray]:
+        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        raise NotImplementedError
 
 
 def check_layers(checkpoint: Checkpoint, layers: Sequence[int | None], depth: int) -> None:

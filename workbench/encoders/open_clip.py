@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
-from workbench.checkpoints import Checkpoint, Named
-from workbench.encoders import check_layers, check_reading, in_layers, unit
+from workbench.checkpoints import Checkpoint
+from workbench.encoders import Layered, check_layers, in_layers, unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
 @dataclass(frozen=True, repr=False)
-class OpenClip(Named):
+class OpenClip(Layered):
     """Encode with a CLIP of open_clip (Cherti et al. 2023, arXiv:2212.07143).
 
     `layer=None` is the projected image embedding (CosCLIP, Li et al. 2024); `layer=l` in 1 … L is
@@ -37,13 +37,6 @@ class OpenClip(Named):
     pooling: str = "cls"
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_reading(self.layer, self.pooling)
-
-    def at(self, layer: int | None) -> OpenClip:
-        """Answer the same encoder at another layer."""
-        return replace(self, layer=layer)
-
     def projected(self) -> OpenClip:
         """Answer the encoder of the projected embedding, the space that captions share."""
         return OpenClip(self.checkpoint)
@@ -51,13 +44,6 @@ class OpenClip(Named):
     def loaded(self) -> tuple[Any, Any, Any]:
         """Answer open_clip's model, its preprocessing of one image, and its tokenizer."""
         return checkpoints.weights(self.checkpoint, _load)
-
-    def __call__(self, images: Sequence[Image]) -> np.ndarray:
-        """Answer (N, D) float32 unit rows for N RGB images of any size.
-
-        Raises ValueError for a layer the model lacks, LookupError for missing weights.
-        """
-        return self.layers(images, [self.layer])[self.layer]
 
     def depth(self) -> int:
         """Count the blocks L of the vision tower."""

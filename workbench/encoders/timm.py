@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
-from workbench.checkpoints import Checkpoint, Named
-from workbench.encoders import check_layers, check_reading, in_layers
+from workbench.checkpoints import Checkpoint
+from workbench.encoders import Layered, check_layers, in_layers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ FILES = ("config.json", "model.safetensors")
 
 
 @dataclass(frozen=True, repr=False)
-class Timm(Named):
+class Timm(Layered):
     """Encode with a vision transformer of timm (Wightman 2019, doi:10.5281/zenodo.4414861).
 
     `layer=None` is the pooled feature before the classifier; `layer=l` in 1 … L is taken after
@@ -34,20 +34,6 @@ class Timm(Named):
     layer: int | None = None
     pooling: str = "cls"
     revision: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_reading(self.layer, self.pooling)
-
-    def at(self, layer: int | None) -> Timm:
-        """Answer the same encoder at another layer."""
-        return replace(self, layer=layer)
-
-    def __call__(self, images: Sequence[Image]) -> np.ndarray:
-        """Answer (N, D) float32 unit rows for N RGB images of any size.
-
-        Raises ValueError for a layer the model lacks, LookupError for missing weights.
-        """
-        return self.layers(images, [self.layer])[self.layer]
 
     def depth(self) -> int:
         """Count the blocks L of the model."""

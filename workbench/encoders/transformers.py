@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
-from workbench.checkpoints import Checkpoint, Named
-from workbench.encoders import check_layers, check_reading, in_layers
+from workbench.checkpoints import Checkpoint
+from workbench.encoders import Layered, check_layers, in_layers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Transformers(Named):
+class Transformers(Layered):
     """Encode with a vision tower of transformers, such as DINOv2 (Oquab et al. 2023,
     arXiv:2304.07193).
 
@@ -32,20 +32,6 @@ class Transformers(Named):
     layer: int | None = None
     pooling: str = "cls"
     revision: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_reading(self.layer, self.pooling)
-
-    def at(self, layer: int | None) -> Transformers:
-        """Answer the same encoder at another layer."""
-        return replace(self, layer=layer)
-
-    def __call__(self, images: Sequence[Image]) -> np.ndarray:
-        """Answer (N, D) float32 unit rows for N RGB images of any size.
-
-        Raises ValueError for a layer the model lacks, LookupError for missing weights.
-        """
-        return self.layers(images, [self.layer])[self.layer]
 
     def depth(self) -> int:
         """Count the blocks L of the tower."""

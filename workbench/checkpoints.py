@@ -26,6 +26,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
+STATUSES = ("current", "mirror", "withdrawn")
 CACHE_MODELS = 6
 CACHE_BYTES = 16 * 2**30
 
@@ -37,6 +38,9 @@ class Checkpoint:
     `source` is a folder (an absolute path) or a hub id; `stages` are subfolders or ids of a
     cascade, in order. `batch` and `threads` are the fixed shape on the CPU, `size` the native side
     in pixels. `options` (a mapping; kept as sorted pairs) go to the plug-in: steps, guidance, …
+    `memory` is what the weights take on a GPU at the row's dtype, in GiB, about; 0: not known.
+    `status` is one of `STATUSES`. `allow_pickle` and `remote_code` let a loader read pickles (with
+    weights_only) and, where the user confirms it too, run code that comes with the weights.
 
     >>> row = Checkpoint("pocket-clip", "encoder", "", "/weights")
     >>> row, row.option("steps", 20)
@@ -58,7 +62,11 @@ class Checkpoint:
     licence: str = ""
     family: str = ""
     verified: str = ""
+    memory: float = 0.0
+    gated: bool = False
+    status: str = "current"
     allow_pickle: bool = False
+    remote_code: bool = False
     seedable: bool = True
 
     def __post_init__(self) -> None:
@@ -67,6 +75,11 @@ class Checkpoint:
         pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in items)
         object.__setattr__(self, "options", tuple(sorted(pairs)))
         object.__setattr__(self, "stages", tuple(self.stages))
+        if self.status not in STATUSES:
+            raise ValueError(
+                f"checkpoint {self.name!r} has no status {self.status!r}; "
+                f"there are: {', '.join(STATUSES)}"
+            )
         if self.batch < 1 or self.threads < 1:
             raise ValueError(
                 f"checkpoint {self.name!r} needs batch and threads of at least 1; "

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+import torch
 
 from tests import tiny
-from workbench import checkpoints
+from workbench import checkpoints, memory
 from workbench.checkpoints import Checkpoint, Named
+from workbench.generators import diffusers
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
 from workbench.inverters.empty import Empty
@@ -71,9 +73,11 @@ def test_weights_are_known_by_names_and_contents_and_not_by_place(folder, tmp_pa
 def test_hub_weights_are_known_by_their_commit():
     row = Checkpoint("far", "generator", "plugin", "org/model", revision="abc")
     assert row.digest() == "org/model@abc"
-    assert dataclasses.replace(row, stages=("org/base", "org/up")).digest() == (
-        "org/model@abc org/base@abc org/up@abc"
-    )
+    stages = ("org/model", "org/up")
+    both = dataclasses.replace(row, stages=stages, revision="abc def")
+    assert both.digest() == "org/model@abc org/up@def"
+    with pytest.raises(LookupError, match="`workbench zoo download far` fetches them$"):
+        dataclasses.replace(row, stages=stages).digest()
 
 
 def test_missing_weights_are_one_sentence(tmp_path):
@@ -84,25 +88,25 @@ def test_missing_weights_are_one_sentence(tmp_path):
             ask(_row(gone))
 
 
-def test_a_hub_row_never_asks_the_network_unasked(monkeypatch):
+def test_a_hub_row_never_asks_the_network_unasked():
     row = Checkpoint(
         "far", "generator", "p", "org/model", class_name="diffusers.StableDiffusionPipeline"
     )
-    assert checkpoints.safely(row) == {
-        "use_safetensors": True,
-        "revision": None,
-        "local_files_only": True,
-    }
-    sentence = (
-        r"^the weights of 'far' \(org/model\) are not on this computer.*; "
-        "set WORKBENCH_ALLOW_DOWNLOAD=1 to download them$"
-    )
-    with pytest.raises(LookupError, match=sentence):
+    fetch = "`workbench zoo download far` fetches them"
+    sentence = r"the weights of 'far' \(org/model\) are not on this computer; "
+    for ask in (Checkpoint.digest, checkpoints.locate, checkpoints.safely):
+        with pytest.raises(LookupError, match=f"^{sentence}{fetch}$"):
+            ask(row)
+    with pytest.raises(LookupError, match=f"^{sentence}{fetch}$"):
         Diffusers(row)(["x"], [0])
-    with pytest.raises(LookupError, match=sentence):
-        row.digest()
-    monkeypatch.setenv("WORKBENCH_ALLOW_DOWNLOAD", "1")
-    assert checkpoints.safely(row)["local_files_only"] is False
+    gated = dataclasses.replace(row, gated=True)
+    page = "https://huggingface.co/org/model"
+    first = f"accept the licence at {page} and log in with `hf auth login`, then "
+    with pytest.raises(LookupError, match=f"^{sentence}{first}{fetch}$"):
+        checkpoints.locate(gated)
+    gone = "'far' was withdrawn by its owner, and its weights are not on this computer; "
+    with pytest.raises(LookupError, match=f"^{gone}choose another model$"):
+        checkpoints.locate(dataclasses.replace(row, status="withdrawn"))
 
 
 @pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "diffusers.Nothing", "x", ""])
@@ -310,3 +314,129 @@ def test_without_source_or_a_name_nothing_is_cached():
     assert checkpoints.identity(Nameless()) is None
     assert checkpoints.identity(Around(Nameless())) is None
     assert checkpoints.identity(lambda images: images) is None
+
+
+def test_pickles_are_refused_and_read_only_where_the_row_says_so(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle")
+    sentence = (
+        r"^the weights of 'mine' are a pickle \(pytorch_model.bin\), which can run code: it was "
+        "not read. Choose a checkpoint with safetensors, or, if you trust who made it, write "
+        r"allow_pickle = true under \[mine\] into your catalogue "
+        r"\(it is then read with weights_only\)$"
+    )
+    with pytest.raises(LookupError, match=sentence):
+        checkpoints.safely(_row(tmp_path))
+    assert checkpoints.safely(_row(tmp_path, allow_pickle=True))["use_safetensors"] is None
+    (tmp_path / "model.safetensors").write_bytes(b"safe")
+    assert checkpoints.safely(_row(tmp_path))["use_safetensors"] is True
+
+
+def test_code_beside_weights_runs_only_for_a_row_that_is_named(folder, monkeypatch):
+    row = _row(folder, remote_code=True)
+    sentence = (
+        f"^'mine' runs code that comes with its weights: read it in {folder}, then set "
+        "WORKBENCH_TRUST=mine to let it run$"
+    )
+    monkeypatch.setenv("WORKBENCH_TRUST", "other")
+    with pytest.raises(LookupError, match=sentence):
+        checkpoints.safely(row)
+    monkeypatch.setenv("WORKBENCH_TRUST", "other,mine")
+    assert checkpoints.safely(row)["trust_remote_code"] is True
+    assert "trust_remote_code" not in checkpoints.safely(_row(folder))
+
+
+def test_too_little_memory_is_told_before_loading(monkeypatch):
+    row = tiny.checkpoint("tiny-sd")
+    needed = sum(checkpoints.needs(row).values())
+    (pipe,) = checkpoints.weights(row, diffusers._load)
+    held = sum(p.nbytes for m in (pipe.unet, pipe.vae, pipe.text_encoder) for p in m.parameters())
+    assert needed == held  # the heads of the files tell what the parameters take
+    checkpoints.clear_weights()
+    monkeypatch.setattr(memory, "free", lambda device: needed // 2)
+    sentence = (
+        r"^'tiny-sd' needs about 0.0 GiB as float32, and 0.0 GiB are free on the CPU; "
+        "a GPU with about 0.0 GiB would do, at half precision, part by part$"
+    )
+    with pytest.raises(MemoryError, match=sentence):
+        checkpoints.weights(row, diffusers._load)
+    monkeypatch.undo()
+    assert checkpoints.weights(row, diffusers._load)
+
+
+def test_models_are_forgotten_until_the_next_one_fits(folder, monkeypatch):
+    rows = [_row(folder, size=size) for size in (1, 2, 3)]
+    monkeypatch.setattr(memory, "parts", lambda folders, each: {"all": 100})
+    monkeypatch.setattr(memory, "free", lambda device: 250 - 100 * len(checkpoints._cache))
+    for row in rows:
+        checkpoints.weights(row, lambda row: object())
+    assert [key[0] for key in checkpoints._cache] == rows[1:]
+
+
+class Gpu:
+    """A device with room for so many items a call; says so as torch does."""
+
+    def __init__(self, room):
+        self.room, self.calls = room, []
+
+    def __call__(self, chunk):
+        self.calls.append(len(chunk))
+        if len(chunk) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return [item.upper() for item in chunk]
+
+
+def test_on_a_gpu_calls_are_halved_until_they_fit_and_the_shape_is_told(folder, monkeypatch):
+    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
+    monkeypatch.setattr(checkpoints, "_empty", lambda: None)
+    monkeypatch.setattr(memory, "free", lambda device: 0)
+    row, gpu = _row(folder, batch=1), Gpu(room=2)
+    assert checkpoints.shape(row) == [8]
+    assert checkpoints.in_fixed_shape(gpu, "abcdefg", row) == list("ABCDEFG")
+    assert gpu.calls == [7, 4, 2, 2, 2, 1]
+    assert checkpoints.shape(row) == [2]
+    gpu.calls.clear()
+    assert checkpoints.in_fixed_shape(gpu, "abc", row) == list("ABC")
+    assert gpu.calls == [2, 1]  # what fits is remembered
+    sentence = (
+        r"^the memory ran out in one picture of 'mine' on the GPU, 0.0 GiB are free; close other "
+        "programs, or use a smaller dtype, a smaller model or a larger machine$"
+    )
+    with pytest.raises(MemoryError, match=sentence):
+        checkpoints.in_fixed_shape(Gpu(room=0), "abc", row)
+    with pytest.raises(ValueError, match=r"^another fault$"):
+        checkpoints.in_fixed_shape(_fails, "abc", row)
+
+
+def _fails(chunk):
+    raise ValueError("another fault")
+
+
+def test_on_the_cpu_the_shape_stays_and_a_lack_of_memory_is_told(folder):
+    row = dataclasses.replace(_row(folder), batch=4)
+    sentence = (
+        "^the memory ran out in a call of 4 of 'mine' on the CPU, .* GiB are free; "
+        "a batch below 4 in its row takes less$"
+    )
+    gpu = Gpu(room=2)
+    with pytest.raises(MemoryError, match=sentence):
+        checkpoints.in_fixed_shape(gpu, "abc", row)
+    assert gpu.calls == [4]
+
+
+def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
+    row, asked = tiny.checkpoint("tiny-sd"), []
+
+    class Pipe:
+        def enable_model_cpu_offload(self):
+            asked.append("offload")
+
+        def to(self, device):
+            asked.append(device)
+
+    sizes = checkpoints.needs(row)
+    assert len(sizes) == 3
+    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
+    for room in (sum(sizes.values()) * 2, max(sizes.values()) * 1.3):
+        monkeypatch.setattr(memory, "free", lambda device, room=room: room)
+        checkpoints.place(Pipe(), row)
+    assert asked == ["cuda", "offload"]

@@ -7,6 +7,7 @@ loaded model, and runs it through `in_fixed_shape`, the one place where batch an
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import importlib
 import inspect
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench import frames
+from workbench import frames, hub, memory
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -29,15 +30,19 @@ LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
 STATUSES = ("current", "mirror", "withdrawn")
 CACHE_MODELS = 6
 CACHE_BYTES = 16 * 2**30
+GPU_BATCH = 8
+"""How many pictures the first call on a GPU makes; halved until they fit."""
 
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
     """Name one set of weights and everything that decides what they answer.
 
-    `source` is a folder (an absolute path) or a hub id; `stages` are subfolders or ids of a
-    cascade, in order. `batch` and `threads` are the fixed shape on the CPU, `size` the native side
-    in pixels. `options` (a mapping; kept as sorted pairs) go to the plug-in: steps, guidance, …
+    `source` is a folder (an absolute path), a hub id or an address; `stages` are subfolders or ids
+    of a cascade, in order; `files` are patterns of what to fetch, where that is less than all a
+    loader may read; `revision` is the commit, or one for each id. `batch` and `threads` are the
+    fixed shape on the CPU, `size` the native side in pixels. `options` (a mapping; kept as
+    sorted pairs) go to the plug-in: steps, guidance, …
     `memory` is what the weights take on a GPU at the row's dtype, in GiB, about; 0: not known.
     `status` is one of `STATUSES`. `allow_pickle` and `remote_code` let a loader read pickles (with
     weights_only) and, where the user confirms it too, run code that comes with the weights.
@@ -65,6 +70,7 @@ class Checkpoint:
     memory: float = 0.0
     gated: bool = False
     status: str = "current"
+    files: tuple[str, ...] = ()
     allow_pickle: bool = False
     remote_code: bool = False
     seedable: bool = True
@@ -75,6 +81,7 @@ class Checkpoint:
         pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in items)
         object.__setattr__(self, "options", tuple(sorted(pairs)))
         object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "files", tuple(self.files))
         if self.status not in STATUSES:
             raise ValueError(
                 f"checkpoint {self.name!r} has no status {self.status!r}; "
@@ -100,14 +107,28 @@ class Checkpoint:
         path = Path(self.source)
         return path if path.is_absolute() else None
 
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The hub ids that hold the weights, one for each stage of another id; () for a folder."""
+        if self.folder is not None or "://" in self.source:
+            return ()
+        return tuple(dict.fromkeys([hub_id(self), *(s for s in self.stages if "/" in s)]))
+
+    def commit(self, repository: str) -> str:
+        """The commit meant of one of `repositories`: the field revision is one, or a list."""
+        commits = dict(zip(self.repositories, self.revision.split(), strict=False))
+        return commits.get(repository, "")
+
     def digest(self) -> str:
         """Identify the weights: sha256 over a folder's file names and contents, or hub id@commit.
 
         Raises LookupError where the weights are not on this computer.
         """
         if self.folder is None:
-            ids = [self.source, *(s for s in self.stages if "/" in s)]
-            return " ".join(f"{name}@{self.revision or _cached_commit(self, name)}" for name in ids)
+            found = [f"{name}@{self.commit(name)}" for name in self.repositories]
+            if not found or any(each.endswith("@") for each in found):
+                raise _missing(self)
+            return " ".join(found)
         if not self.folder.is_dir():
             raise _missing(self)
         files = sorted(
@@ -132,40 +153,41 @@ def _file_digest(path: Path) -> str:
 
 
 def _missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
-    """Say that weights are not here, and what would help."""
+    """Say that weights are not here, or not good, and what would help."""
+    name = checkpoint.name
+    if checkpoint.status == "withdrawn":
+        return LookupError(
+            f"{name!r} was withdrawn by its owner, and its weights are not on this computer; "
+            "choose another model"
+        )
     if checkpoint.folder is not None:
         trouble = f"cannot be loaded: {why}" if why else f"are not in {checkpoint.source}"
         return LookupError(
-            f"the weights of {checkpoint.name!r} {trouble}; restore them or choose another model"
+            f"the weights of {name!r} {trouble}; restore them or choose another model"
         )
     because = f" ({why})" if why else ""
+    first = ""
+    if checkpoint.gated:
+        page = f"https://huggingface.co/{checkpoint.source}"
+        first = f"accept the licence at {page} and log in with `hf auth login`, then "
     return LookupError(
-        f"the weights of {checkpoint.name!r} ({checkpoint.source}) are not on this computer"
-        f"{because}; set WORKBENCH_ALLOW_DOWNLOAD=1 to download them"
+        f"the weights of {name!r} ({checkpoint.source}) are not on this computer{because}; "
+        f"{first}`workbench zoo download {name}` fetches them"
     )
 
 
-def _cached_commit(checkpoint: Checkpoint, name: str) -> str:
-    """Find the commit of a hub row without a revision in the local hub cache."""
-    from huggingface_hub import snapshot_download
+def hub_id(checkpoint: Checkpoint) -> str:
+    """Answer the hub id of a row; an architecture of open_clip with its tag has one too.
 
-    name = open_clip_hub_id(name) if checkpoint.role == "encoder" else name
-    try:
-        return Path(snapshot_download(name, local_files_only=True)).name
-    except (OSError, ValueError) as error:
-        raise _missing(checkpoint) from error
-
-
-def open_clip_hub_id(source: str) -> str:
-    """Translate an architecture of open_clip with its tag to the hub id of its weights.
-
-    Any other source is a hub id already. Raises LookupError for a tag without weights on the hub.
+    Raises LookupError for a tag without weights on the hub.
     """
+    if checkpoint.role != "encoder":
+        return checkpoint.source
     import open_clip
 
-    model, _, tag = source.partition("/")
+    model, _, tag = checkpoint.source.partition("/")
     if model not in open_clip.list_models():
-        return source
+        return checkpoint.source
     repository = str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
     if not repository:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model))
@@ -173,30 +195,60 @@ def open_clip_hub_id(source: str) -> str:
     return repository
 
 
-def may_download() -> bool:
-    """Tell whether the user allowed the network (WORKBENCH_ALLOW_DOWNLOAD=1)."""
-    return os.environ.get("WORKBENCH_ALLOW_DOWNLOAD") == "1"
-
-
 def locate(checkpoint: Checkpoint, stage: str = "") -> str:
-    """Answer what to hand to a library's loader: the folder (of a stage) or the hub id.
+    """Answer the folder of the weights on this computer, or that of a stage.
 
-    Raises LookupError when the folder is missing.
+    Raises LookupError when they are not here, whatever a hub may hold.
     """
-    if checkpoint.folder is None:
-        return stage or checkpoint.source
-    folder = checkpoint.folder / stage
-    if not folder.is_dir():
+    folder = checkpoint.folder
+    if folder is not None:
+        folder = folder / stage
+    elif checkpoint.repositories:
+        repository = stage if stage in checkpoint.repositories else checkpoint.repositories[0]
+        folder = hub.snapshot(repository, checkpoint.commit(repository) or "-")
+        folder = folder if stage in ("", repository) else folder / stage
+    if folder is None or not folder.is_dir():
         raise _missing(checkpoint)
     return str(folder)
 
 
+def here(checkpoint: Checkpoint) -> bool:
+    """Tell whether the weights of every stage are on this computer."""
+    try:
+        for stage in checkpoint.stages or ("",):
+            locate(checkpoint, stage)
+    except LookupError:
+        return False
+    return True
+
+
 def safely(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Answer the loader arguments every row gets: safetensors only, and no unasked-for network."""
+    """Answer the loader arguments every row gets: safetensors only, no network, no remote code.
+
+    Pickles are read, with weights_only, where the row says `allow_pickle`. Code that comes with
+    weights runs where the row says `remote_code` and WORKBENCH_TRUST names the row.
+
+    Raises LookupError: there are pickles only, or remote code that nobody has confirmed.
+    """
+    folders = [Path(locate(checkpoint, stage)) for stage in checkpoint.stages or ("",)]
+    files = [path for folder in folders for path in folder.rglob("*")]
+    pickles = [path for path in files if path.suffix in hub.PICKLES]
+    if pickles and not checkpoint.allow_pickle and not any(f.suffix in hub.SAFE for f in files):
+        raise LookupError(
+            f"the weights of {checkpoint.name!r} are a pickle ({pickles[0].name}), which can run "
+            "code: it was not read. Choose a checkpoint with safetensors, or, if you trust who "
+            f"made it, write allow_pickle = true under [{checkpoint.name}] into your catalogue "
+            "(it is then read with weights_only)"
+        )
     arguments: dict[str, Any] = {"use_safetensors": None if checkpoint.allow_pickle else True}
-    if checkpoint.folder is None:
-        arguments["revision"] = checkpoint.revision or None
-    arguments["local_files_only"] = checkpoint.folder is not None or not may_download()
+    arguments["local_files_only"] = True
+    if checkpoint.remote_code:
+        if checkpoint.name not in os.environ.get("WORKBENCH_TRUST", "").split(","):
+            raise LookupError(
+                f"{checkpoint.name!r} runs code that comes with its weights: read it in "
+                f"{folders[0]}, then set WORKBENCH_TRUST={checkpoint.name} to let it run"
+            )
+        arguments["trust_remote_code"] = True
     return arguments
 
 
@@ -252,13 +304,80 @@ def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> A
             _cache.move_to_end(key)
         else:
             while len(_cache) >= CACHE_MODELS:
-                _cache.popitem(last=False)
+                _forget()
+            _make_room(checkpoint)
             with _loading(checkpoint):
                 loaded = loader(checkpoint)
             _cache[key] = (loaded, _bytes(loaded))
             while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
-                _cache.popitem(last=False)
+                _forget()
         return _cache[key][0]
+
+
+def needs(checkpoint: Checkpoint) -> dict[str, int]:
+    """Count the bytes that each part of the weights takes where it runs; {} where nobody knows.
+
+    Before the weights are here, what the row tells of its memory counts.
+    """
+    import torch
+
+    each = dtype(checkpoint).itemsize
+    if here(checkpoint):
+        stages = checkpoint.stages or ("",)
+        return memory.parts([Path(locate(checkpoint, stage)) for stage in stages], each)
+    told = checkpoint.memory * 2**30 * each / getattr(torch, checkpoint.dtype).itemsize
+    return {checkpoint.name: int(told)} if told else {}
+
+
+def _make_room(checkpoint: Checkpoint) -> None:
+    """Forget models until the next one fits; MemoryError with a sentence where it never will."""
+    if not here(checkpoint):
+        return  # its loader will tell
+    sizes, where = needs(checkpoint), device()
+    while _cache and not memory.placement(sizes, memory.free(where), offload=False):
+        _forget()
+    if memory.placement(sizes, memory.free(where), offload=where != "cpu"):
+        return
+    raise MemoryError(too_big(checkpoint, sizes, memory.free(where)))
+
+
+def too_big(checkpoint: Checkpoint, sizes: Mapping[str, int], free: int) -> str:
+    """Say what weights need, what there is, and what would fit."""
+    where, needed = device(), sum(sizes.values()) * memory.SPARE
+    kind = str(dtype(checkpoint)).removeprefix("torch.")
+    helps = "use a machine with more memory, or another model"
+    if where != "cpu" and kind == "float32" and needed / 2 <= free:
+        helps = f'with dtype = "bfloat16" in its row about {memory.gib(needed / 2)} would do'
+    elif where == "cpu":
+        least = max(sizes.values()) * memory.SPARE * 2 / 4
+        helps = f"a GPU with about {memory.gib(least)} would do, at half precision, part by part"
+    return (
+        f"{checkpoint.name!r} needs about {memory.gib(needed)} as {kind}, and "
+        f"{memory.gib(free)} are free on the {'CPU' if where == 'cpu' else 'GPU'}; {helps}"
+    )
+
+
+def place(pipe: Any, checkpoint: Checkpoint) -> None:
+    """Move a pipeline of diffusers to where models run, or, on a GPU too small, part by part."""
+    if device() != "cpu" and memory.placement(needs(checkpoint), memory.free(device())) != "whole":
+        pipe.enable_model_cpu_offload()
+    else:
+        pipe.to(device())
+
+
+def _forget() -> None:
+    """Drop the model used longest ago, and give its memory back."""
+    _cache.popitem(last=False)
+    _empty()
+
+
+def _empty() -> None:
+    """Give back what a GPU keeps for tensors that are gone."""
+    import torch
+
+    if device() == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def clear_weights() -> None:
@@ -353,17 +472,68 @@ def in_fixed_shape(
     """Run `call` over items in chunks of the row's batch and threads, and join the answers.
 
     On the CPU every chunk is padded, so the answer for an item depends neither on its company, its
-    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short. `batch` overrides the row's;
-    without `gradients`, torch keeps no graph.
+    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short, and the chunks are as large as
+    memory allows: halved when it runs out (`shape` tells what was used). `batch` overrides the
+    row's; without `gradients`, torch keeps no graph.
+
+    Raises MemoryError with a sentence where even one item does not fit.
     """
     import torch
 
-    answers: list[Answer] = []
     padded = device() == "cpu"
+    size = batch or (checkpoint.batch if padded else call_size(checkpoint))
     with fixed_threads(checkpoint.threads), torch.inference_mode(not gradients):
-        for chunk, count in batches(items, batch or checkpoint.batch):
-            answers.extend(call(chunk if padded else chunk[:count])[:count])
-    return answers
+        while True:
+            answers: list[Answer] = []
+            try:
+                for chunk, count in batches(items, size):
+                    answers.extend(call(chunk if padded else chunk[:count])[:count])
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if padded or size == 1:
+                    raise MemoryError(_too_full(checkpoint, size)) from error
+            else:
+                _used[checkpoint] = size
+                return answers
+            size //= 2  # outside of except, where the error still holds the tensors
+            _used[checkpoint] = size
+            _empty()
+
+
+_used: dict[Checkpoint, int] = {}
+
+
+def call_size(checkpoint: Checkpoint) -> int:
+    """Tell how many items one call takes: the row's batch on the CPU, else what fits."""
+    if device() == "cpu":
+        return checkpoint.batch
+    return _used.get(checkpoint, max(checkpoint.batch, GPU_BATCH))
+
+
+def shape(checkpoint: Checkpoint) -> list[int]:
+    """Tell the shape of the last call: batch and threads on the CPU, else the batch."""
+    if device() == "cpu":
+        return [checkpoint.batch, checkpoint.threads]
+    return [call_size(checkpoint)]
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def _too_full(checkpoint: Checkpoint, size: int) -> str:
+    """Say that running, not loading, ran out of memory."""
+    where = device()
+    what = f"a call of {size}" if size > 1 else "one picture"
+    helps = "close other programs, or use a smaller dtype, a smaller model or a larger machine"
+    if where == "cpu" and size > 1:
+        helps = f"a batch below {size} in its row takes less"
+    return (
+        f"the memory ran out in {what} of {checkpoint.name!r} on the "
+        f"{'CPU' if where == 'cpu' else 'GPU'}, {memory.gib(memory.free(where))} are free; {helps}"
+    )
 
 
 class Named:
@@ -447,7 +617,7 @@ def _weights_identity(checkpoint: Checkpoint) -> dict[str, Any]:
         "dtype": "float32" if where == "cpu" else checkpoint.dtype,
     }
     if where == "cpu":
-        parts["shape"] = [checkpoint.batch, checkpoint.threads]
+        parts["shape"] = shape(checkpoint)
     return parts
 
 

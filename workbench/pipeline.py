@@ -623,7 +623,9 @@ def _key(role: str, stamp: dict[str, Any] | None, **inputs: Any) -> str:
 
 
 def _meta(role: str, plugin: Any) -> dict[str, Any]:
-    return {"role": role, "repr": repr(plugin), "versions": versions()}
+    row = getattr(plugin, "checkpoint", None)
+    shape = checkpoints.shape(row) if isinstance(row, checkpoints.Checkpoint) else None
+    return {"role": role, "repr": repr(plugin), "versions": versions(), "shape": shape}
 
 
 def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
@@ -636,7 +638,8 @@ def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
 
 def _batch(plugin: Any) -> int:
     """Tell how many inputs fill one call of a plug-in."""
-    return int(getattr(getattr(plugin, "checkpoint", None), "batch", 4))
+    row = getattr(plugin, "checkpoint", None)
+    return checkpoints.call_size(row) if isinstance(row, checkpoints.Checkpoint) else 4
 
 
 def _fit(image: Image, size: int) -> Image:

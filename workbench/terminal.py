@@ -32,8 +32,9 @@ def answering() -> Iterator[None]:
         _stop(2, f"workbench: {error}")
     except (StoreError, OSError) as error:
         _stop(1, f"workbench: {error}")
-    except MemoryError:
-        _stop(1, "workbench: there is not enough memory; give fewer or smaller pictures")
+    except MemoryError as error:
+        why = str(error) or "there is not enough memory; give fewer or smaller pictures"
+        _stop(1, f"workbench: {why}")
 
 
 @contextlib.contextmanager

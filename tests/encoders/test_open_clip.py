@@ -125,40 +125,32 @@ def test_a_folder_without_weights_is_told(row, tmp_path):
 
 @pytest.mark.parametrize("source", ["ViT-B-32/openai", "org/name"])
 def test_weights_of_the_hub_are_not_fetched_unasked(row, source):
-    with pytest.raises(LookupError, match=r"set WORKBENCH_ALLOW_DOWNLOAD=1 to download them$"):
+    with pytest.raises(LookupError, match=r"`workbench zoo download tiny-clip` fetches them$"):
         OpenClip(replace(row, source=source))(pictures(1))
 
 
-def test_a_tag_of_open_clip_brings_its_activation_and_preprocessing(row, monkeypatch):
-    import huggingface_hub
+def test_a_tag_of_open_clip_brings_its_activation_and_preprocessing(row, monkeypatch, tmp_path):
     import open_clip
+    from huggingface_hub import constants
 
-    asked = []
-
-    def download(repository, file, **settings):
-        asked.append((repository, file, settings))
-        return f"/cache/{file}"
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    name, settings = module._where(replace(row, source="ViT-L-14/openai", revision="abc"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    far = replace(row, source="ViT-L-14/openai", revision="abc")
+    folder = tmp_path / "models--timm--vit_large_patch14_clip_224.openai" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "open_clip_model.safetensors").touch()
+    name, settings = module._where(far)
     config = open_clip.get_pretrained_cfg("ViT-L-14", "openai")
     assert name == "ViT-L-14"
     assert settings == {
-        "pretrained": "/cache/open_clip_model.safetensors",
+        "pretrained": str(folder / "open_clip_model.safetensors"),
         "force_quick_gelu": True,
         "image_mean": config["mean"],
         "image_std": config["std"],
         "image_interpolation": "bicubic",
         "image_resize_mode": "shortest",
     }
-    assert asked == [
-        (
-            "timm/vit_large_patch14_clip_224.openai",
-            "open_clip_model.safetensors",
-            {"revision": "abc", "local_files_only": True},
-        )
-    ]
-    assert module._where(replace(row, source="org/name")) == ("local-dir:/cache", {})
+    (folder / "open_clip_config.json").touch()
+    assert module._where(far) == (f"local-dir:{folder}", {})
 
 
 def test_a_tag_that_is_not_there_is_told(row):

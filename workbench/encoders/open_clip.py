@@ -141,33 +141,21 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
 def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     """Choose open_clip's name for the model and the arguments of its loader; only safetensors.
 
-    Raises LookupError, or what the hub raises, when the weights are not on this computer.
+    Raises LookupError when the weights are not on this computer.
     """
-    import huggingface_hub
     import open_clip
 
-    if checkpoint.folder is not None:
-        if not (Path(checkpoints.locate(checkpoint)) / FILES[0]).is_file():
-            raise LookupError(
-                f"no {FILES[0]} in the folder {checkpoint.source} of {checkpoint.name!r}"
-            )
-        return f"local-dir:{checkpoint.source}", {}
-    repository = checkpoints.open_clip_hub_id(checkpoint.source)
-    files = [
-        huggingface_hub.hf_hub_download(
-            repository,
-            file,
-            revision=checkpoint.revision or None,
-            local_files_only=not checkpoints.may_download(),
-        )
-        for file in (FILES if repository == checkpoint.source else FILES[:1])
-    ]
-    if repository == checkpoint.source:
-        return f"local-dir:{Path(files[0]).parent}", {}
+    checkpoints.safely(checkpoint)
+    folder = Path(checkpoints.locate(checkpoint))
+    if (folder / FILES[0]).is_file() and (folder / FILES[1]).is_file():
+        return f"local-dir:{folder}", {}
     model, _, tag = checkpoint.source.partition("/")
+    if checkpoint.folder is not None or not (folder / FILES[0]).is_file():
+        absent = next(name for name in FILES if not (folder / name).is_file())
+        raise LookupError(f"no {absent} in the folder {folder} of {checkpoint.name!r}")
     config = open_clip.get_pretrained_cfg(model, tag)  # a file alone does not bring these along
     settings = {f"image_{name}": config.get(name) for name in PREPROCESSING}
     return model, settings | {
-        "pretrained": files[0],
+        "pretrained": str(folder / FILES[0]),
         "force_quick_gelu": bool(config.get("quick_gelu")),
     }

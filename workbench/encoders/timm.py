@@ -77,26 +77,14 @@ class Timm(Layered):
 
 def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the model, ready to infer, and its own preprocessing of one image."""
-    import huggingface_hub
     import timm
     from timm import data
 
-    if checkpoint.folder is None:
-        files = [
-            huggingface_hub.hf_hub_download(
-                checkpoint.source,
-                name,
-                revision=checkpoint.revision or None,
-                local_files_only=not checkpoints.may_download(),
-            )
-            for name in FILES
-        ]
-        folder = Path(files[0]).parent
-    else:
-        folder = Path(checkpoints.locate(checkpoint))
-        absent = [name for name in FILES if not (folder / name).is_file()]
-        if absent:
-            raise LookupError(f"no {absent[0]} in the folder {folder} of {checkpoint.name!r}")
+    checkpoints.safely(checkpoint)
+    folder = Path(checkpoints.locate(checkpoint))
+    absent = [name for name in FILES if not (folder / name).is_file()]
+    if absent:
+        raise LookupError(f"no {absent[0]} in the folder {folder} of {checkpoint.name!r}")
     model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     settings = data.resolve_model_data_config(model)
     preprocess = data.create_transform(**settings, is_training=False)

@@ -175,7 +175,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
             pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
-        pipe.to(checkpoints.device())
+        checkpoints.place(pipe, checkpoint)
         for module in pipe.components.values():
             if hasattr(module, "eval"):
                 module.eval()

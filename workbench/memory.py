@@ -1,0 +1,94 @@
+"""Memory: what weights take, what a machine has, and how the one goes into the other."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SPARE = 1.2
+"""How much more than its weights a model takes while it runs, at the least."""
+
+
+def parts(folders: Sequence[Path], bytes_each: int) -> dict[str, int]:
+    """Count the bytes of each part of a model (a folder with weights) at `bytes_each` a number.
+
+    Safetensors tell their shapes in their head; of pickles, taken as float32, only the size is
+    known. Variants beside a plain file of the same stem are copies of it.
+    """
+    found: dict[str, int] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix == ".safetensors" and not _copy(path):
+                count = _numbers(path)
+            elif path.suffix in (".bin", ".pt") and not list(path.parent.glob("*.safetensors")):
+                count = path.stat().st_size // 4
+            else:
+                continue
+            part = path.parent.relative_to(folder).as_posix()
+            key = f"{folder}/{part}"
+            found[key] = found.get(key, 0) + count * bytes_each
+    return found
+
+
+def _copy(path: Path) -> bool:
+    """Tell a variant (``model.fp16.safetensors``) that stands beside the plain file."""
+    plain = path.name.split(".")[0] + path.suffix
+    return plain != path.name and (path.parent / plain).exists()
+
+
+def _numbers(path: Path) -> int:
+    """Count the numbers in a safetensors file by its head."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > path.stat().st_size:
+            return path.stat().st_size // 4  # damaged: its loader will tell
+        head = json.loads(file.read(size))
+    return sum(math.prod(each["shape"]) for name, each in head.items() if name != "__metadata__")
+
+
+def free(device: str) -> int:
+    """Tell how many bytes are free on a device, "cpu" or "cuda"."""
+    if device == "cpu":
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0])
+
+
+def total(device: str) -> int:
+    """Tell how many bytes a device has, "cpu" or "cuda"."""
+    if device == "cpu":
+        import psutil
+
+        return int(psutil.virtual_memory().total)
+    import torch
+
+    return int(torch.cuda.mem_get_info()[1])
+
+
+def placement(sizes: Mapping[str, int], room: int, offload: bool = True) -> str:
+    """Choose how parts go into `room` bytes: "whole", "offload" (one part at a time), or "".
+
+    >>> placement({"unet": 6, "text": 5}, 20), placement({"unet": 6, "text": 5}, 8)
+    ('whole', 'offload')
+    >>> placement({"unet": 6}, 5)
+    ''
+    """
+    if sum(sizes.values()) * SPARE <= room:
+        return "whole"
+    if offload and len(sizes) > 1 and max(sizes.values()) * SPARE <= room:
+        return "offload"
+    return ""
+
+
+def gib(count: float) -> str:
+    """Write bytes in GiB.
+
+    >>> gib(3 * 2**30)
+    '3.0 GiB'
+    """
+    return f"{count / 2**30:.1f} GiB"

@@ -20,8 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory):
-    """Send whoever opens the default store to a folder of this run."""
+    """Send whoever opens the default store or catalogue to a folder of this run."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_CATALOGUE", str(tmp_path_factory.mktemp("workbench-catalogue")))
         patch.setenv("WORKBENCH_STORE", str(tmp_path_factory.mktemp("workbench-store")))
         yield
 

@@ -57,12 +57,12 @@ def test_hub_rows_are_not_verified_and_must_be_pinned_before_use():
     assert len(hub) > 20
     assert {row.verified for row in hub} == {""}
     sentence = (
-        "'sd-1-4' is not pinned: write the commit of CompVis/stable-diffusion-v1-4 that you mean "
-        "into the field revision of [sd-1-4] in data/catalogue/generators.toml"
+        "the weights of 'sd-1-4' (CompVis/stable-diffusion-v1-4) are not on this computer; "
+        "`workbench zoo download sd-1-4` fetches them"
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("sd-1-4")
-    with pytest.raises(LookupError, match="is not pinned"):
+    with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.parse('Diffusers("sd-1-4")')
 
 

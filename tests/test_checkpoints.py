@@ -76,7 +76,7 @@ def test_hub_weights_are_known_by_their_commit():
     stages = ("org/model", "org/up")
     both = dataclasses.replace(row, stages=stages, revision="abc def")
     assert both.digest() == "org/model@abc org/up@def"
-    with pytest.raises(LookupError, match="`workbench zoo download far` fetches them$"):
+    with pytest.raises(LookupError, match=r"`workbench zoo download far` fetches them$"):
         dataclasses.replace(row, stages=stages).digest()
 
 

@@ -3,7 +3,7 @@
 A name is a catalogue row (``pocket-blip``), a plug-in without weights (``natural``, ``ssim``) or
 a repr (``Cosine("pocket-clip", layer=4)``), which is read back with `ast`, never evaluated.
 The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and presets.toml
-with the zoos and the presets. To add a row or a preset, edit those files.
+with the zoos and the presets; over them lie the user's own (`tables`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import ast
 import csv
 import dataclasses
 import difflib
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workbench import frames
+from workbench import frames, tables
 from workbench.checkpoints import Checkpoint
 from workbench.data import data_folder as data_folder
 
@@ -99,10 +97,8 @@ class Preset:
 
 def rows(role: str) -> dict[str, Checkpoint]:
     """Read the checkpoints of one role: ``generator``, ``inverter`` or ``encoder``."""
-    path = data_folder() / "catalogue" / f"{_folder(role)}.toml"
-    if not path.exists():
-        return {}  # similarities have no weights of their own
-    return {name: _checkpoint(role, name, row) for name, row in _table(path).items()}
+    table = tables.read(f"{_folder(role)}.toml", data_folder())
+    return {name: _checkpoint(role, name, row) for name, row in table.items()}
 
 
 def checkpoint(name: str) -> Checkpoint:
@@ -283,12 +279,12 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
 
 def zoos() -> dict[str, list[str]]:
     """List the named zoos and their models."""
-    return dict(_table(data_folder() / "catalogue" / "presets.toml").get("zoos", {}))
+    return dict(tables.read("presets.toml", data_folder()).get("zoos", {}))
 
 
 def presets() -> dict[str, Preset]:
     """Read every preset."""
-    table = _table(data_folder() / "catalogue" / "presets.toml").get("presets", {})
+    table = tables.read("presets.toml", data_folder()).get("presets", {})
     found = {}
     for name, row in table.items():
         numbers = {each: float(row[each]) for each in ("threshold", "conformal") if each in row}
@@ -363,18 +359,14 @@ def weights(*plugins: Any) -> dict[str, str]:
     return {name: found[name].digest() for name in sorted(found)}
 
 
-@cache
-def _table(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return tomllib.load(file)
-
-
 def _checkpoint(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
-    """Make the checkpoint of a row; a source that is a folder of the data becomes absolute."""
+    """Make the checkpoint of a row; ValueError for one that lacks a field or has a strange one."""
     values = {"class_name" if key == "class" else key: value for key, value in row.items()}
-    if "revision" not in values:  # a folder; rows of the hub have a revision, be it empty
-        values["source"] = str(data_folder() / values["source"])
-    return Checkpoint(name=name, role=role, **values)
+    try:
+        return Checkpoint(name=name, role=role, **values)
+    except TypeError as error:
+        why = str(error).partition("__init__() ")[2] or error
+        raise ValueError(f"[{name}] in {_folder(role)}.toml is no checkpoint: {why}") from error
 
 
 def _inside(plugin: Any) -> list[Checkpoint]:
@@ -459,11 +451,8 @@ def _as_role(plugin: Any, role: str | None) -> Any:
 def _pinned(name: str) -> Checkpoint:
     """Look up a row to load; one of the hub says which commit it means."""
     row = checkpoint(name)
-    if row.folder is None and not row.revision:
-        raise LookupError(
-            f"{name!r} is not pinned: write the commit of {row.source} that you mean into the "
-            f"field revision of [{name}] in data/catalogue/{_folder(row.role)}.toml"
-        )
+    if row.folder is None:
+        row.digest()  # raises where no commit is pinned
     return row
 
 

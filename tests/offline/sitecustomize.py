@@ -43,4 +43,4 @@ if not getattr(socket, "blocked_by_tests", False):
         return resolve(host, *args, **kwargs)
 
     socket.getaddrinfo = getaddrinfo
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests import tiny, toys
+from tests import tiny, tiny_paper, toys
 from workbench import evaluation, frames
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -35,6 +35,7 @@ FOLDERS = (
     "calibrations",
     "attributors",
 )
+TINY = (tiny, tiny_paper)
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -77,10 +78,17 @@ def samples(folder: str, stem: str) -> tuple[Any, ...]:
     if [field.type for field in needed] == ["Encoder"]:
         return tuple(kind(encoder) for encoder in samples("encoders", "open_clip"))
     path = f"workbench.{folder}.{stem}.{kind.__name__}"
-    rows = [name for name, row in tiny.ROWS.items() if row[1] == path]
+    rows = [(made, n) for made in TINY for n, row in made.ROWS.items() if row[1] == path]
     if [field.type for field in needed] != ["Checkpoint"] or not rows:
         raise LookupError(f"no tiny model for {path}; add one to tests/tiny.py that names it")
-    return tuple(kind(tiny.checkpoint(name)) for name in rows)
+    return tuple(kind(made.checkpoint(name)) for made, name in rows)
+
+
+def missing(folder: str, stem: str) -> str:
+    """Tell why a plug-in cannot run here, "" where it can."""
+    path = f"workbench.{folder}.{stem}."
+    found = {row[1]: name for name, row in tiny_paper.ROWS.items() if row[1].startswith(path)}
+    return next((tiny_paper.MISSING.get(name, "") for name in found.values()), "")
 
 
 def pictures(count: int = 6, side: int = 40) -> list[Image.Image]:

@@ -8,14 +8,20 @@ from importlib import import_module, invalidate_caches
 
 import pytest
 
-from tests import tiny
 from tests.contracts import plugins
-from tests.contracts.laws import LAWS
+from tests.contracts.laws import LAWS, OF_ALL
 from workbench import catalogue
 
 CASES = [
-    pytest.param(folder, stem, law, id=f"{folder}-{stem}-{law.__name__}")
+    pytest.param(
+        folder,
+        stem,
+        law,
+        id=f"{folder}-{stem}-{law.__name__}",
+        marks=pytest.mark.skipif(bool(why) and law not in OF_ALL, reason=why or "it can run"),
+    )
     for folder, stem in plugins.everything()
+    for why in [plugins.missing(folder, stem)]
     for law in LAWS[folder]
 ]
 HEAVY = set("torch pandas diffusers transformers open_clip skimage sklearn matplotlib".split())
@@ -27,8 +33,10 @@ def _tiny_rows(monkeypatch):
     rows = catalogue.rows
 
     def with_tiny(role):
-        names = [name for name, row in tiny.ROWS.items() if row[0] == role]
-        return rows(role) | {name: tiny.checkpoint(name) for name in names}
+        made = [
+            (each, n) for each in plugins.TINY for n, row in each.ROWS.items() if row[0] == role
+        ]
+        return rows(role) | {name: each.checkpoint(name) for each, name in made}
 
     monkeypatch.setattr(catalogue, "rows", with_tiny)
 

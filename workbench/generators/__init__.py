@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import checkpoints, images
@@ -43,6 +45,48 @@ class Generator(Protocol):
         takes the index 0, 1, … of a candidate where the others take its seed.
         """
         ...
+
+
+def chosen(checkpoint: checkpoints.Checkpoint, **fields: Any) -> dict[str, Any]:
+    """Answer the settings of a call: a field that is not None, else the option of the row.
+
+    What neither tells is left out. Raises ValueError for an option that is no field.
+
+    >>> row = checkpoints.Checkpoint("x", "generator", "", "/weights", options={"guidance": 3.0})
+    >>> chosen(row, guidance=None, steps=None), chosen(row, guidance=1.0, steps=4)
+    ({'guidance': 3.0}, {'guidance': 1.0, 'steps': 4})
+    """
+    for name, _ in checkpoint.options:
+        if name not in fields:
+            known = ", ".join(sorted(fields))
+            raise ValueError(f"{checkpoint.name!r} has no option {name!r}; there are: {known}")
+    found = {n: checkpoint.option(n) if value is None else value for n, value in fields.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
+    """Read stem.safetensors in the folder of the weights, else stem.pt if the row allows pickles.
+
+    A pickle is read with weights_only, so that nothing in it runs. Raises LookupError where neither
+    is there or may be read, ValueError for a pickle of more than tensors.
+    """
+    folder = Path(checkpoints.locate(checkpoint))
+    pickles = checkpoints.safely(checkpoint)["use_safetensors"] is None
+    safe, pickled = folder / f"{stem}.safetensors", folder / f"{stem}.pt"
+    if safe.is_file():
+        from safetensors.torch import load_file
+
+        # Copied: where a tensor lies in the file decides its alignment, and that the last bits.
+        return {name: tensor.clone() for name, tensor in load_file(safe).items()}
+    if not pickles or not pickled.is_file():
+        names = f"{safe.name} or {pickled.name}" if pickles else safe.name
+        raise LookupError(f"{checkpoint.name!r} needs {names} in {folder}")
+    import torch
+
+    try:
+        return torch.load(pickled, map_location="cpu", weights_only=True)
+    except (UnpicklingError, EOFError) as error:
+        raise ValueError(f"{pickled.name} does not hold tensors, and tensors alone") from error
 
 
 def make_pictures(

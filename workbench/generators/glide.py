@@ -1,0 +1,159 @@
+"""GLIDE as a candidate model, by OpenAI's own package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint, Named
+from workbench.generators import Failure, chosen, make_pictures, tensors, to_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PACKAGE = "git+https://github.com/openai/glide-text2im@69b530740eb6cef69442d6180579ef5ba9ef063e"
+DEFAULTS: dict[str, Any] = {"steps": (100, "fast27"), "guidance": 3.0, "temperature": 0.997}
+"""The settings of the package's notebook text2im."""
+
+
+@dataclass(frozen=True, repr=False)
+class Glide(Named):
+    """Make pictures with GLIDE (filtered) (Nichol et al. 2021, arXiv:2112.10741), 64 → 256 px.
+
+    `steps` are those of the base model and of the upsampler, numbers or the package's names of
+    spacings; `guidance` is the base model's, without a classifier; `temperature` scales the noise
+    the upsampler starts from. Left None they are the catalogue row's options, else `DEFAULTS`. The
+    folder holds base and upsample (see `tensors`), and may hold a config.json whose tables of these
+    names change the package's sizes of the models.
+
+    >>> Glide(Checkpoint("glide", "generator", "", "/weights"), steps=(50, "fast27"))
+    Glide("glide", steps=(50, 'fast27'))
+    """
+
+    checkpoint: Checkpoint
+    steps: tuple[int | str, int | str] | None = None
+    guidance: float | None = None
+    temperature: float | None = None
+    revision: ClassVar[int] = 1
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
+        """Answer one RGB image of the upsampler's size, or a Failure, for each (prompt, seed).
+
+        The package draws from torch's global generator: one picture a call, under its own seed.
+        Raises ValueError for lengths that differ, an option of the row that is none or steps the
+        package cannot space, LookupError when the package or the weights are missing.
+        """
+        fields = {"steps": self.steps, "guidance": self.guidance, "temperature": self.temperature}
+        settings = DEFAULTS | chosen(self.checkpoint, **fields)
+        steps = settings["steps"]
+        if not isinstance(steps, tuple) or len(steps) != 2:
+            raise ValueError(
+                f"steps of Glide are a pair, such as {DEFAULTS['steps']}; seen {steps}"
+            )
+        stages = checkpoints.weights(self.checkpoint, _load)
+        spaced = list(map(_diffusion, _options(self.checkpoint), steps))
+
+        def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
+            import torch
+
+            [(prompt, seed)] = chunk
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                small = _base(stages[0], spaced[0], prompt, settings["guidance"])
+                large = _upsampled(stages[1], spaced[1], prompt, small, settings["temperature"])
+            return [to_picture(_grey_levels(large)[0].permute(1, 2, 0).cpu().numpy() / 255)]
+
+        return make_pictures(make, prompts, seeds, self.checkpoint, batch=1)
+
+
+def _base(model: Any, diffusion: Any, prompt: str, guidance: float) -> Any:
+    """Sample (1, 3, H, W) values in [-1, 1] by DDPM, guided by ε = ε∅ + guidance · (ε - ε∅)."""
+    import torch
+
+    def guided(noisy: Any, times: Any, **given: Any) -> Any:
+        answer = model(noisy[:1].expand(2, -1, -1, -1), times, **given)
+        noise, spread = answer.split(3, dim=1)
+        mixed = noise[1:] + guidance * (noise[:1] - noise[1:])
+        return torch.cat([mixed.expand_as(noise), spread], dim=1)
+
+    shape, device = (2, 3, model.image_size, model.image_size), checkpoints.device()
+    words = _words(model, prompt, "")
+    return diffusion.p_sample_loop(guided, shape, device=device, model_kwargs=words)[:1]
+
+
+def _upsampled(model: Any, diffusion: Any, prompt: str, small: Any, temperature: float) -> Any:
+    """Sample (1, 3, H, W) values in [-1, 1] by DDIM, given the small picture in grey levels."""
+    import torch
+
+    shape, device = (1, 3, model.image_size, model.image_size), checkpoints.device()
+    given = {"low_res": _grey_levels(small) / 127.5 - 1, **_words(model, prompt)}
+    noise = torch.randn(shape, device=device) * temperature
+    return diffusion.ddim_sample_loop(model, shape, noise=noise, device=device, model_kwargs=given)
+
+
+def _grey_levels(values: Any) -> Any:
+    """Turn values in [-1, 1] into whole grey levels 0 to 255."""
+    return ((values + 1) * 127.5).round().clamp(0, 255)
+
+
+def _words(model: Any, *texts: str) -> dict[str, Any]:
+    """Encode texts as the (B, length) tokens and mask a model is given."""
+    import torch
+
+    reader = model.tokenizer
+    rows = [reader.padded_tokens_and_mask(reader.encode(text), model.text_ctx) for text in texts]
+    return {
+        name: torch.tensor(values, device=checkpoints.device())
+        for name, values in zip(("tokens", "mask"), zip(*rows, strict=True), strict=True)
+    }
+
+
+def _options(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Answer the sizes of base model and upsampler: the package's own, changed by config.json."""
+    package = _package()
+    config = Path(checkpoints.locate(checkpoint)) / "config.json"
+    changes = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    return [
+        package.model_and_diffusion_defaults() | changes.get("base", {}),
+        package.model_and_diffusion_defaults_upsampler() | changes.get("upsample", {}),
+    ]
+
+
+def _diffusion(options: dict[str, Any], spacing: int | str) -> Any:
+    """Space the steps of a diffusion."""
+    return _package().create_gaussian_diffusion(
+        options["diffusion_steps"], options["noise_schedule"], str(spacing)
+    )
+
+
+def _load(checkpoint: Checkpoint) -> list[Any]:
+    """Load base model and upsampler from their files; the package's own loaders would download."""
+    import torch
+
+    stages = []
+    for options, stem in zip(_options(checkpoint), ("base", "upsample"), strict=True):
+        half = checkpoints.dtype(checkpoint) == torch.float16
+        with torch.device("meta"):
+            model, _ = _package().create_model_and_diffusion(**options | {"use_fp16": half})
+        model.load_state_dict(tensors(checkpoint, stem), assign=True)
+        model.float().eval().requires_grad_(False)
+        if half:
+            model.convert_to_fp16()
+        model.image_size = options["image_size"]
+        stages.append(model.to(checkpoints.device()))
+    return stages
+
+
+def _package() -> Any:
+    """Import the package's makers of models."""
+    try:
+        from glide_text2im import model_creation
+    except ModuleNotFoundError as error:
+        raise LookupError(
+            f"GLIDE needs OpenAI's package, which is not on PyPI: pip install {PACKAGE}"
+        ) from error
+    return model_creation

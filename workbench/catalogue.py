@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workbench import frames, tables
+from workbench import checkpoints, frames, tables
 from workbench.checkpoints import Checkpoint
 from workbench.data import data_folder as data_folder
 
@@ -144,6 +144,11 @@ def kind(name: str, role: str) -> Any:
     return _class(_folder(role), name)
 
 
+def class_of(row: Checkpoint) -> Any:
+    """Import the plug-in class that a row names."""
+    return checkpoints.resolve_class(row.plugin)
+
+
 def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
     """Make the plug-in that a name stands for; its weights load on first use.
 
@@ -166,8 +171,7 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
         return _make(_class("similarities", "cosine"), [name], fields)
     for each in [role] if role else ROLES:
         if name in (table := rows(each)):
-            path, _, attribute = table[name].plugin.rpartition(".")
-            return _make(getattr(import_module(path), attribute), [_pinned(name)], fields)
+            return _make(class_of(table[name]), [_pinned(name)], fields)
         if name in [*_weightless(each), *_nested(each)]:
             return _make(_class(ROLES[each], name), [], fields)
     known = names(role) if role else [n for each in ROLES for n in names(each)]

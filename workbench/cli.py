@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench import catalogue, stock, terminal
+from workbench import catalogue, machine, stock, terminal
 from workbench.store import Store
 
 if TYPE_CHECKING:
@@ -111,6 +111,20 @@ def attribute(
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can run, what is missing, and the next command to type."""
+    from rich.table import Table
+
+    with terminal.answering():
+        states = machine.presets()
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for fact in [*machine.facts(), *states]:
+            table.add_row("!" if fact.todo else "", fact.what, fact.found, fact.todo)
+        terminal.results().print(table)
+        terminal.tell(f"Next: `{machine.next_command(states)}`")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,12 @@ def _variant(name: str) -> str:
     return next((part for part in found if part in VARIANTS), "")
 
 
-def fetch(repository: Repository, file: File) -> Path:
+def fetch(
+    repository: Repository, file: File, tick: Callable[[int], None] = lambda count: None
+) -> Path:
     """Fetch a file into the hub's cache, going on where it stopped, and check its digest.
+
+    `tick` is called with the bytes of each step.
 
     Raises LookupError: gated, or not there. OSError: no network, no room. ValueError: wrong digest.
     """
@@ -124,7 +128,10 @@ def fetch(repository: Repository, file: File) -> Path:
 
     room_for(snapshot(repository.id, repository.commit), file.size)
     with _sentences(repository.id):
-        path = Path(hf_hub_download(repository.id, file.name, revision=repository.commit))
+        found = hf_hub_download(
+            repository.id, file.name, revision=repository.commit, tqdm_class=_bar(tick)
+        )
+    path = Path(found)
     if file.digest and (seen := digest_of(path, file.digest)) != file.digest:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
@@ -135,7 +142,9 @@ def fetch(repository: Repository, file: File) -> Path:
     return path
 
 
-def fetch_url(url: str, path: Path, size: int) -> None:
+def fetch_url(
+    url: str, path: Path, size: int, tick: Callable[[int], None] = lambda count: None
+) -> None:
     """Fetch a file of `size` bytes from a plain address to `path`, going on where it stopped.
 
     Raises LookupError: not there. OSError: no network, no room.
@@ -148,7 +157,7 @@ def fetch_url(url: str, path: Path, size: int) -> None:
     room_for(path.parent, size - begun)
     with _sentences(url), part.open("ab") as out:
         if begun < size:
-            http_get(url, out, resume_size=begun, expected_size=size, displayed_filename=path.name)
+            http_get(url, out, resume_size=begun, expected_size=size, tqdm_class=_bar(tick))
     part.replace(path)
 
 
@@ -179,6 +188,22 @@ def faults(folder: Path) -> list[str]:
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() and digest_of(path, path.resolve().name) != path.resolve().name
     ]
+
+
+def _bar(tick: Callable[[int], None]) -> Any:
+    """Make a class of progress bars that shows nothing and tells `tick` of every step."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *_: Any, **settings: Any) -> None:
+            super().__init__(disable=True)
+            tick(int(settings.get("initial") or 0))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            tick(int(n or 0))
+            return None
+
+    return Bar
 
 
 def reachable() -> str:

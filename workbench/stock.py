@@ -8,28 +8,96 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench import catalogue, terminal
+from workbench import catalogue, checkpoints, intake, machine, memory, tables, terminal
 from workbench.checkpoints import Checkpoint
 from workbench.store import Store
 
-zoo = typer.Typer(help="Look at the models of the catalogue.", no_args_is_help=True)
+zoo = typer.Typer(
+    help="Look at the models of the catalogue, fetch and add some.", no_args_is_help=True
+)
 store = typer.Typer(help="Look after the store.", no_args_is_help=True)
 
 
 @zoo.command("list")
-def zoo_list() -> None:
-    """List every checkpoint of the catalogue, and the zoos made of them."""
+def zoo_list(
+    name: Annotated[
+        str | None, typer.Argument(help="A preset, a zoo, a role or a checkpoint; all if left out.")
+    ] = None,
+) -> None:
+    """List checkpoints: what is here, what fits this machine, whose licence is to be accepted."""
     from rich.table import Table
 
     with terminal.answering():
-        table = Table("name", "role", "class", "licence", "where", box=None, pad_edge=False)
-        for row in _rows():
-            where = "here" if _is_here(row) else ("missing" if row.folder else "hub")
-            kind = row.class_name.rpartition(".")[2]
-            table.add_row(row.name, row.role, kind, row.licence or "?", where)
+        if name in catalogue.ROLES:
+            rows = list(catalogue.rows(str(name)).values())
+        else:
+            rows = intake.members(name) if name else _rows()
+        head = ("name", "role", "class", "GiB", "fits", "licence", "where")
+        table = Table(*head, box=None, pad_edge=False)
+        for row in rows:
+            kind = row.class_name.rpartition(".")[2] or row.plugin.rpartition(".")[2]
+            size, fits = _weight(row)
+            licence = row.licence or ("to accept" if row.gated else "?")
+            table.add_row(row.name, row.role, kind, size, fits, licence, _where(row))
         terminal.results().print(table)
-        for name, models in catalogue.zoos().items():
-            print(f"zoo {name}: {', '.join(models)}")
+        print(f"\nGiB and fits are of this machine: {machine.described()}.")
+        _tell_presets(name)
+
+
+@zoo.command("download")
+def zoo_download(
+    name: Annotated[str, typer.Argument(help="A preset, a zoo or a checkpoint.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before fetching.")] = False,
+    revision: Annotated[
+        str, typer.Option(help="The commit to pin (one checkpoint); the newest if left out.")
+    ] = "",
+) -> None:
+    """Fetch weights and pin them: sizes first, resumed where it stopped, every digest checked."""
+    with terminal.answering():
+        rows = intake.members(name)
+        if revision and len(rows) > 1:
+            raise ValueError(f"--revision is of one checkpoint; {name} stands for {len(rows)}")
+        rows = [row for row in rows if revision or _where(row) not in ("here", "hosted")]
+        if not rows:
+            print(f"All of {name} is here.")
+            return
+        plans = [intake.plan(row, revision) for row in rows]
+        _show_plans(plans)
+        left = sum(plan.left for plan in plans)
+        if left and not yes and not _agreed(left):
+            raise typer.Exit(1)
+        with terminal.bytes_bar(left) as tick:
+            for plan in plans:
+                file = intake.download(plan, tick)
+        for row in rows:
+            print(f"{row.name}: here")
+        terminal.tell(f"Pinned in {file}. {_next(name)}")
+
+
+@zoo.command("add")
+def zoo_add(
+    source: Annotated[str, typer.Argument(help="A folder with weights, or a hub id (org/name).")],
+    name: Annotated[str | None, typer.Option(help="Its name; the source's last part.")] = None,
+    size: Annotated[int | None, typer.Option(help="Native side in pixels, if not told.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Default steps of a generator.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
+    family: Annotated[str | None, typer.Option(help="The family in tables and figures.")] = None,
+    revision: Annotated[str, typer.Option(help="A commit of the hub; the newest.")] = "",
+) -> None:
+    """Write a checkpoint into your catalogue; of a hub id only the small configs are asked for."""
+    with terminal.answering():
+        name = name or source.rstrip("/").rpartition("/")[2].lower().replace(".", "-")
+        there = [row.name for row in _rows()]
+        if name in there:
+            raise ValueError(f"there is a checkpoint named {name!r} already; give another --name")
+        options = {"steps": steps, "guidance": guidance}
+        options = {key: value for key, value in options.items() if value is not None}
+        given = {"size": size, "family": family, "options": options or None}
+        role, fields = intake.row_of(source, revision, **given)
+        file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
+        print(f"{name}: {role}, {fields.get('class') or fields['plugin']}, {fields['size']} px")
+        then = f"zoo verify {name}" if "revision" not in fields else f"zoo download {name}"
+        terminal.tell(f"Written into {file}. Next: `workbench {then}`")
 
 
 @zoo.command("show")
@@ -43,7 +111,7 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
         facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
         facts["options"] = ", ".join(f"{key}={value}" for key, value in row.options)
         facts |= {key: value for key, value in card.items() if key != "sha256"}
-        if _is_here(row):
+        if checkpoints.here(row):
             facts["weights sha256"] = row.digest()
         for key, value in facts.items():
             if value not in ("", (), None):
@@ -56,7 +124,7 @@ def zoo_verify(
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
     with terminal.answering():
-        rows = [catalogue.checkpoint(name)] if name else [row for row in _rows() if _is_here(row)]
+        rows = [catalogue.checkpoint(name)] if name else filter(checkpoints.here, _rows())
         failed = False
         for row in rows:
             fault = _fault(row)
@@ -101,8 +169,72 @@ def _rows() -> list[Checkpoint]:
     return [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
 
 
-def _is_here(row: Checkpoint) -> bool:
-    return row.folder is not None and row.folder.is_dir()
+def _where(row: Checkpoint) -> str:
+    """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
+    if getattr(catalogue.class_of(row), "hosted", False):
+        return "hosted"
+    if checkpoints.here(row):
+        return "here"
+    if row.status == "withdrawn" or row.folder:
+        return "withdrawn" if row.status == "withdrawn" else "missing"
+    return "mirror" if row.status == "mirror" else "hub"
+
+
+def _weight(row: Checkpoint) -> tuple[str, str]:
+    """Tell what weights take on this machine, in GiB, and whether that fits: two cells."""
+    sizes, where = checkpoints.needs(row), checkpoints.device()
+    if not sizes:
+        return "?", "?"
+    room = memory.total(where)
+    words = {"whole": "yes", "offload": "part by part", "": "no"}
+    fits = words[memory.placement(sizes, room, offload=where != "cpu")]
+    return f"{sum(sizes.values()) / 2**30:.1f}", fits
+
+
+def _tell_presets(name: str | None) -> None:
+    """Say of each preset (or the one named) what is still to download, and the command."""
+    for each in catalogue.presets():
+        if name in (None, each):
+            rows = intake.members(each)
+            away = [row.name for row in rows if _where(row) in ("hub", "mirror")]
+            do = f"`workbench zoo download {each}` fetches {', '.join(away)}" if away else "ready"
+            print(f"preset {each}: {do}")
+
+
+def _show_plans(plans: list[intake.Plan]) -> None:
+    """Show what a download would fetch, before anything is fetched."""
+    from rich.table import Table
+
+    table = Table("name", "from", "files", "size", "to fetch", "licence", box=None, pad_edge=False)
+    for plan in plans:
+        for place, files in zip(plan.repositories, plan.files, strict=True):
+            licence = place.licence or "?"
+            table.add_row(
+                plan.row.name,
+                f"{place.id}@{place.commit[:8]}" if place.commit else place.id,
+                str(len(files)),
+                memory.gib(plan.size),
+                memory.gib(plan.left),
+                f"{licence}, to accept at its page" if place.gated else licence,
+            )
+    terminal.results().print(table)
+
+
+def _agreed(left: int) -> bool:
+    """Ask before fetching; where nobody can answer, say what to give."""
+    import sys
+
+    if not sys.stdin.isatty():
+        terminal.tell(f"Nothing was fetched: give --yes to fetch {memory.gib(left)}.")
+        return False
+    return typer.confirm(f"Fetch {memory.gib(left)}?")
+
+
+def _next(name: str) -> str:
+    """Name the next command after a download."""
+    if name in catalogue.presets():
+        return f"Next: `workbench attribute PICTURE --preset {name}`"
+    return f"Next: `workbench zoo verify {name}`" if name not in catalogue.zoos() else ""
 
 
 def _manifest() -> dict[str, Any]:
@@ -123,6 +255,8 @@ def _fault(row: Checkpoint) -> str | None:
             return f"the file {file} is missing"
         if hashlib.sha256(path.read_bytes()).hexdigest() != sha:
             return f"the file {file} is not the one that was published: its sha256 differs"
+    if wrong := intake.fault(row):
+        return wrong
     from PIL import Image
 
     grey = Image.new("RGB", (row.size, row.size), "grey")

@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -82,8 +82,10 @@ class Store:
     array([1., 1.], dtype=float32)
     """
 
+    DEFAULT: ClassVar[str] = "~/workbench-store"
+
     def __init__(self, path: str | Path | None = None) -> None:
-        wanted = path or os.environ.get("WORKBENCH_STORE") or "~/workbench-store"
+        wanted = path or os.environ.get("WORKBENCH_STORE") or self.DEFAULT
         self.path = Path(os.path.expandvars(wanted)).expanduser().absolute()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index = Index(self.path)

@@ -195,6 +195,20 @@ def shown(value: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
 
+@contextlib.contextmanager
+def bytes_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar of bytes on stderr, with speed and time left; gone when all is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("fetch", total=total)
+        yield lambda count: bars.advance(task, count)
+
+
 def tell(sentence: str) -> None:
     """Say something that is no result."""
     print(shown(sentence), file=sys.stderr)

@@ -1,0 +1,101 @@
+"""What this machine can run: the facts behind ``workbench doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench import catalogue, checkpoints, hub, intake, memory, tables
+from workbench.store import Store
+
+EXTRAS = {
+    "evidence": ("c2pa", "sd_parsers", "imwatermark"),
+    "hosted": ("openai",),
+    "dalle-mini": ("min_dalle",),
+    "ray": ("ray",),
+}
+"""What each extra of the distribution brings; GLIDE's package stands in its own sentence."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the doctor: what, how it is, and what to do where it is not well ("": well)."""
+
+    what: str
+    found: str
+    todo: str = ""
+
+
+def described() -> str:
+    """Name where models run and its memory: ``the CPU, 23.5 GiB``."""
+    where = checkpoints.device()
+    if where == "cpu":
+        return f"the CPU, {memory.gib(memory.total(where))} of memory, float32"
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, {memory.gib(memory.total(where))} of memory"
+
+
+def facts(network: bool = True) -> list[Fact]:
+    """Find out what this machine has; `network`: whether the hub may be asked if it is there."""
+    import torch
+    from huggingface_hub import constants, get_token
+
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("diffusers", "transformers")
+    )
+    found = [
+        Fact("python", f"{platform.python_version()} on {platform.system()}"),
+        Fact("torch", f"{torch.__version__}, {versions}"),
+        Fact("models run on", described()),
+        Fact("memory free", memory.gib(memory.free(checkpoints.device()))),
+        _disk("store", Path(os.environ.get("WORKBENCH_STORE") or Store.DEFAULT).expanduser()),
+        _disk("hub's cache", Path(constants.HF_HUB_CACHE)),
+        Fact("your catalogue", str(tables.user_folder())),
+    ]
+    for extra, modules in EXTRAS.items():
+        absent = [name for name in modules if importlib.util.find_spec(name) is None]
+        todo = f"pip install 'attribution-workbench[{extra}]'" if absent else ""
+        found.append(Fact(f"extra {extra}", "missing" if absent else "here", todo))
+    away = hub.reachable() if network else "not asked"
+    found.append(Fact("hub", away or f"{constants.ENDPOINT} answers"))
+    found.append(Fact("hub log-in", "yes" if get_token() else "none (gated models need one)"))
+    return found
+
+
+def presets() -> list[Fact]:
+    """Tell of each preset whether it is ready, and the command that makes it so."""
+    found = []
+    for name in catalogue.presets():
+        rows = intake.members(name)
+        away = [row for row in rows if not checkpoints.here(row)]
+        gated = [row.name for row in away if row.gated]
+        state = "ready" if not away else f"{len(away)} of {len(rows)} checkpoints not here"
+        if gated:
+            state += f", licences to accept for {', '.join(gated)}"
+        found.append(
+            Fact(f"preset {name}", state, f"workbench zoo download {name}" if away else "")
+        )
+    return found
+
+
+def next_command(states: list[Fact]) -> str:
+    """Choose the command to type next: use what is ready; else fetch."""
+    ready = [fact.what.removeprefix("preset ") for fact in states if not fact.todo]
+    real = [name for name in ready if not name.startswith("pocket")]
+    chosen = [*real, *ready]
+    if not chosen:
+        return next(iter(fact.todo for fact in states))
+    return f"workbench attribute PICTURE --preset {chosen[0]}"
+
+
+def _disk(what: str, folder: Path) -> Fact:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    todo = "free some space, or choose another folder" if free < 2 * 2**30 else ""
+    return Fact(what, f"{folder}, {memory.gib(free)} free", todo)

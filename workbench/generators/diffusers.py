@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
 """Classes that draw from torch's global generator: one picture a call, under a set global seed."""
 
+PADS_TO_LONGEST = ("CogView4Pipeline", "Lumina2Pipeline", "QwenImagePipeline", "ZImagePipeline")
+"""Classes that pad the prompts of a call to the longest, so that company shows: one a call."""
+
+GUIDANCE = {"QwenImagePipeline": "true_cfg_scale"}
+"""What a class calls its guidance, where not guidance_scale."""
+
+ARGUMENTS = {"QwenImagePipeline": {"negative_prompt": " "}}
+"""What a class is told unless the row says else: without it, this one does not guide."""
+
 LOADING = ("variant",)
 """Options of a row that the loader takes, not the call."""
 
 PER_STAGE = ("num_inference_steps", "guidance_scale")
 RESERVED = ("prompt", "generator", "image", "height", "width", "output_type", "return_dict")
+
+REWRITING = ("caption_upsample_temperature",)
+"""Arguments that let a language model rewrite the prompt: never given."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +64,7 @@ class Diffusers(Named):
         stages = self.loaded()
         self._check_options(stages)
         settings = [self._settings(pipe, index) for index, pipe in enumerate(stages)]
-        alone = any(_draws_globally(pipe) for pipe in stages)
+        alone = any(_runs_alone(pipe) for pipe in stages)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
             return _cascade(stages, settings, chunk)
@@ -72,33 +84,35 @@ class Diffusers(Named):
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
-        options = dict(self.checkpoint.options)
+        name, options = type(pipe).__name__, dict(self.checkpoint.options)
+        scale = GUIDANCE.get(name, "guidance_scale")
         steps, guidance = options.pop("steps", None), options.pop("guidance", None)
         chosen = {
             "clean_caption": False,  # else it depends on which other packages are installed
             "eta": 0.0,
             "num_inference_steps": steps if self.steps is None else self.steps,
-            "guidance_scale": guidance if self.guidance is None else self.guidance,
+            scale: guidance if self.guidance is None else self.guidance,
+            **ARGUMENTS.get(name, {}),
             **options,
         }
         known = inspect.signature(pipe.__call__).parameters
         if "height" in known and not self.checkpoint.stages:
             chosen |= {"height": self.checkpoint.size, "width": self.checkpoint.size}
-        if type(pipe).__name__ == "LDMTextToImagePipeline" and chosen["eta"]:
+        if name == "LDMTextToImagePipeline" and chosen["eta"]:
             raise ValueError(
                 f"eta must be 0 for {self.checkpoint.name!r}, whose pipeline draws further noise "
                 f"from no seed; it is {chosen['eta']}"
             )
         return {
-            name: value[stage] if name in PER_STAGE and isinstance(value, tuple) else value
-            for name, value in chosen.items()
-            if name in known and value is not None
+            key: value[stage] if key in PER_STAGE and isinstance(value, tuple) else value
+            for key, value in chosen.items()
+            if key in known and value is not None
         }
 
     def _check_options(self, stages: list[Any]) -> None:
         """Refuse options that no stage's call knows."""
         known = {name for pipe in stages for name in inspect.signature(pipe.__call__).parameters}
-        known = (known | {"steps", "guidance", *LOADING}) - set(RESERVED)
+        known = (known | {"steps", "guidance", *LOADING}) - {*RESERVED, *REWRITING}
         for name, _ in self.checkpoint.options:
             if name not in known:
                 raise ValueError(
@@ -144,6 +158,11 @@ def _picture(array: Any, flagged: bool) -> Image | Failure:
     if flagged:
         return Failure("the model's safety checker blacked the picture")
     return to_picture(array)
+
+
+def _runs_alone(pipe: Any) -> bool:
+    """Tell pipelines whose pictures depend on what else is in the call."""
+    return _draws_globally(pipe) or type(pipe).__name__ in PADS_TO_LONGEST
 
 
 def _draws_globally(pipe: Any) -> bool:

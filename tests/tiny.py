@@ -42,6 +42,18 @@ ROWS = {
         "transformers.BlipForConditionalGeneration",
         {"max_length": 12},
     ),
+    "tiny-git": (
+        "inverter",
+        "workbench.inverters.captioner.Captioner",
+        "transformers.GitForCausalLM",
+        {"max_length": 8},
+    ),
+    "tiny-llava": (
+        "inverter",
+        "workbench.inverters.chat.Chat",
+        "transformers.LlavaForConditionalGeneration",
+        {"max_new_tokens": 8},
+    ),
     "tiny-clip": ("encoder", "workbench.encoders.open_clip.OpenClip", "open_clip.CLIP", {}),
     "tiny-dino": (
         "encoder",
@@ -413,6 +425,18 @@ def _blip(path: Path) -> None:
     model.half().save_pretrained(path, safe_serialization=True)
     processor = BlipImageProcessor(size={"height": SIZE, "width": SIZE})
     BlipProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(path)
+
+
+def _git(path: Path) -> None:
+    from tests import tiny_inverters
+
+    tiny_inverters._git(path)
+
+
+def _llava(path: Path) -> None:
+    from tests import tiny_inverters
+
+    tiny_inverters._llava(path)
 
 
 def _clip(path: Path) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench import checkpoints
+from workbench.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,3 +41,35 @@ class Inverter(Protocol):
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Answer one Prompt for each RGB image, in order."""
         ...
+
+
+def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Load the model that a row's class names, ready to infer, and its processor.
+
+    Code that comes with weights never runs, whatever the row says.
+
+    Raises ValueError for weights of another class than the row's (transformers would fill such a
+    model with random numbers), or a processor whose package is not installed.
+    """
+    from transformers import AutoConfig, AutoProcessor
+
+    kind: Any = checkpoints.resolve_class(checkpoint.class_name)
+    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
+    safely["trust_remote_code"] = False
+    config = AutoConfig.from_pretrained(source, **_but_weights(safely))
+    wanted = getattr(kind, "config_class", type(config))  # an Auto class takes what it knows
+    if not isinstance(config, wanted):
+        raise ValueError(
+            f"they are of a {config.model_type!r} model, and {checkpoint.class_name}, the class "
+            f"of the row, is a {wanted.model_type!r} model"
+        )
+    model = kind.from_pretrained(source, dtype=checkpoints.dtype(checkpoint), **safely)
+    try:
+        processor = AutoProcessor.from_pretrained(source, **_but_weights(safely))
+    except ImportError as error:
+        raise ValueError(str(error).strip()) from error
+    return model.to(checkpoints.device()).eval(), processor
+
+
+def _but_weights(safely: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in safely.items() if name != "use_safetensors"}

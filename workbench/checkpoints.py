@@ -119,11 +119,23 @@ class Checkpoint:
         commits = dict(zip(self.repositories, self.revision.split(), strict=False))
         return commits.get(repository, "")
 
+    @property
+    def hosted(self) -> bool:
+        """Whether the model runs elsewhere, as its plug-in says, and has no weights to find."""
+        try:
+            return bool(getattr(resolve_class(self.plugin), "hosted", False))
+        except ValueError:
+            return False
+
     def digest(self) -> str:
         """Identify the weights: sha256 over a folder's file names and contents, or hub id@commit.
 
-        Raises LookupError where the weights are not on this computer.
+        Of a hosted model nothing is known but its id and its address: id@address. Raises
+        LookupError where the weights are not on this computer.
         """
+        if self.hosted:
+            kind: Any = resolve_class(self.plugin)
+            return f"{self.source}@{kind.address(self)}"
         if self.folder is None:
             found = [f"{name}@{self.commit(name)}" for name in self.repositories]
             if not found or any(each.endswith("@") for each in found):
@@ -581,8 +593,9 @@ def identity(plugin: Any) -> dict[str, Any] | None:
 
     repr, `revision`, and for each checkpoint inside: weights, options, dtype, device and, on the
     CPU, shape. A plug-in whose answers come from files offers `contents() -> dict`, which replaces
-    its repr (a path is no identity). A class from outside `workbench` adds the sha256 of its
-    source; without source, or with a repr that is only an address, it is not cached.
+    its repr (a path is no identity); of a hosted one nothing else counts. A class from outside
+    `workbench` adds the sha256 of its source; without source, or with a repr that is only an
+    address, it is not cached.
     """
     if isinstance(plugin, Checkpoint):
         return _weights_identity(plugin)
@@ -595,6 +608,8 @@ def identity(plugin: Any) -> dict[str, Any] | None:
         if source is None or " at 0x" in name:
             return None
         parts["source"] = source
+    if getattr(type(plugin), "hosted", False):
+        return parts  # how things run here is nothing to a model that runs elsewhere
     for field, value in sorted(getattr(plugin, "__dict__", {}).items()):
         held = value if isinstance(value, tuple) else (value,)
         if held and all(isinstance(each, Checkpoint) or callable(each) for each in held):

@@ -508,10 +508,12 @@ def _generated(
 ) -> list[Generation]:
     """Answer a generation for each (prompt, index, seed), making what is missing.
 
-    A generator that cannot be seeded is handed the index, and cached by it.
+    A generator that cannot be seeded is handed the index, and cached by it. One that costs money
+    is asked before all whether its budget affords what is missing.
     """
     stamp = checkpoints.identity(generator)
-    seedable = getattr(getattr(generator, "checkpoint", generator), "seedable", True)
+    row = getattr(generator, "checkpoint", None)
+    seedable = all(getattr(each, "seedable", True) for each in (generator, row))
     keys = [
         _key("generator", stamp, prompt=text, seed=seed if seedable else [tag, index])
         for text, index, seed in jobs
@@ -531,6 +533,8 @@ def _generated(
         return _kept(todo, made, generator, stamp, "generator", seconds, store)
 
     named = dict(zip(keys, jobs, strict=True))
+    if hasattr(generator, "afford"):
+        generator.afford(len(named.keys() - store.generations(named).keys()))
     found = once(Work(named, store.generations, make, store, _batch(generator)), tick)
     return [found[key] for key in keys]
 
@@ -637,7 +641,9 @@ def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
 
 
 def _batch(plugin: Any) -> int:
-    """Tell how many inputs fill one call of a plug-in."""
+    """Tell how many inputs fill one call of a plug-in; what was paid for is stored at once."""
+    if getattr(plugin, "paid", False):
+        return 1
     row = getattr(plugin, "checkpoint", None)
     return checkpoints.call_size(row) if isinstance(row, checkpoints.Checkpoint) else 4
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, VQModel
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests import tiny
 from workbench import catalogue, checkpoints, images
@@ -103,6 +106,71 @@ def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
     assert fine.size == (tiny.SIZE, tiny.SIZE)
 
 
+def _pickled(tmp_path, *parts):
+    """Copy tiny-ld, and write the weights of some parts as the pickles the hub has of them."""
+    row = tiny.checkpoint("tiny-ld")
+    folder = tmp_path / "tiny-ld"
+    shutil.copytree(row.source, folder)
+    for part in parts:
+        (weights,) = (folder / part).glob("*.safetensors")
+        name = "pytorch_model.bin" if part == "bert" else "diffusion_pytorch_model.bin"
+        torch.save(load_file(weights), folder / part / name)
+        weights.unlink()
+    return dataclasses.replace(row, source=str(folder))
+
+
+@pytest.mark.parametrize("parts", [("unet",), ("bert",), ("unet", "bert", "vqvae")])
+def test_pickles_are_read_only_where_the_row_allows_them(tmp_path, parts):
+    row = _pickled(tmp_path, *parts)
+    with pytest.raises(LookupError, match=r"^the weights of 'tiny-ld' "):
+        Diffusers(row)(PROMPTS, SEEDS)
+    allowed = Diffusers(dataclasses.replace(row, allow_pickle=True))
+    plain = Diffusers(tiny.checkpoint("tiny-ld"))
+    assert _digests(allowed(PROMPTS, SEEDS)) == _digests(plain(PROMPTS, SEEDS))
+
+
+class Touch:
+    """Touch a file as soon as a pickle of it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("part", ["unet", "bert"])
+def test_nothing_in_a_pickle_runs(tmp_path, part):
+    row = dataclasses.replace(_pickled(tmp_path, part), allow_pickle=True)
+    (weights,) = (Path(row.source) / part).glob("*.bin")
+    touched = tmp_path / "touched"
+    torch.save(torch.load(weights) | {"more": Touch(touched)}, weights)
+    sentence = (
+        "the weights of 'tiny-ld' cannot be loaded: a pickle holds more than tensors, or is "
+        "damaged; restore them or choose another model"
+    )
+    with pytest.raises(LookupError, match=f"^{sentence}$"):
+        Diffusers(row)(PROMPTS, SEEDS)
+    assert not touched.exists()
+    torch.load(weights, weights_only=False)
+    assert touched.exists()  # so the file was harmful
+
+
+def test_a_variant_of_the_weights_is_loaded_where_the_row_names_it(tmp_path):
+    row = tiny.checkpoint("tiny-sd")
+    folder = tmp_path / "tiny-sd"
+    shutil.copytree(row.source, folder)
+    for weights in folder.glob("*/*.safetensors"):
+        weights.rename(weights.with_suffix(".fp16.safetensors"))
+    row = dataclasses.replace(row, source=str(folder))
+    with pytest.raises(LookupError, match=r"^the weights of 'tiny-sd' cannot be loaded: "):
+        Diffusers(row)(PROMPTS, SEEDS)
+    options = dict(row.options) | {"variant": "fp16"}
+    named = Diffusers(dataclasses.replace(row, options=options))
+    plain = Diffusers(tiny.checkpoint("tiny-sd"))
+    assert _digests(named(PROMPTS, SEEDS)) == _digests(plain(PROMPTS, SEEDS))
+
+
 class Pipe:
     """A pipeline that fails as it is told, or draws from the global generator."""
 
@@ -142,7 +210,7 @@ def test_what_may_pass_is_raised(using):
     def work(prompts, generators):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(MemoryError, match="^the memory ran out in a call of 4 of 'mine'"):
         using(Pipe(work))(["x"], [1])
 
 

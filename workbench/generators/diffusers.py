@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
@@ -176,18 +177,21 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
     from diffusers import DiffusionPipeline
 
     first: Any = checkpoints.resolve_class(checkpoint.class_name or "diffusers.DiffusionPipeline")
-    if (
-        first.__name__ == "LDMTextToImagePipeline"
-    ):  # its text encoder resolves only through the base
-        first = DiffusionPipeline
+    if first.__name__ == "LDMTextToImagePipeline":
+        first = DiffusionPipeline  # the text encoder resolves only through the base
     pipes = []
     for index, stage in enumerate(checkpoint.stages or ("",)):
-        pipe = (DiffusionPipeline if index else first).from_pretrained(
-            checkpoints.locate(checkpoint, stage),
-            dtype=checkpoints.dtype(checkpoint),
-            **{name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)},
-            **checkpoints.safely(checkpoint),
-        )
+        try:
+            pipe = (DiffusionPipeline if index else first).from_pretrained(
+                checkpoints.locate(checkpoint, stage),
+                dtype=checkpoints.dtype(checkpoint),
+                **{name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)},
+                **checkpoints.safely(checkpoint),
+            )
+        except (OSError, UnpicklingError) as error:
+            if any(isinstance(each, UnpicklingError) for each in _chain(error)):
+                raise ValueError("a pickle holds more than tensors, or is damaged") from error
+            raise
         for part in ("watermark", "watermarker"):  # an installed extra must not change pictures
             if getattr(pipe, part, None) is not None:
                 setattr(pipe, part, None)
@@ -200,3 +204,10 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
                 module.eval()
         pipes.append(pipe)
     return pipes
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Answer an error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

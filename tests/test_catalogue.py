@@ -167,8 +167,10 @@ def test_what_is_no_repr_is_refused_in_a_sentence(text, error):
 
 def test_unknown_names_list_what_there_is():
     sentence = (
-        "no inverter named 'pocket-blp'; there are: blip-base, blip-large, empty, interrogator, "
-        "metadata, natural, pez, pocket-blip; did you mean 'pocket-blip'?"
+        "no inverter named 'pocket-blp'; there are: blip-base, blip-large, blip2-opt, empty, "
+        "florence-2-base, florence-2-large, git-large-coco, interrogator, joycaption, kosmos-2, "
+        "llava-1-5-7b, metadata, natural, pez, pocket-blip, qwen2-5-vl-7b, qwen3-vl-4b, "
+        "smolvlm2-2-2b; did you mean 'pocket-blip'?"
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("pocket-blp", "inverter")

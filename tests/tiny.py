@@ -11,9 +11,12 @@ import atexit
 import json
 import shutil
 import string
+import sys
 import tempfile
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from workbench.checkpoints import Checkpoint
 
@@ -69,6 +72,8 @@ ROWS = {
     ),
     "tiny-timm": ("encoder", "workbench.encoders.timm.Timm", "", {}),
 }
+MORE = ("tests.tiny_inverters",)
+"""Modules with further rows, and with builders of the same form as those here."""
 
 
 @cache
@@ -84,7 +89,8 @@ def build(name: str, folder: Path) -> Checkpoint:
     path = folder / name
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        globals()["_" + name.removeprefix("tiny-")](path)
+        stem = "_" + name.removeprefix("tiny-").replace("-", "_")
+        next(getattr(m, stem) for m in _modules() if hasattr(m, stem))(path)
     for config in path.rglob("config.json"):
         values = json.loads(config.read_text())
         if "transformers_version" in values:
@@ -94,7 +100,7 @@ def build(name: str, folder: Path) -> Checkpoint:
 
 def row(name: str, folder: Path) -> Checkpoint:
     """Answer the row of a tiny model that was built before."""
-    role, plugin, class_name, options = ROWS[name]
+    role, plugin, class_name, options = next(m.ROWS[name] for m in _modules() if name in m.ROWS)
     if plugin == DIFFUSERS:
         options = {"steps": 2} | options
     return Checkpoint(
@@ -107,6 +113,10 @@ def row(name: str, folder: Path) -> Checkpoint:
         stages=("base", "upsampler") if name == "tiny-if" else (),
         options=options,
     )
+
+
+def _modules() -> list[ModuleType]:
+    return [sys.modules[__name__], *map(import_module, MORE)]
 
 
 @cache
@@ -425,18 +435,6 @@ def _blip(path: Path) -> None:
     model.half().save_pretrained(path, safe_serialization=True)
     processor = BlipImageProcessor(size={"height": SIZE, "width": SIZE})
     BlipProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(path)
-
-
-def _git(path: Path) -> None:
-    from tests import tiny_inverters
-
-    tiny_inverters._git(path)
-
-
-def _llava(path: Path) -> None:
-    from tests import tiny_inverters
-
-    tiny_inverters._llava(path)
 
 
 def _clip(path: Path) -> None:

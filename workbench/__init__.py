@@ -59,6 +59,8 @@ _HOME = {
     "ReferenceBank": "attributors.reference_bank",
     "Regeneration": "attributors.regeneration",
     "Blip": "inverters.blip",
+    "Captioner": "inverters.captioner",
+    "Chat": "inverters.chat",
     "Natural": "inverters.natural",
     "Empty": "inverters.empty",
     "Metadata": "inverters.metadata",

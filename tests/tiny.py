@@ -72,7 +72,7 @@ ROWS = {
     ),
     "tiny-timm": ("encoder", "workbench.encoders.timm.Timm", "", {}),
 }
-MORE = ("tests.tiny_inverters",)
+MORE = ("tests.tiny_inverters", "tests.tiny_transformers")
 """Modules with further rows, and with builders of the same form as those here."""
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, VQModel
+from diffusers import AutoencoderKL, AutoencoderKLQwenImage, VQModel
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -77,6 +77,36 @@ def test_the_latent_diffusion_pipeline_keeps_eta_at_zero():
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         Diffusers(_with("tiny-ld", eta=0.5))(PROMPTS, SEEDS)
     assert Diffusers(_with("tiny-ld", eta=0.0))(PROMPTS, SEEDS)
+
+
+def test_guidance_reaches_a_class_that_has_another_word_for_it():
+    row = tiny.checkpoint("tiny-qwen-image")
+    base = _digests(Diffusers(row)(PROMPTS, SEEDS))
+    assert _digests(Diffusers(row, guidance=3.0)(PROMPTS, SEEDS)) == base
+    assert _digests(Diffusers(row, guidance=9.0)(PROMPTS, SEEDS)) != base
+
+
+def test_a_prompt_is_never_rewritten():
+    row = _with("tiny-flux-2", caption_upsample_temperature=0.15)
+    sentence = "^'tiny-flux-2' has no option 'caption_upsample_temperature'; there are: "
+    with pytest.raises(ValueError, match=sentence):
+        Diffusers(row)(PROMPTS, SEEDS)
+
+
+@pytest.mark.parametrize("name", ["tiny-cogview-4", "tiny-lumina-2", "tiny-qwen-image"])
+def test_a_class_that_pads_prompts_to_the_longest_runs_one_a_call(name):
+    row = tiny.checkpoint(name)
+    (pipe,) = Diffusers(row).loaded()
+    settings = Diffusers(row)._settings(pipe, 0) | {"num_inference_steps": 6}
+    settings |= {"prompt": ["a star", "a star that is nine times as long"], "output_type": "np"}
+    if name == "tiny-qwen-image":
+        settings["negative_prompt"] = [" "] * 2
+    with checkpoints.fixed_threads(2), torch.inference_mode():
+        company = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
+        settings["prompt"] = settings["prompt"][:1] * 2
+        alone = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
+    assert (company.images[0] != alone.images[0]).any()  # what the library does
+    assert module._runs_alone(pipe)
 
 
 def test_a_watermark_is_never_added(monkeypatch):
@@ -210,7 +240,7 @@ def test_what_may_pass_is_raised(using):
     def work(prompts, generators):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    with pytest.raises(MemoryError, match="^the memory ran out in a call of 4 of 'mine'"):
+    with pytest.raises(MemoryError, match=r"^the memory ran out in a call of 4 of 'mine'"):
         using(Pipe(work))(["x"], [1])
 
 
@@ -246,11 +276,14 @@ def _smooth(count: int, side: int) -> list[Image.Image]:
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("tiny-sd", "vae"), ("tiny-ld", "vqvae"), ("tiny-dalle", "vqvae")]
+    ("name", "part"),
+    [("tiny-sd", "vae"), ("tiny-ld", "vqvae"), ("tiny-dalle", "vqvae"), ("tiny-qwen-image", "vae")],
 )
 def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name, part):
     row = tiny.checkpoint(name)
-    kind = AutoencoderKL if name != "tiny-dalle" else VQModel
+    kind = {"tiny-dalle": VQModel, "tiny-qwen-image": AutoencoderKLQwenImage}.get(
+        name, AutoencoderKL
+    )
     model = kind.from_pretrained(f"{row.source}/{part}", torch_dtype=torch.float32).eval()
     generator = catalogue._make(catalogue._class(*row.plugin.split(".")[1:3]), [row], {})
     pictures = _smooth(3, 50)
@@ -258,10 +291,11 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
     for picture, ours in zip(pictures, found, strict=True):
         pixels = np.asarray(picture.resize((32, 32), Image.Resampling.BICUBIC)) / 127.5 - 1
         values = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None]
+        values = values[:, :, None] if name == "tiny-qwen-image" else values
         with torch.no_grad():
             code = model.encode(values)
             code = code.latents if name == "tiny-dalle" else code.latent_dist.mean
-            theirs = model.decode(code).sample[0].permute(1, 2, 0)
+            theirs = model.decode(code).sample[0].reshape(3, 32, 32).permute(1, 2, 0)
         expected = (127.5 * (theirs.clamp(-1, 1) + 1)).numpy()
         assert ours.size == (32, 32)
         assert np.abs(np.asarray(ours, float) - expected).max() < 0.6

@@ -142,10 +142,12 @@ def reconstruct(
 
         pixels = np.stack([images.array(images.fit(image, checkpoint.size)) for image in chunk])
         values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(model.device, model.dtype)
-        found = model.encode(values * 2 - 1)
+        video = hasattr(model, "temperal_downsample")  # (N, 3, frames, H, W), as in Qwen-Image
+        found = model.encode((values.unsqueeze(2) if video else values) * 2 - 1)
         variational = getattr(found, "latent_dist", None)
         latents = found[0] if variational is None else variational.mode()
         decoded = model.decode(latents).sample.float() / 2 + 0.5
+        decoded = decoded.squeeze(2) if video else decoded
         return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
 
     return checkpoints.in_fixed_shape(through, pictures, checkpoint)

@@ -72,8 +72,9 @@ ROWS = {
     ),
     "tiny-timm": ("encoder", "workbench.encoders.timm.Timm", "", {}),
 }
-MORE = ("tests.tiny_inverters", "tests.tiny_transformers")
-"""Modules with further rows, and with builders of the same form as those here."""
+STAGES = {"tiny-if": ("base", "upsampler")}
+MORE = ("tests.tiny_inverters", "tests.tiny_transformers", "tests.tiny_unets")
+"""Modules with further rows (and their stages), and with builders of the same form as those here."""
 
 
 @cache
@@ -110,7 +111,7 @@ def row(name: str, folder: Path) -> Checkpoint:
         str(folder / name),
         class_name=class_name,
         size=SIZE,
-        stages=("base", "upsampler") if name == "tiny-if" else (),
+        stages=next((m.STAGES[name] for m in _modules() if name in getattr(m, "STAGES", {})), ()),
         options=options,
     )
 

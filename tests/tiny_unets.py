@@ -1,0 +1,442 @@
+"""Tiny untrained models of the U-Nets, priors and token models; `tests/tiny.py` builds them by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.tiny import (
+    DIFFUSERS,
+    SIZE,
+    _autoencoder,
+    _clip_text,
+    _clip_tokenizer,
+    _ddim,
+    _save,
+    _t5,
+    _unet,
+)
+
+ROWS = {
+    "tiny-karlo": ("generator", DIFFUSERS, "diffusers.UnCLIPPipeline", {}),
+    "tiny-kandinsky": ("generator", DIFFUSERS, "diffusers.KandinskyPriorPipeline", {}),
+    "tiny-kandinsky-2-2": ("generator", DIFFUSERS, "diffusers.KandinskyV22PriorPipeline", {}),
+    "tiny-kandinsky-3": ("generator", DIFFUSERS, "diffusers.Kandinsky3Pipeline", {}),
+    "tiny-sigma": (
+        "generator",
+        DIFFUSERS,
+        "diffusers.PixArtSigmaPipeline",
+        {"use_resolution_binning": False},
+    ),
+    "tiny-vq": ("generator", DIFFUSERS, "diffusers.VQDiffusionPipeline", {}),
+    "tiny-amused": ("generator", DIFFUSERS, "diffusers.AmusedPipeline", {}),
+    "tiny-cascade": ("generator", DIFFUSERS, "diffusers.StableCascadePriorPipeline", {}),
+    "tiny-lcm": ("generator", DIFFUSERS, "diffusers.LatentConsistencyModelPipeline", {}),
+}
+STAGES = dict.fromkeys(
+    ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade"), ("prior", "decoder")
+)
+WIDTH = 32
+
+
+def _clip(projection: int = WIDTH):
+    from transformers import CLIPTextModelWithProjection
+
+    tokenizer = _clip_tokenizer()
+    config = _clip_text(tokenizer, width=WIDTH, projection_dim=projection)
+    return tokenizer, CLIPTextModelWithProjection(config)
+
+
+def _prior_transformer(tokenizer):
+    """Make a prior whose statistics, else zero, let its answer through."""
+    from diffusers import PriorTransformer
+
+    prior = PriorTransformer(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        num_layers=1,
+        embedding_dim=WIDTH,
+        num_embeddings=tokenizer.model_max_length,
+    )
+    prior.clip_std.data.fill_(1)
+    return prior
+
+
+def _unclip_noise(kind: str, prediction: str, **fields):
+    from diffusers import UnCLIPScheduler
+
+    return UnCLIPScheduler(variance_type=kind, prediction_type=prediction, **fields)
+
+
+def _tokens(latent_channels: int, **fields):
+    """Make an autoencoder of picture tokens that halves the side."""
+    from diffusers import VQModel
+
+    settings = {
+        "block_out_channels": (8, 8),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "latent_channels": latent_channels,
+        "num_vq_embeddings": 32,
+        "vq_embed_dim": latent_channels,
+        "norm_num_groups": 2,
+    }
+    model = VQModel(**(settings | fields))
+    model.quantize.embedding.weight.data.normal_()
+    return model
+
+
+def _movq():
+    """Make the autoencoder of Kandinsky, in whose decoder the latents steer the norms."""
+    return _tokens(
+        4,
+        block_out_channels=(32, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 2 + ("AttnDownEncoderBlock2D",),
+        up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * 2,
+        norm_num_groups=32,
+        norm_type="spatial",
+    )
+
+
+def _published(path: Path, part: str, library: str) -> None:
+    """Name a part's home as the index of the published weights does, from before it was moved."""
+    index = json.loads((path / "model_index.json").read_text())
+    index[part][0] = library
+    (path / "model_index.json").write_text(json.dumps(index, indent=2))
+
+
+def _karlo(path: Path) -> None:
+    from diffusers import UNet2DModel, UnCLIPPipeline
+    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+
+    tokenizer, text_encoder = _clip()
+    decoder = _unet(
+        SIZE // 4,
+        in_channels=3,
+        out_channels=6,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        class_embed_type="identity",
+        resnet_time_scale_shift="scale_shift",
+    )
+
+    def larger():
+        return UNet2DModel(
+            sample_size=SIZE,
+            in_channels=6,
+            out_channels=3,
+            layers_per_block=1,
+            block_out_channels=(8, 8),
+            down_block_types=("ResnetDownsampleBlock2D",) * 2,
+            up_block_types=("ResnetUpsampleBlock2D",) * 2,
+            add_attention=False,
+            norm_num_groups=2,
+            resnet_time_scale_shift="scale_shift",
+        )
+
+    projection = UnCLIPTextProjModel(
+        clip_embeddings_dim=WIDTH, time_embed_dim=32, cross_attention_dim=WIDTH
+    )
+    pipeline = UnCLIPPipeline(
+        prior=_prior_transformer(tokenizer),
+        decoder=decoder,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        text_proj=projection,
+        super_res_first=larger(),
+        super_res_last=larger(),
+        prior_scheduler=_unclip_noise("fixed_small_log", "sample", clip_sample_range=5.0),
+        decoder_scheduler=_unclip_noise("learned_range", "epsilon"),
+        super_res_scheduler=_unclip_noise("fixed_small_log", "epsilon"),
+    )
+    _save(pipeline, path)
+    _published(path, "text_proj", "unclip")
+
+
+def _priors(kind: type, path: Path) -> None:
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    tokenizer, text_encoder = _clip()
+    vision = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=WIDTH,
+        image_size=SIZE,
+        patch_size=16,
+    )
+    pipeline = kind(
+        prior=_prior_transformer(tokenizer),
+        image_encoder=CLIPVisionModelWithProjection(vision),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        scheduler=_unclip_noise("fixed_small_log", "sample", clip_sample_range=5.0),
+        image_processor=CLIPImageProcessor(),
+    )
+    _save(pipeline, path)
+
+
+def _kandinsky_noise():
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, variance_type="learned_range", clip_sample=False
+    )
+
+
+def _kandinsky(path: Path) -> None:
+    from diffusers import KandinskyPipeline, KandinskyPriorPipeline
+    from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
+    from transformers import XLMRobertaTokenizer
+
+    _priors(KandinskyPriorPipeline, path / "prior")
+    unigrams, _ = _t5()
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces += [(word, -3.0) for word in unigrams.get_vocab() if len(word) == 1]
+    tokenizer = XLMRobertaTokenizer(vocab=[*pieces, ("<mask>", 0.0)], model_max_length=77)
+    config = MCLIPConfig(
+        transformerDimSize=WIDTH,
+        imageDimSize=WIDTH,
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=80,
+    )
+    unet = _unet(
+        SIZE // 8,
+        out_channels=8,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        addition_embed_type="text_image",
+        encoder_hid_dim=WIDTH,
+        encoder_hid_dim_type="text_image_proj",
+        resnet_time_scale_shift="scale_shift",
+    )
+    decoder = KandinskyPipeline(
+        text_encoder=MultilingualCLIP(config),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=_ddim(),
+        movq=_movq(),
+    )
+    _save(decoder, path / "decoder")
+
+
+def _kandinsky_2_2(path: Path) -> None:
+    from diffusers import KandinskyV22Pipeline, KandinskyV22PriorPipeline
+
+    _priors(KandinskyV22PriorPipeline, path / "prior")
+    unet = _unet(
+        SIZE // 8,
+        out_channels=8,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        addition_embed_type="image",
+        encoder_hid_dim=WIDTH,
+        encoder_hid_dim_type="image_proj",
+        resnet_time_scale_shift="scale_shift",
+    )
+    decoder = KandinskyV22Pipeline(unet=unet, scheduler=_kandinsky_noise(), movq=_movq())
+    _save(decoder, path / "decoder")
+
+
+def _kandinsky_3(path: Path) -> None:
+    from diffusers import DDPMScheduler, Kandinsky3Pipeline, Kandinsky3UNet
+
+    tokenizer, text_encoder = _t5()
+    unet = Kandinsky3UNet(
+        time_embedding_dim=16,
+        groups=2,
+        attention_head_dim=4,
+        layers_per_block=1,
+        block_out_channels=(16, 16, 16, 16),
+        cross_attention_dim=16,
+        encoder_hid_dim=WIDTH,
+    )
+    pipeline = Kandinsky3Pipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        unet=unet,
+        scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False),
+        movq=_movq(),
+    )
+    _save(pipeline, path)
+
+
+def _sigma(path: Path) -> None:
+    from diffusers import PixArtSigmaPipeline, PixArtTransformer2DModel
+
+    tokenizer, text_encoder = _t5()
+    transformer = PixArtTransformer2DModel(
+        sample_size=SIZE // 2,
+        num_layers=2,
+        patch_size=2,
+        attention_head_dim=8,
+        num_attention_heads=3,
+        caption_channels=WIDTH,
+        in_channels=4,
+        cross_attention_dim=24,
+        out_channels=8,
+        use_additional_conditions=False,
+    )
+    pipeline = PixArtSigmaPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=_autoencoder(2),
+        transformer=transformer,
+        scheduler=_ddim(),
+    )
+    _save(pipeline, path)
+
+
+def _vq(path: Path) -> None:
+    from diffusers import Transformer2DModel, VQDiffusionPipeline, VQDiffusionScheduler
+    from diffusers.pipelines.deprecated.vq_diffusion.pipeline_vq_diffusion import (
+        LearnedClassifierFreeSamplingEmbeddings,
+    )
+    from transformers import CLIPTextModel
+
+    tokenizer = _clip_tokenizer()
+    codes = 32
+    transformer = Transformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        num_vector_embeds=codes + 1,
+        cross_attention_dim=WIDTH,
+        attention_bias=True,
+        norm_num_groups=2,
+        sample_size=SIZE // 2,
+        activation_fn="geglu-approximate",
+        norm_type="ada_norm",
+        num_embeds_ada_norm=100,
+    )
+    pipeline = VQDiffusionPipeline(
+        vqvae=_tokens(4, num_vq_embeddings=codes),
+        text_encoder=CLIPTextModel(_clip_text(tokenizer, width=WIDTH)),
+        tokenizer=tokenizer,
+        transformer=transformer,
+        scheduler=VQDiffusionScheduler(num_vec_classes=codes + 1),
+        learned_classifier_free_sampling_embeddings=LearnedClassifierFreeSamplingEmbeddings(
+            learnable=True, hidden_size=WIDTH, length=tokenizer.model_max_length
+        ),
+    )
+    _save(pipeline, path)
+    _published(path, "learned_classifier_free_sampling_embeddings", "vq_diffusion")
+
+
+def _amused(path: Path) -> None:
+    from diffusers import AmusedPipeline, AmusedScheduler, UVit2DModel
+
+    tokenizer, text_encoder = _clip()
+    codes = 32
+    transformer = UVit2DModel(
+        hidden_size=16,
+        cond_embed_dim=WIDTH,
+        micro_cond_encode_dim=2,
+        micro_cond_embed_dim=10,
+        encoder_hidden_size=WIDTH,
+        vocab_size=codes + 2,
+        codebook_size=codes,
+        in_channels=16,
+        block_out_channels=16,
+        num_res_blocks=1,
+        block_num_heads=1,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=32,
+        sample_size=SIZE // 2,
+    )
+    pipeline = AmusedPipeline(
+        vqvae=_tokens(4, num_vq_embeddings=codes),
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        transformer=transformer,
+        scheduler=AmusedScheduler(mask_token_id=codes + 1),
+    )
+    _save(pipeline, path)
+
+
+def _cascade(path: Path) -> None:
+    from diffusers import (
+        DDPMWuerstchenScheduler,
+        StableCascadeDecoderPipeline,
+        StableCascadePriorPipeline,
+        StableCascadeUNet,
+    )
+    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+
+    tokenizer, text_encoder = _clip()
+    kinds = ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock")
+    prior = StableCascadeUNet(
+        conditioning_dim=16,
+        block_out_channels=(16, 16),
+        num_attention_heads=(2, 2),
+        down_num_layers_per_block=(1, 1),
+        up_num_layers_per_block=(1, 1),
+        clip_text_in_channels=WIDTH,
+        clip_text_pooled_in_channels=WIDTH,
+        clip_image_in_channels=WIDTH,
+        switch_level=(False,),
+    )
+    decoder = StableCascadeUNet(
+        in_channels=4,
+        out_channels=4,
+        patch_size=2,
+        conditioning_dim=16,
+        block_out_channels=(16, 16, 16, 16),
+        num_attention_heads=(1, 1, 2, 2),
+        down_num_layers_per_block=(1, 1, 1, 1),
+        up_num_layers_per_block=(1, 1, 1, 1),
+        down_blocks_repeat_mappers=(1, 1, 1, 1),
+        up_blocks_repeat_mappers=(1, 1, 1, 1),
+        block_types_per_layer=(kinds[:2], kinds[:2], kinds, kinds),
+        clip_text_pooled_in_channels=WIDTH,
+        effnet_in_channels=16,
+        pixel_mapper_in_channels=3,
+        dropout=(0.0, 0.0, 0.1, 0.1),
+        self_attn=True,
+        timestep_conditioning_type=("sca",),
+    )
+    parts = {
+        "tokenizer": tokenizer,
+        "text_encoder": text_encoder,
+        "scheduler": DDPMWuerstchenScheduler(),
+    }
+    first = StableCascadePriorPipeline(
+        prior=prior, feature_extractor=None, image_encoder=None, **parts
+    )
+    _save(first, path / "prior")
+    vqgan = PaellaVQModel(bottleneck_blocks=1, embed_dim=16, num_vq_embeddings=32)
+    last = StableCascadeDecoderPipeline(decoder=decoder, vqgan=vqgan, latent_dim_scale=8.0, **parts)
+    _save(last, path / "decoder")
+    _published(path / "decoder", "vqgan", "wuerstchen")
+
+
+def _lcm(path: Path) -> None:
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+    from transformers import CLIPTextModel
+
+    tokenizer = _clip_tokenizer()
+    pipeline = LatentConsistencyModelPipeline(
+        vae=_autoencoder(2),
+        text_encoder=CLIPTextModel(_clip_text(tokenizer)),
+        tokenizer=tokenizer,
+        unet=_unet(SIZE // 2, time_cond_proj_dim=8),
+        scheduler=LCMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            set_alpha_to_one=False,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    _save(pipeline, path)

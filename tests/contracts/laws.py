@@ -91,11 +91,13 @@ def answers_pictures_in_any_company(plugin: Any) -> None:
     together = plugin(*map(list, zip(*pairs, strict=True)))
     assert all(isinstance(answer, Image.Image) and answer.mode == "RGB" for answer in together)
     expected = _digests(together)
+    assert len(set(expected)) == 6, "seeds and prompts must matter"
+    assert plugin([], []) == []
+    if getattr(plugin, "paid", False):
+        return  # nothing is made twice
     assert _digests([plugin([p], [s])[0] for p, s in pairs[1::3]]) == expected[1::3]
     shuffled = [pairs[i] for i in ORDER]
     assert _digests(plugin(*map(list, zip(*shuffled, strict=True)))) == [expected[i] for i in ORDER]
-    assert len(set(expected)) == 6, "seeds and prompts must matter"
-    assert plugin([], []) == []
 
 
 def answers_pictures_of_the_row(plugin: Any) -> None:

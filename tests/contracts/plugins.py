@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import inspect
+import os
 import pkgutil
 import tempfile
 from functools import cache
@@ -21,7 +22,8 @@ import pandas as pd
 from PIL import Image
 
 from tests import tiny, tiny_paper, toys
-from workbench import evaluation, frames
+from tests.images_endpoint import KEY, Endpoint
+from workbench import catalogue, evaluation, frames
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.store import Store
@@ -129,6 +131,12 @@ def _archive(kind: type) -> Any:
     return kind(str(folder))
 
 
+def _hosted(kind: type) -> Any:
+    place = {"OPENAI_BASE_URL": Endpoint().address, "OPENAI_API_KEY": KEY}
+    os.environ.update(place | {"WORKBENCH_BUDGET": "1000"})
+    return kind(catalogue.checkpoint("gpt-image-1"), price=0.01)
+
+
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """What an attributor is tried on: pictures of four toys and a lost file; and to learn from."""
@@ -180,6 +188,7 @@ EXAMPLES = {
     "Natural": lambda kind: kind(text="a red circle"),
     "Metadata": lambda kind: kind(samples("inverters", "blip")[0]),
     "Archive": _archive,
+    "Hosted": _hosted,
     "Adaptive": lambda kind: kind(
         toys.Teller(), Cosine(toys.Mean()), gamma=4, size=16, step=2, delta=0.5
     ),

@@ -70,6 +70,7 @@ _HOME = {
     "Glide": "generators.glide",
     "ImageToken": "generators.image_token",
     "MinDalle": "generators.min_dalle",
+    "Hosted": "generators.hosted",
     "Archive": "generators.archive",
     "OpenClip": "encoders.open_clip",
     "Timm": "encoders.timm",

@@ -74,7 +74,7 @@ ROWS = {
 }
 STAGES = {"tiny-if": ("base", "upsampler")}
 MORE = ("tests.tiny_inverters", "tests.tiny_transformers", "tests.tiny_unets")
-"""Modules with further rows (and their stages), and with builders of the same form as those here."""
+"""Modules with further rows (and stages), and with builders of the same form as those here."""
 
 
 @cache

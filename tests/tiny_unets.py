@@ -1,4 +1,4 @@
-"""Tiny untrained models of the U-Nets, priors and token models; `tests/tiny.py` builds them by name."""
+"""Tiny untrained U-Nets, priors and token models; `tests/tiny.py` builds them by name."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ ROWS = {
     "tiny-cascade": ("generator", DIFFUSERS, "diffusers.StableCascadePriorPipeline", {}),
     "tiny-lcm": ("generator", DIFFUSERS, "diffusers.LatentConsistencyModelPipeline", {}),
 }
-STAGES = dict.fromkeys(
-    ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade"), ("prior", "decoder")
-)
+CASCADES = ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade")
+STAGES = dict.fromkeys(CASCADES, ("prior", "decoder"))
 WIDTH = 32
 
 
@@ -106,7 +105,7 @@ def _published(path: Path, part: str, library: str) -> None:
 
 
 def _karlo(path: Path) -> None:
-    from diffusers import UNet2DModel, UnCLIPPipeline
+    from diffusers import UnCLIPPipeline, UNet2DModel
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 
     tokenizer, text_encoder = _clip()
@@ -254,7 +253,7 @@ def _kandinsky_3(path: Path) -> None:
         time_embedding_dim=16,
         groups=2,
         attention_head_dim=4,
-        layers_per_block=1,
+        layers_per_block=2,
         block_out_channels=(16, 16, 16, 16),
         cross_attention_dim=16,
         encoder_hid_dim=WIDTH,
@@ -353,7 +352,7 @@ def _amused(path: Path) -> None:
         sample_size=SIZE // 2,
     )
     pipeline = AmusedPipeline(
-        vqvae=_tokens(4, num_vq_embeddings=codes),
+        vqvae=_tokens(4, num_vq_embeddings=codes, lookup_from_codebook=True),
         tokenizer=tokenizer,
         text_encoder=text_encoder,
         transformer=transformer,
@@ -389,17 +388,17 @@ def _cascade(path: Path) -> None:
         out_channels=4,
         patch_size=2,
         conditioning_dim=16,
-        block_out_channels=(16, 16, 16, 16),
-        num_attention_heads=(1, 1, 2, 2),
-        down_num_layers_per_block=(1, 1, 1, 1),
-        up_num_layers_per_block=(1, 1, 1, 1),
-        down_blocks_repeat_mappers=(1, 1, 1, 1),
-        up_blocks_repeat_mappers=(1, 1, 1, 1),
-        block_types_per_layer=(kinds[:2], kinds[:2], kinds, kinds),
+        block_out_channels=(16, 16, 16),
+        num_attention_heads=(1, 2, 2),
+        down_num_layers_per_block=(1, 1, 1),
+        up_num_layers_per_block=(1, 1, 1),
+        down_blocks_repeat_mappers=(1, 1, 1),
+        up_blocks_repeat_mappers=(1, 1, 1),
+        block_types_per_layer=(kinds[:2], kinds, kinds),
         clip_text_pooled_in_channels=WIDTH,
         effnet_in_channels=16,
         pixel_mapper_in_channels=3,
-        dropout=(0.0, 0.0, 0.1, 0.1),
+        dropout=(0.0, 0.1, 0.1),
         self_attn=True,
         timestep_conditioning_type=("sca",),
     )
@@ -409,11 +408,11 @@ def _cascade(path: Path) -> None:
         "scheduler": DDPMWuerstchenScheduler(),
     }
     first = StableCascadePriorPipeline(
-        prior=prior, feature_extractor=None, image_encoder=None, **parts
+        prior=prior, resolution_multiple=8.0, feature_extractor=None, image_encoder=None, **parts
     )
     _save(first, path / "prior")
     vqgan = PaellaVQModel(bottleneck_blocks=1, embed_dim=16, num_vq_embeddings=32)
-    last = StableCascadeDecoderPipeline(decoder=decoder, vqgan=vqgan, latent_dim_scale=8.0, **parts)
+    last = StableCascadeDecoderPipeline(decoder=decoder, vqgan=vqgan, latent_dim_scale=2.0, **parts)
     _save(last, path / "decoder")
     _published(path / "decoder", "vqgan", "wuerstchen")
 

@@ -276,7 +276,7 @@ def _fetched(url: str, address: str) -> bytes:
 
     Raises ImageError for any other place or too large a file, ConnectionError where it fails.
     """
-    import httpx
+    import httpx2 as httpx  # which the SDK brings
 
     there, here = urlsplit(url), urlsplit(address)
     if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):

@@ -65,6 +65,86 @@ def test_a_cascade_takes_one_number_a_stage():
     assert _digests(Diffusers(_with("tiny-if", noise_level=50))(PROMPTS, SEEDS)) != base
 
 
+COMBINED = {
+    "tiny-kandinsky": "KandinskyCombinedPipeline",
+    "tiny-kandinsky-2-2": "KandinskyV22CombinedPipeline",
+    "tiny-cascade": "StableCascadeCombinedPipeline",
+}
+
+
+@pytest.mark.parametrize("name", COMBINED)
+def test_a_prior_and_its_decoder_equal_the_library_s_combined_call(name):
+    import diffusers
+
+    row = dataclasses.replace(_with(name, steps=(3, 2), guidance=(4.0, 3.0)), batch=2)
+    prior, decoder = Diffusers(row).loaded()
+    parts = {f"prior_{part}": value for part, value in prior.components.items()}
+    kind = getattr(diffusers, COMBINED[name])
+    pipe = kind(**decoder.components, **parts)
+    pipe.prior_pipe, pipe.decoder_pipe = prior, decoder  # with their settings
+    pipe.set_progress_bar_config(disable=True)
+    guidance = "decoder_guidance_scale" if name == "tiny-cascade" else "guidance_scale"
+    with checkpoints.fixed_threads(row.threads):
+        plain = pipe(
+            PROMPTS,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS],
+            prior_num_inference_steps=3,
+            num_inference_steps=2,
+            prior_guidance_scale=4.0,
+            height=row.size,
+            width=row.size,
+            **{guidance: 3.0},
+        ).images
+    assert _digests(Diffusers(row)(PROMPTS, SEEDS)) == _digests(plain)
+
+
+def test_unclip_is_a_cascade_in_one_and_takes_a_number_for_each_part():
+    row = dataclasses.replace(tiny.checkpoint("tiny-karlo"), batch=1)
+
+    def numbers(**fields):
+        (settings,) = (Diffusers(row, **fields)._settings(p, 0) for p in Diffusers(row).loaded())
+        return {name.removesuffix("_num_inference_steps"): x for name, x in settings.items()}
+
+    assert numbers(steps=(4, 3, 2), guidance=(4.0, 8.0)) == {
+        "prior": 4,
+        "decoder": 3,
+        "super_res": 2,
+        "prior_guidance_scale": 4.0,
+        "decoder_guidance_scale": 8.0,
+    }
+    assert numbers(steps=5) == dict.fromkeys(("prior", "decoder", "super_res"), 5)
+    sentence = r"the steps of 'tiny-karlo' should be one number, or 3; seen \(4, 3\)"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Diffusers(row, steps=(4, 3))(PROMPTS, SEEDS)
+    base = _digests(Diffusers(row, steps=(2, 2, 2))(PROMPTS[:1], [3]))
+    assert all(
+        _digests(Diffusers(row, steps=steps)(PROMPTS[:1], [3])) != base
+        for steps in [(3, 2, 2), (2, 3, 2), (2, 2, 3)]
+    )
+
+
+MOVED = {
+    "tiny-karlo": "text_proj",
+    "tiny-vq": "learned_classifier_free_sampling_embeddings",
+    "tiny-cascade": "vqgan",
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_parts_that_the_library_has_moved_keep_their_weights(name):
+    from diffusers import DiffusionPipeline
+
+    row = tiny.checkpoint(name)
+    folder = checkpoints.locate(row, row.stages[-1] if row.stages else "")
+    with pytest.raises(ValueError, match=r" is not one of the libraries Diffusers can load "):
+        DiffusionPipeline.from_pretrained(folder, use_safetensors=True)
+    part = getattr(Diffusers(row).loaded()[-1], MOVED[name])
+    (file,) = (Path(folder) / MOVED[name]).glob("*.safetensors")
+    stored = load_file(file)
+    assert stored.keys() == part.state_dict().keys()
+    assert all(torch.equal(x, stored[key].to(x.dtype)) for key, x in part.state_dict().items())
+
+
 def test_an_unknown_option_is_told():
     with pytest.raises(ValueError, match=r"^'tiny-sd' has no option 'stepz'; there are: .*, steps"):
         Diffusers(_with("tiny-sd", stepz=2))(PROMPTS, SEEDS)

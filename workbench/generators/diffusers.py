@@ -19,11 +19,37 @@ if TYPE_CHECKING:
 GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
 """Classes that draw from torch's global generator: one picture a call, under a set global seed."""
 
-PADS_TO_LONGEST = ("CogView4Pipeline", "Lumina2Pipeline", "QwenImagePipeline", "ZImagePipeline")
+PADS_TO_LONGEST = (
+    "CogView4Pipeline",
+    "Kandinsky3Pipeline",
+    "Lumina2Pipeline",
+    "QwenImagePipeline",
+    "ZImagePipeline",
+)
 """Classes that pad the prompts of a call to the longest, so that company shows: one a call."""
 
-GUIDANCE = {"QwenImagePipeline": "true_cfg_scale"}
+STEPS = {"UnCLIPPipeline": [f"{x}_num_inference_steps" for x in ("prior", "decoder", "super_res")]}
+"""What a class calls its steps, where not num_inference_steps: each name may get its own number."""
+
+GUIDANCE = {
+    "QwenImagePipeline": ["true_cfg_scale"],
+    "UnCLIPPipeline": ["prior_guidance_scale", "decoder_guidance_scale"],
+}
 """What a class calls its guidance, where not guidance_scale."""
+
+PRIORS = {
+    "KandinskyPriorPipeline": ("image_embeds", "negative_image_embeds"),
+    "KandinskyV22PriorPipeline": ("image_embeds", "negative_image_embeds"),
+    "StableCascadePriorPipeline": ("image_embeddings",),
+}
+"""Classes that make no picture, and what of their answer the next stage takes in its place."""
+
+MOVED = {
+    "LearnedClassifierFreeSamplingEmbeddings": "vq_diffusion.pipeline_vq_diffusion",
+    "PaellaVQModel": "wuerstchen.modeling_paella_vq_model",
+    "UnCLIPTextProjModel": "unclip.text_proj",
+}
+"""Parts of published pipelines that diffusers moved to `deprecated`, and no longer finds itself."""
 
 ARGUMENTS = {"QwenImagePipeline": {"negative_prompt": " "}}
 """What a class is told unless the row says else: without it, this one does not guide."""
@@ -31,7 +57,6 @@ ARGUMENTS = {"QwenImagePipeline": {"negative_prompt": " "}}
 LOADING = ("variant",)
 """Options of a row that the loader takes, not the call."""
 
-PER_STAGE = ("num_inference_steps", "guidance_scale")
 RESERVED = ("prompt", "generator", "image", "height", "width", "output_type", "return_dict")
 
 REWRITING = ("caption_upsample_temperature",)
@@ -42,8 +67,9 @@ REWRITING = ("caption_upsample_temperature",)
 class Diffusers(Named):
     """Make pictures with a diffusers pipeline, or a cascade of them (the row's `stages`).
 
-    `steps` and `guidance` are a number, or a tuple with one number a stage; left None they are the
-    catalogue row's options, else the pipeline's own defaults. Other options of the row are handed
+    `steps` and `guidance` are a number, or a tuple with one number a stage (for UnCLIP, which is a
+    cascade in one, a number for each of `STEPS` and `GUIDANCE`); left None they are the catalogue
+    row's options, else the pipeline's own defaults. Other options of the row are handed
     to the pipeline's call by name. One CPU generator a picture draws its noise, so a picture
     depends on its own prompt and seed alone.
 
@@ -86,29 +112,37 @@ class Diffusers(Named):
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
         name, options = type(pipe).__name__, dict(self.checkpoint.options)
-        scale = GUIDANCE.get(name, "guidance_scale")
-        steps, guidance = options.pop("steps", None), options.pop("guidance", None)
         chosen = {
             "clean_caption": False,  # else it depends on which other packages are installed
             "eta": 0.0,
-            "num_inference_steps": steps if self.steps is None else self.steps,
-            scale: guidance if self.guidance is None else self.guidance,
+            **self._numbers("steps", STEPS.get(name, ["num_inference_steps"]), stage),
+            **self._numbers("guidance", GUIDANCE.get(name, ["guidance_scale"]), stage),
             **ARGUMENTS.get(name, {}),
             **options,
         }
         known = inspect.signature(pipe.__call__).parameters
-        if "height" in known and not self.checkpoint.stages:
+        last = stage == max(len(self.checkpoint.stages) - 1, 0)
+        if "height" in known and (last or name in PRIORS):
             chosen |= {"height": self.checkpoint.size, "width": self.checkpoint.size}
         if name == "LDMTextToImagePipeline" and chosen["eta"]:
             raise ValueError(
                 f"eta must be 0 for {self.checkpoint.name!r}, whose pipeline draws further noise "
                 f"from no seed; it is {chosen['eta']}"
             )
-        return {
-            key: value[stage] if key in PER_STAGE and isinstance(value, tuple) else value
-            for key, value in chosen.items()
-            if key in known and value is not None
-        }
+        return {key: x for key, x in chosen.items() if key in known and x is not None}
+
+    def _numbers(self, field: str, names: list[str], stage: int) -> dict[str, Any]:
+        """Choose the numbers of one stage's `field` (steps, guidance), which its call names so."""
+        row = self.checkpoint
+        value = row.option(field) if getattr(self, field) is None else getattr(self, field)
+        if not isinstance(value, tuple):
+            return dict.fromkeys(names, value)
+        count = len(names) if len(names) > 1 else len(row.stages) or 1
+        if len(value) != count:
+            raise ValueError(
+                f"the {field} of {row.name!r} should be one number, or {count}; seen {value}"
+            )
+        return dict(zip(names, value, strict=True)) if len(names) > 1 else {names[0]: value[stage]}
 
     def _check_options(self, stages: list[Any]) -> None:
         """Refuse options that no stage's call knows."""
@@ -131,15 +165,15 @@ def _cascade(
     prompts, seeds = [prompt for prompt, _ in chunk], [seed for _, seed in chunk]
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     flagged = [False] * len(chunk)
-    images: Any = None
+    handed: dict[str, Any] = {}
     for pipe, setting in zip(stages, settings, strict=True):
         last = pipe is stages[-1]
-        inputs: dict[str, Any] = {"prompt": prompts}
-        if images is not None:
-            inputs["image"] = images
-        if images is not None and getattr(pipe, "text_encoder", pipe) is None:
+        inputs: dict[str, Any] = {"prompt": prompts, **handed}
+        if "prompt" not in inspect.signature(pipe.__call__).parameters:
+            inputs = handed
+        elif handed and getattr(pipe, "text_encoder", pipe) is None:
             embeds, negative = stages[0].encode_prompt(prompts, clean_caption=False)
-            inputs = {"image": images, "prompt_embeds": embeds, "negative_prompt_embeds": negative}
+            inputs = {"prompt_embeds": embeds, "negative_prompt_embeds": negative, **handed}
         output_type = "np" if last else "pt"
         if _draws_globally(pipe):
             with torch.random.fork_rng(enabled=True):
@@ -147,11 +181,12 @@ def _cascade(
                 output = pipe(**inputs, output_type=output_type, **setting)
         else:
             output = pipe(**inputs, generator=generators, output_type=output_type, **setting)
-        images = output.images
+        answer = PRIORS.get(type(pipe).__name__)
+        handed = {name: output[name] for name in answer} if answer else {"image": output.images}
         for name in ("nsfw_content_detected", "nsfw_detected"):
             flags = getattr(output, name, None) or [False] * len(chunk)
             flagged = [a or bool(b) for a, b in zip(flagged, flags, strict=True)]
-    return [_picture(array, flag) for array, flag in zip(images, flagged, strict=True)]
+    return [_picture(array, flag) for array, flag in zip(handed["image"], flagged, strict=True)]
 
 
 def _picture(array: Any, flagged: bool) -> Image | Failure:
@@ -181,13 +216,14 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         first = DiffusionPipeline  # the text encoder resolves only through the base
     pipes = []
     for index, stage in enumerate(checkpoint.stages or ("",)):
+        folder = checkpoints.locate(checkpoint, stage)
+        how = {name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)}
+        how |= {"dtype": checkpoints.dtype(checkpoint), **checkpoints.safely(checkpoint)}
         try:
-            pipe = (DiffusionPipeline if index else first).from_pretrained(
-                checkpoints.locate(checkpoint, stage),
-                dtype=checkpoints.dtype(checkpoint),
-                **{name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)},
-                **checkpoints.safely(checkpoint),
-            )
+            moved = _moved(folder, how)
+            kind = DiffusionPipeline if index else first
+            pipe = kind.from_pretrained(folder, **how, **dict.fromkeys(moved))
+            pipe.register_modules(**moved)
         except (OSError, UnpicklingError) as error:
             if any(isinstance(each, UnpicklingError) for each in _chain(error)):
                 raise ValueError("a pickle holds more than tensors, or is damaged") from error
@@ -204,6 +240,21 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
                 module.eval()
         pipes.append(pipe)
     return pipes
+
+
+def _moved(folder: str, how: dict[str, Any]) -> dict[str, Any]:
+    """Load the parts in the folder of a pipeline whose class is `MOVED`, by their name."""
+    from diffusers import DiffusionPipeline
+
+    parts = {}
+    for name, value in DiffusionPipeline.load_config(folder, local_files_only=True).items():
+        kind = str(value[-1]) if isinstance(value, list) and value else ""
+        if kind in MOVED:
+            made: Any = checkpoints.resolve_class(
+                f"diffusers.pipelines.deprecated.{MOVED[kind]}.{kind}"
+            )
+            parts[name] = made.from_pretrained(folder, subfolder=name, **how)
+    return parts
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

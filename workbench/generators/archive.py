@@ -2,110 +2,109 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import frames, images
+from workbench import frames, images, shelf
 from workbench.checkpoints import Named
 from workbench.generators import Failure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TABLE = "generations.csv"
-
 
 @dataclass(frozen=True, repr=False)
 class Archive(Named):
-    """Answer prompts with stored pictures: for models that nobody can run any more.
+    r"""Answer prompts with stored pictures: for models that nobody can run any more.
 
-    `source` is a CSV table with the columns file (relative to the table), prompt and perhaps
-    generator and seed, or a folder that holds such a table as generations.csv. `generator` chooses
-    the rows of one model. Only the exact prompt matches; its pictures stand in the order of seed,
-    then file, and are asked for by index (`seedable` is False). The archive is frozen: its contents
-    are part of the store's key, its path is not.
+    `source` is a folder, a zip (read as it is, never unpacked), or a table. A row tells a picture
+    by its file, relative to the table, and its prompt, and perhaps generator and seed. Tables are
+    CSV, JSON lines, Parquet or Arrow; in the latter two the column may hold the picture itself, so
+    a data set saved by the library datasets is an archive as it is, and so is an image folder with
+    its metadata. `columns` tells what the table calls them: {"prompt": "caption"}; a value with a $
+    is put together: {"prompt": "$subject, $style"}.
 
-    >>> Archive("refprint/table.csv", generator="dalle-2")
-    Archive("refprint/table.csv", generator="dalle-2")
+    `generator` chooses the rows of one model. Only the exact prompt matches; its pictures stand in
+    the order of seed, then file, and are asked for by index (`seedable` is False). The archive is
+    frozen: its contents are part of the store's key, its path is not.
+
+    Any other layout is told by a file archive.toml in the folder or zip, or NAME.toml beside it,
+    in which everything may be left out:
+
+    - tables: patterns of the tables; a * goes across folders
+    - files: a regular expression for the whole name of a picture; its named groups are columns.
+      Where `tables` is given too, a picture takes the row with which it shares those columns
+    - sidecar: the ending of the text file beside a picture that is its prompt
+    - columns: as above
+
+    FaceResyn's resyntheses (after its authors' code; not verified on the real files), where the
+    name of the picture that was described stands for the prompt, as `Natural` then tells it::
+
+        files = '100people/images/(?P<source>[^/]+)/images/(?P<generator>[^/]+)/(?P<n>\d+)\D.*'
+        columns = {prompt = "$source/$n"}
+
+    BC-Attr-6 (folders as its authors describe them; not verified on the real files; tar files are
+    unpacked first)::
+
+        files = 'references/resynthesis/(?P<generator>[^/]+)/(?P<query>.+)_(?P<seed>\d+)\.\w+'
+        columns = {prompt = "$query"}
+
+    >>> Archive("refprint/table.csv", generator="dalle-2", columns={"prompt": "caption"})
+    Archive("refprint/table.csv", generator="dalle-2", columns=(('prompt', 'caption'),))
     """
 
     source: str
     generator: str | None = None
+    columns: Any = ()
     revision: ClassVar[int] = 1
     seedable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Freeze the mapping; refuse a column nobody asks for."""
+        items = self.columns.items() if isinstance(self.columns, Mapping) else self.columns
+        object.__setattr__(self, "columns", tuple(sorted((str(k), str(v)) for k, v in items)))
+        shelf.known_only("columns", dict(self.columns), shelf.NAMES)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer picture number `seed` of each prompt, or a Failure that says what is missing.
 
-        Raises LookupError for a missing table and ValueError for one without the columns, or for
-        lengths that differ.
+        Raises LookupError for a missing archive; ValueError for one without the columns, a layout
+        or table that cannot be read, a zip that is meant to harm, or lengths that differ.
         """
         if len(prompts) != len(seeds):
             raise ValueError(
                 f"one seed a prompt is needed; there are {len(prompts)} prompts and "
                 f"{len(seeds)} seeds"
             )
-        shelf = self._shelf()
-        return [
-            self._picture(shelf.get(prompt, []), prompt, seed)
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
+        found = shelf.shelve(self.source, self.generator, self.columns)
+        return [_picture(found, p, index) for p, index in zip(prompts, seeds, strict=True)]
 
     def contents(self) -> dict[str, Any]:
         """Identify the archive without its path: rows and the digests of their files."""
-        shelf = self._shelf()
+        found = shelf.shelve(self.source, self.generator, self.columns)
         rows = [
-            [prompt, path.name, images.image_id(path)[0] if path.is_file() else ""]
-            for prompt in sorted(shelf)
-            for path in shelf[prompt]
+            [prompt, PurePosixPath(name).name, part, row, found.inside.digest(name)]
+            for prompt in sorted(found.places)
+            for name, part, row in found.places[prompt]
         ]
         return {"generator": self.generator, "rows": frames.digest(rows)}
 
-    def _picture(self, paths: list[Path], prompt: str, index: int) -> Image | Failure:
-        """Open the picture of one request."""
-        if not paths:
-            return Failure(f"the archive holds no picture of the prompt {prompt!r}")
-        if not 0 <= index < len(paths):
-            return Failure(
-                f"the archive holds {len(paths)} pictures of the prompt {prompt!r}; "
-                f"number {index} was asked for"
-            )
-        try:
-            return images.open_image(paths[index])
-        except images.ImageError as error:
-            return Failure(f"{paths[index].name}: {error}")
 
-    def _shelf(self) -> dict[str, list[Path]]:
-        """Read the table: prompt to its pictures, in order."""
-        table = Path(self.source).expanduser()
-        table = table / TABLE if table.is_dir() else table
-        if not table.is_file():
-            raise LookupError(
-                f"no archive at {self.source}; expected a CSV table, or a folder with one"
-            )
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows, columns = list(reader), reader.fieldnames or []
-        needed = ["file", "prompt", *(["generator"] if self.generator is not None else [])]
-        if missing := [name for name in needed if name not in columns]:
-            raise ValueError(
-                f"the archive {self.source} lacks the column {missing[0]!r}; "
-                f"it has: {', '.join(columns)}"
-            )
-        rows = [r for r in rows if self.generator is None or r["generator"] == self.generator]
-        rows.sort(key=lambda row: (_number(row.get("seed")), row["file"]))
-        shelf: dict[str, list[Path]] = {}
-        for row in rows:
-            shelf.setdefault(row["prompt"], []).append(table.parent / row["file"])
-        return shelf
-
-
-def _number(seed: str | None) -> float:
-    """Read a seed for sorting; no seed comes last."""
+def _picture(found: shelf.Shelf, prompt: str, index: int) -> Image | Failure:
+    """Open the picture of one request."""
+    places = found.places.get(prompt, [])
+    if not places:
+        return Failure(f"the archive holds no picture of the prompt {prompt!r}")
+    if not 0 <= index < len(places):
+        return Failure(
+            f"the archive holds {len(places)} pictures of the prompt {prompt!r}; "
+            f"number {index} was asked for"
+        )
+    name, part, row = places[index]
     try:
-        return int(seed or "")
-    except ValueError:
-        return float("inf")
+        return images.decode(found.read(places[index]))
+    except images.ImageError as error:
+        where = f", row {row} of part {part}" if row >= 0 else ""
+        return Failure(f"{PurePosixPath(name).name}{where}: {error}")

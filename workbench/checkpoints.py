@@ -110,7 +110,7 @@ class Checkpoint:
     @property
     def repositories(self) -> tuple[str, ...]:
         """The hub ids that hold the weights, one for each stage of another id; () for a folder."""
-        if self.folder is not None or "://" in self.source:
+        if self.folder is not None or "://" in self.source or self.hosted:
             return ()
         return tuple(dict.fromkeys([hub_id(self), *(s for s in self.stages if "/" in s)]))
 

@@ -17,7 +17,6 @@ from PIL import Image
 
 from tests import tiny, tiny_paper
 from tests.contracts.laws import answers_prompts_in_any_company, answers_unit_rows_in_any_company
-from tests.contracts.plugins import PROMPTS
 from tests.images_endpoint import KEY, Endpoint
 from workbench import catalogue, images, tables
 
@@ -29,6 +28,9 @@ UNTESTED = {
     if made in tiny_paper.MISSING
 }
 """Rows that no test here runs, and why."""
+
+PROMPTS = ["a blue star at night above a wide and quiet sea", "a red circle"]
+"""A long one and a short one, so that padding to the longest would show."""
 
 LOWERED = ("steps", "max_length", "max_new_tokens")
 """Options that a tiny model has its own of; a bundled one takes 2 steps."""
@@ -120,7 +122,7 @@ def test_a_hosted_row_is_asked(name, mine, monkeypatch):
     monkeypatch.setenv("WORKBENCH_BUDGET", "1")
     first, second = catalogue.load(name, "generator", price=0.01)(PROMPTS, [0, 1])
     endpoint.shutdown()
-    assert [call["prompt"] for call in endpoint.calls] == list(PROMPTS)
+    assert [call["prompt"] for call in endpoint.calls] == PROMPTS
     assert first.size == second.size == (ROWS[name].size,) * 2
     assert images.digest(first) != images.digest(second)
 
@@ -165,7 +167,7 @@ def _answers(name: str) -> None:
         assert np.isclose(np.linalg.norm(plugin([picture])), 1, atol=1e-5)
 
 
-def _pictures(model: Any, prompts: Any, seeds: list[int]) -> list[str]:
+def _pictures(model: Any, prompts: list[str], seeds: list[int]) -> list[str]:
     """Make pictures, hold them to mode and size, and answer their digests."""
     made = model(prompts, seeds)
     side = model.checkpoint.size

@@ -98,6 +98,25 @@ def test_a_prior_and_its_decoder_equal_the_library_s_combined_call(name):
     assert _digests(Diffusers(row)(PROMPTS, SEEDS)) == _digests(plain)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "needs"),
+    [
+        ("tiny-kandinsky-2-2", "KandinskyV22Pipeline", "image_embeds, negative_image_embeds"),
+        ("tiny-cascade", "StableCascadeDecoderPipeline", "image_embeddings"),
+    ],
+)
+def test_a_decoder_without_its_prior_is_told(name, kind, needs):
+    row = dataclasses.replace(
+        tiny.checkpoint(name), stages=("decoder",), class_name=f"diffusers.{kind}"
+    )
+    sentence = (
+        f"'{name}' cannot run by itself: {kind} needs {needs}; name the folder or id of what makes "
+        "them, then its own, as stages of the row"
+    )
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Diffusers(row)(PROMPTS, SEEDS)
+
+
 def test_unclip_is_a_cascade_in_one_and_takes_a_number_for_each_part():
     row = dataclasses.replace(tiny.checkpoint("tiny-karlo"), batch=1)
 
@@ -173,7 +192,9 @@ def test_a_prompt_is_never_rewritten():
         Diffusers(row)(PROMPTS, SEEDS)
 
 
-@pytest.mark.parametrize("name", ["tiny-cogview-4", "tiny-lumina-2", "tiny-qwen-image"])
+@pytest.mark.parametrize(
+    "name", ["tiny-cogview-4", "tiny-kandinsky-3", "tiny-lumina-2", "tiny-qwen-image"]
+)
 def test_a_class_that_pads_prompts_to_the_longest_runs_one_a_call(name):
     row = tiny.checkpoint(name)
     (pipe,) = Diffusers(row).loaded()

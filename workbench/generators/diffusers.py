@@ -85,8 +85,9 @@ class Diffusers(Named):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
 
-        Raises ValueError for lengths that differ or an option the pipeline does not know,
-        LookupError when the weights are missing, and MemoryError and the like as they come.
+        Raises ValueError for lengths that differ, an option the pipeline does not know or a decoder
+        without its prior, LookupError when the weights are missing, and MemoryError and the like as
+        they come.
         """
         stages = self.loaded()
         self._check_options(stages)
@@ -145,7 +146,16 @@ class Diffusers(Named):
         return dict(zip(names, value, strict=True)) if len(names) > 1 else {names[0]: value[stage]}
 
     def _check_options(self, stages: list[Any]) -> None:
-        """Refuse options that no stage's call knows."""
+        """Refuse options that no stage's call knows, and a first stage that needs another."""
+        first = inspect.signature(stages[0].__call__).parameters
+        needs = [n for n, p in first.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        needs = [n for n in needs if n != "prompt" and first[n].default is inspect.Parameter.empty]
+        if needs:
+            raise ValueError(
+                f"{self.checkpoint.name!r} cannot run by itself: {type(stages[0]).__name__} needs "
+                f"{', '.join(needs)}; name the folder or id of what makes them, then its own, "
+                "as stages of the row"
+            )
         known = {name for pipe in stages for name in inspect.signature(pipe.__call__).parameters}
         known = (known | {"steps", "guidance", *LOADING}) - {*RESERVED, *REWRITING}
         for name, _ in self.checkpoint.options:

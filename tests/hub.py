@@ -1,8 +1,8 @@
 """A hub on this computer: speaks as much of the real one's HTTP as a download needs.
 
 `Hub(folders)` serves folders as repositories under 127.0.0.1. What goes wrong on real hubs can be
-switched on: `gated`, `corrupt` (a file's bytes are others than promised), `cut` (the connection ends
-after so many bytes of a file, once).
+switched on: `gated`, `corrupt` (a file's bytes are others than promised), `cut` (the connection
+ends after so many bytes of a file, once).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Hub:
         self.server.server_close()
 
     def environment(self, home: Path) -> dict[str, str]:
-        """Answer the environment of a process that knows no other hub, with all it writes in home."""
+        """Answer the environment of a process that knows no other hub and writes into home."""
         return os.environ | {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home / "hf"),

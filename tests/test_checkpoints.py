@@ -365,7 +365,7 @@ def test_too_little_memory_is_told_before_loading(monkeypatch):
 
 def test_models_are_forgotten_until_the_next_one_fits(folder, monkeypatch):
     rows = [_row(folder, size=size) for size in (1, 2, 3)]
-    monkeypatch.setattr(memory, "parts", lambda folders, each: {"all": 100})
+    monkeypatch.setattr(memory, "parts", lambda *_: {"all": 100})
     monkeypatch.setattr(memory, "free", lambda device: 250 - 100 * len(checkpoints._cache))
     for row in rows:
         checkpoints.weights(row, lambda row: object())

@@ -336,7 +336,8 @@ def needs(checkpoint: Checkpoint) -> dict[str, int]:
     each = dtype(checkpoint).itemsize
     if here(checkpoint):
         stages = checkpoint.stages or ("",)
-        return memory.parts([Path(locate(checkpoint, stage)) for stage in stages], each)
+        folders = [Path(locate(checkpoint, stage)) for stage in stages]
+        return memory.parts(folders, each, checkpoint.files)
     told = checkpoint.memory * 2**30 * each / getattr(torch, checkpoint.dtype).itemsize
     return {checkpoint.name: int(told)} if told else {}
 

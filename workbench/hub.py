@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,25 +121,34 @@ def fetch(
 ) -> Path:
     """Fetch a file into the hub's cache, going on where it stopped, and check its digest.
 
+    The hub's own client begins a file anew after a stop; the layout of its cache is kept.
     `tick` is called with the bytes of each step.
 
     Raises LookupError: gated, or not there. OSError: no network, no room. ValueError: wrong digest.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    room_for(snapshot(repository.id, repository.commit), file.size)
-    with _sentences(repository.id):
-        found = hf_hub_download(
-            repository.id, file.name, revision=repository.commit, tqdm_class=_bar(tick)
-        )
-    path = Path(found)
-    if file.digest and (seen := digest_of(path, file.digest)) != file.digest:
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise ValueError(
-            f"the file {file.name} of {repository.id} is not the hub's: its digest is {seen}, not "
-            f"{file.digest}; it was removed, and the same command fetches it again"
-        )
+    path, blob = _places(repository, file)
+    if path.exists():
+        return path
+    if not blob.exists():
+        url = hf_hub_url(repository.id, file.name, revision=repository.commit)
+        part = _part(blob)
+        with _sentences(repository.id):
+            _get(url, part, file.size, tick, build_hf_headers())
+        if (seen := digest_of(part, file.digest)) != file.digest:
+            part.unlink()
+            raise ValueError(
+                f"the file {file.name} of {repository.id} is not the hub's: its digest is {seen}, "
+                f"not {file.digest}; it was removed, and the same command fetches it again"
+            )
+        part.replace(blob)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.symlink_to(os.path.relpath(blob, path.parent))
+    except OSError:  # a system without links
+        blob.replace(path)
     return path
 
 
@@ -149,24 +159,62 @@ def fetch_url(
 
     Raises LookupError: not there. OSError: no network, no room.
     """
+    part = _part(path)
+    with _sentences(url):
+        _get(url, part, size, tick)
+    part.replace(path)
+
+
+def left(repository: Repository, file: File) -> int:
+    """Count the bytes of a file that are not in the hub's cache yet."""
+    path, blob = _places(repository, file)
+    return 0 if path.exists() else left_of(blob, file.size)
+
+
+def left_of(path: Path, size: int) -> int:
+    """Count the bytes of a file of `size` bytes that are not at `path` yet."""
+    part = _part(path)
+    begun = part.stat().st_size if part.exists() else 0
+    return 0 if path.exists() else max(0, size - begun)
+
+
+def _places(repository: Repository, file: File) -> tuple[Path, Path]:
+    """Name the two places of a file in the hub's cache: in the snapshot, and its bytes."""
+    folder = snapshot(repository.id, repository.commit)
+    return folder / file.name, folder.parents[1] / "blobs" / file.digest
+
+
+def _part(path: Path) -> Path:
+    """Name the file that holds what came so far."""
+    return path.with_name(f"{path.name}.part")
+
+
+def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: Any = None) -> None:
+    """Add to `part` what it lacks of the `size` bytes at an address."""
     from huggingface_hub.file_download import http_get
 
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    begun = part.stat().st_size if part.exists() else 0
-    room_for(path.parent, size - begun)
-    with _sentences(url), part.open("ab") as out:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("ab") as out:
+        begun = out.tell()
+        if begun > size:  # of another file
+            out.truncate(begun := 0)
         if begun < size:
-            http_get(url, out, resume_size=begun, expected_size=size, tqdm_class=_bar(tick))
-    part.replace(path)
+            http_get(
+                url,
+                out,
+                resume_size=begun,
+                headers=headers,
+                expected_size=size,
+                tqdm_class=_bar(tick),
+            )
 
 
 def size_of_url(url: str) -> int:
     """Ask an address how many bytes it holds."""
-    import httpx
+    from huggingface_hub import get_session
 
     with _sentences(url):
-        answer = httpx.head(url, follow_redirects=True, timeout=10)
+        answer = get_session().head(url, follow_redirects=True, timeout=10)
         answer.raise_for_status()
     return int(answer.headers.get("content-length", 0))
 
@@ -195,9 +243,10 @@ def _bar(tick: Callable[[int], None]) -> Any:
     from tqdm import tqdm
 
     class Bar(tqdm):
+        monitor_interval = 0  # no thread of its own
+
         def __init__(self, *_: Any, **settings: Any) -> None:
             super().__init__(disable=True)
-            tick(int(settings.get("initial") or 0))
 
         def update(self, n: float | None = 1) -> bool | None:
             tick(int(n or 0))
@@ -208,14 +257,13 @@ def _bar(tick: Callable[[int], None]) -> Any:
 
 def reachable() -> str:
     """Tell whether a hub answers: "" if so, else the reason."""
-    import httpx
-    from huggingface_hub import constants
+    from huggingface_hub import constants, errors, get_session
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
-        httpx.head(constants.ENDPOINT, timeout=3, follow_redirects=True)
-    except httpx.HTTPError as error:
+        get_session().head(constants.ENDPOINT, timeout=3, follow_redirects=True)
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         return f"{constants.ENDPOINT} does not answer ({type(error).__name__})"
     return ""
 
@@ -235,7 +283,6 @@ def room_for(folder: Path, size: int) -> None:
 @contextlib.contextmanager
 def _sentences(source: str) -> Iterator[None]:
     """Turn what a hub, the network or the disk does into one sentence."""
-    import httpx
     from huggingface_hub import constants, errors
 
     page = f"{constants.ENDPOINT}/{source}"
@@ -258,10 +305,10 @@ def _sentences(source: str) -> Iterator[None]:
         raise OSError("nothing is fetched while HF_HUB_OFFLINE is set") from error
     except errors.LocalEntryNotFoundError as error:  # what the library makes of a lost network
         raise OSError(f"{source} cannot be reached now; {again}") from error
-    except (httpx.HTTPStatusError, errors.HfHubHTTPError) as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        raise OSError(f"{source} answered {status}; {again}") from error
-    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+    except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]
+        answer = getattr(error, "response", None)
+        if answer is not None:
+            raise OSError(f"{source} answered {answer.status_code}; {again}") from error
         raise OSError(f"the network went away ({type(error).__name__}); {again}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

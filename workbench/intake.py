@@ -54,10 +54,11 @@ class Plan:
     def left(self) -> int:
         """Bytes that are not here yet."""
         return sum(
-            file.size
+            hub.left(place, file)
+            if place.commit
+            else hub.left_of(_place(self.row, place) / file.name, file.size)
             for place, files in zip(self.repositories, self.files, strict=True)
             for file in files
-            if not (_place(self.row, place) / file.name).exists()
         )
 
 
@@ -123,6 +124,8 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
     """
     row = plan.row
     table = f"{catalogue.ROLES[row.role]}.toml"
+    for place in plan.repositories:
+        hub.room_for(_place(row, place), plan.left)
     for place, files in zip(plan.repositories, plan.files, strict=True):
         for file in files:
             if place.commit:
@@ -136,7 +139,8 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
     folder = _place(row, place)
     sums = [f"{hub.digest_of(folder / file.name, '')}  {file.name}\n" for file in files]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
-    return tables.write(table, row.name, {"source": f"weights/{row.name}"})
+    now = {"source": f"weights/{row.name}", "revision": None, "files": None}
+    return tables.write(table, row.name, now)
 
 
 def fault(row: Checkpoint) -> str | None:
@@ -158,12 +162,11 @@ def fault(row: Checkpoint) -> str | None:
     )
 
 
-def row_of(source: str, revision: str = "", **given: Any) -> tuple[str, dict[str, Any]]:
+def row_of(source: str, **given: Any) -> tuple[str, dict[str, Any]]:
     """Write the row of a new checkpoint: its role, and its fields, told by its own configs.
 
     Args:
         source: a folder, or a hub id (org/name), whose small files are asked for.
-        revision: of the hub; the newest commit when left out.
         **given: fields that go before what is found: ``size``, ``class``, ``options`` …
 
     Raises:
@@ -176,7 +179,7 @@ def row_of(source: str, revision: str = "", **given: Any) -> tuple[str, dict[str
         configs = {x.name: x for x in folder.glob("*.json")}
         configs |= {x.relative_to(folder).as_posix(): x for x in folder.glob("*/config.json")}
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        place = hub.listing(source, revision)
+        place = hub.listing(source)
         names = [f for f in place.files if f.name.endswith("config.json") or f.name == INDEX]
         configs = {file.name: hub.fetch(place, file) for file in names if file.name.count("/") < 2}
     else:
@@ -190,7 +193,7 @@ def row_of(source: str, revision: str = "", **given: Any) -> tuple[str, dict[str
         raise ValueError(f"the native size of {source} is not told by its configs; give --size")
     where: dict[str, Any] = {"source": str(folder)}
     if place is not None:
-        where = {"source": source, "revision": place.commit, "gated": place.gated}
+        where = {"source": source, "revision": "", "gated": place.gated}  # a download pins it
         where |= {"licence": place.licence}
     return role, {**where, **fields}
 

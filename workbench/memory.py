@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 SPARE = 1.2
 """How much more than its weights a model takes while it runs, at the least."""
 
 
-def parts(folders: Sequence[Path], bytes_each: int) -> dict[str, int]:
+def parts(folders: Sequence[Path], bytes_each: int, patterns: Sequence[str] = ()) -> dict[str, int]:
     """Count the bytes of each part of a model (a folder with weights) at `bytes_each` a number.
 
     Safetensors tell their shapes in their head; of pickles, taken as float32, only the size is
-    known. Variants beside a plain file of the same stem are copies of it.
+    known. Variants beside a plain file of the same stem are copies of it. With `patterns`, only
+    files whose name matches one count.
     """
     found: dict[str, int] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
+            if not any(fnmatch(path.relative_to(folder).as_posix(), x) for x in patterns or "*"):
+                continue
             if path.suffix == ".safetensors" and not _copy(path):
                 count = _numbers(path)
             elif path.suffix in (".bin", ".pt") and not list(path.parent.glob("*.safetensors")):
@@ -42,10 +46,12 @@ def _numbers(path: Path) -> int:
     """Count the numbers in a safetensors file by its head."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        if size > path.stat().st_size:
+        try:
+            head = json.loads(file.read(min(size, path.stat().st_size)))
+            shapes = [each["shape"] for name, each in head.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, AttributeError):
             return path.stat().st_size // 4  # damaged: its loader will tell
-        head = json.loads(file.read(size))
-    return sum(math.prod(each["shape"]) for name, each in head.items() if name != "__metadata__")
+    return sum(map(math.prod, shapes))
 
 
 def free(device: str) -> int:

@@ -82,7 +82,6 @@ def zoo_add(
     steps: Annotated[int | None, typer.Option(help="Default steps of a generator.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
     family: Annotated[str | None, typer.Option(help="The family in tables and figures.")] = None,
-    revision: Annotated[str, typer.Option(help="A commit of the hub; the newest.")] = "",
 ) -> None:
     """Write a checkpoint into your catalogue; of a hub id only the small configs are asked for."""
     with terminal.answering():
@@ -93,7 +92,7 @@ def zoo_add(
         options = {"steps": steps, "guidance": guidance}
         options = {key: value for key, value in options.items() if value is not None}
         given = {"size": size, "family": family, "options": options or None}
-        role, fields = intake.row_of(source, revision, **given)
+        role, fields = intake.row_of(source, **given)
         file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
         print(f"{name}: {role}, {fields.get('class') or fields['plugin']}, {fields['size']} px")
         then = f"zoo verify {name}" if "revision" not in fields else f"zoo download {name}"
@@ -171,7 +170,7 @@ def _rows() -> list[Checkpoint]:
 
 def _where(row: Checkpoint) -> str:
     """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
-    if getattr(catalogue.class_of(row), "hosted", False):
+    if row.hosted:
         return "hosted"
     if checkpoints.here(row):
         return "here"
@@ -248,6 +247,8 @@ def _fault(row: Checkpoint) -> str | None:
     """Find what is wrong with a checkpoint; None when it works and is what was published."""
     import hashlib
 
+    if row.hosted:
+        return "hosted: there are no weights to check, and a picture would cost money"
     known = _manifest().get(row.name, {}).get("sha256", {})
     for file, sha in known.items():
         path = (row.folder or Path()) / file

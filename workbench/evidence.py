@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import images
+from workbench import frames, images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,12 @@ class Evidence:
     source: str | None = None
     prompt: str | None = None
 
+    def __post_init__(self) -> None:
+        """Let nothing in that would act on a screen, or, in a prompt, that no table can hold."""
+        object.__setattr__(self, "text", frames.shown(self.text))
+        object.__setattr__(self, "source", self.source and frames.shown(self.source))
+        object.__setattr__(self, "prompt", self.prompt and frames.plain(self.prompt))
+
 
 def inspect(path: str | Path) -> list[Evidence]:
     """Look for all three kinds of evidence in a picture file.
@@ -98,7 +104,7 @@ def frame(paths: Iterable[str | Path]) -> pd.DataFrame:
             found = inspect(path)
         except images.ImageError as error:
             found = [Evidence("file", "unchecked", f"It cannot be opened: {error}.")]
-        rows += [{"path": str(path), **vars(each)} for each in found]
+        rows += [{"path": images.written(path), **vars(each)} for each in found]
     return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])
 
 

@@ -139,6 +139,24 @@ def empty(name: str) -> pd.DataFrame:
     return build(name, [])
 
 
+def plain(text: str) -> str:
+    """Write as escapes what UTF-8 cannot hold: lone surrogates, of which no table can be made.
+
+    >>> plain("a \\ud800 b")
+    'a \\\\ud800 b'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shown(value: object) -> str:
+    """Write text so that nothing in it can act on a terminal, turn a line around or break it.
+
+    >>> shown("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
 def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the table `name` from rows; a "str" or "float64" cell that is left out is missing.
 

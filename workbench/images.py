@@ -250,6 +250,11 @@ def index(
     return entries
 
 
+def written(path: str | Path) -> str:
+    """Write a path as text to read; bytes that are not UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """Make the images frame of an `index`: one row for each image_id, the first path wins.
 
@@ -264,7 +269,7 @@ def frame(entries: Iterable[Entry]) -> pd.DataFrame:
         [
             {
                 "image_id": entry.image_id,
-                "path": os.fsencode(entry.path).decode("utf-8", "backslashreplace"),
+                "path": written(entry.path),
                 "attack": "none",
                 "intensity": 0.0,
                 "failure": entry.failure,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench.frames import shown as shown
 from workbench.store import StoreError
 
 if TYPE_CHECKING:
@@ -186,15 +187,6 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def shown(value: object) -> str:
-    """Write text so that nothing in it can act on a terminal or break a line.
-
-    >>> shown("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-
-
 @contextlib.contextmanager
 def bytes_bar(total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar of bytes on stderr, with speed and time left; gone when all is done."""
@@ -215,8 +207,18 @@ def tell(sentence: str) -> None:
 
 
 def results() -> Any:
-    """Open a rich Console on stdout; what is piped is wide, so that no name is cut."""
+    """Open a rich Console on stdout; what is piped is wide, so that no name is cut.
+
+    No text, in a table neither, acts on the terminal (see `shown`): names may be anybody's.
+    """
     from rich.console import Console
+    from rich.segment import Segment
+
+    class Plain(Console):
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for each in super().render(renderable, options):
+                lines = map(shown, each.text.split("\n"))
+                yield each if each.control else each._replace(text="\n".join(lines))
 
     width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return Plain(highlight=False, markup=False, emoji=False, width=width)

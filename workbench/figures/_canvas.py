@@ -89,8 +89,17 @@ def halo() -> list[Any]:
 
 
 def source(ax: Any, frame: pd.DataFrame) -> Any:
-    """Remember the frame that an Axes was drawn from, which `save` writes; answer the Axes."""
+    """Remember the frame that an Axes was drawn from, which `save` writes; answer the Axes.
+
+    Names and prompts with dollars in them are words, no formulas, and are shown as they are.
+    """
+    from matplotlib.text import Text
+
     SOURCES[ax] = frame.reset_index(drop=True)
+    ax.get_xticklabels(), ax.get_yticklabels()  # makes them
+    for text in ax.findobj(Text):
+        if "$" in text.get_text() and "mathdefault" not in text.get_text():  # of a log scale
+            text.set_parse_math(False)
     return ax
 
 

@@ -28,6 +28,7 @@ def confusion(
     Raises:
         ValueError: the table holds several attributors.
     """
+    import matplotlib as mpl
     import seaborn as sns
 
     from workbench import evaluation
@@ -45,19 +46,20 @@ def confusion(
     shares = counts.div(outcomes.groupby("truth").size().reindex(names), axis=0)
     side = 0.75 * len(names) + 1.6
     ax = axes(ax, side + 1.0, side)
-    sns.heatmap(
-        shares.astype(float).fillna(0.0),
-        annot=counts,
-        fmt="d",
-        cmap=sns.light_palette(PALETTE[0], as_cmap=True),
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        square=True,
-        linewidths=pt(2),
-        linecolor="white",
-        ax=ax,
-    )
+    with mpl.rc_context({"text.parse_math": False}):  # names are words, no formulas
+        sns.heatmap(
+            shares.astype(float).fillna(0.0),
+            annot=counts,
+            fmt="d",
+            cmap=sns.light_palette(PALETTE[0], as_cmap=True),
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            square=True,
+            linewidths=pt(2),
+            linecolor="white",
+            ax=ax,
+        )
     found = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
     missed = int(outcomes["predicted"].isna().sum())
     lost = f", {missed} without a prediction" if missed else ""

@@ -29,6 +29,7 @@ def grid(
     Returns:
         the Axes.
     """
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
     import pandas as pd
     import seaborn as sns
@@ -44,17 +45,18 @@ def grid(
         figure = plt.figure(layout="constrained")
     resize(figure, 0.95 * wide + 4.2, 0.3 * high + 1.3)
     ax = figure.add_subplot()
-    sns.heatmap(
-        100 * table.astype(float),
-        annot=True,
-        fmt=".1f",
-        annot_kws={"fontsize": "small"},
-        cmap=sns.light_palette(PALETTE[0], as_cmap=True),
-        cbar=False,
-        linewidths=pt(1.5),
-        linecolor="white",
-        ax=ax,
-    )
+    with mpl.rc_context({"text.parse_math": False}):  # names are words, no formulas
+        sns.heatmap(
+            100 * table.astype(float),
+            annot=True,
+            fmt=".1f",
+            annot_kws={"fontsize": "small"},
+            cmap=sns.light_palette(PALETTE[0], as_cmap=True),
+            cbar=False,
+            linewidths=pt(1.5),
+            linecolor="white",
+            ax=ax,
+        )
     strong = PALETTE[4]
     for (row, column), word in (marks or {}).items():
         x, y = list(table.columns).index(column), list(table.index).index(row)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints
+from workbench import checkpoints, frames
 from workbench.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Prompt:
     score: float | None = None
     truncated: bool = False
     trace: tuple[float, ...] = field(default=(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Let no letter in that no table can hold."""
+        object.__setattr__(self, "text", frames.plain(self.text))
 
 
 class Inverter(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from workbench import frames
 from workbench.checkpoints import Named
 from workbench.inverters import Prompt
 
@@ -28,6 +29,11 @@ class Natural(Named):
 
     text: str | None = None
     revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Let no letter in that no table can hold."""
+        if isinstance(self.text, str):
+            object.__setattr__(self, "text", frames.plain(self.text))
 
     def known(self, prompts: Sequence[str]) -> list[Prompt]:
         """Answer the given prompts, or `text` for each where it is set.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import catalogue, images
+from workbench import catalogue, frames, images
 from workbench.data import data_folder
 from workbench.store import Store, StoreError
 from workbench.widgets._page import Page, render
@@ -144,7 +144,7 @@ class AttributePicture(Page):
 
     def _uploaded(self, change: Any) -> None:
         for file in change.new[-1:]:
-            self._chosen(str(file["name"]), bytes(file["content"]))
+            self._chosen(frames.plain(str(file["name"])), bytes(file["content"]))
 
     def _named(self, change: Any) -> None:
         if change.new:

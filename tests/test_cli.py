@@ -43,7 +43,7 @@ def run(tiny, tmp_path, monkeypatch):
         (["--help"], 0),
         (["attribute", "--help"], 0),
         (["zoo", "--help"], 0),
-        (["zoo", "list"], 0),
+        (["zoo", "download", "--help"], 0),
         (["attribute", "x.png", "--preset", "poket"], 2),
         (["attribute", "x.png", "--inverter", "blp"], 2),
         (["attribute", "x.png", "--zoo", "nope"], 2),

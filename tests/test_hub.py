@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -269,7 +270,14 @@ def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
     assert away == "http://127.0.0.1:9 does not answer (ConnectError)"
 
 
-def test_a_newcomer_s_path_from_doctor_to_a_ranking(folders, tmp_path):
+def readme_commands():
+    """Read the commands of the README's section on hubs, in order."""
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    section = text.split("## Checkpoints of a hub\n")[1].split("\n## ")[0]
+    return [line.split()[1:] for line in section.splitlines() if line.startswith("workbench ")]
+
+
+def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
     with Hub(dict(folders)) as served:
         environment = served.environment(tmp_path)
         mine = tmp_path / "catalogue"
@@ -283,25 +291,27 @@ def test_a_newcomer_s_path_from_doctor_to_a_ranking(folders, tmp_path):
             'similarity = \'Cosine("clip-vit-l-14", layer=2)\'\naggregate = "max"\n'
         )
 
-        def workbench(*arguments):
-            command = [sys.executable, "-m", "workbench", *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
-            return done.returncode, done.stdout, done.stderr
+        def workbench(*words):
+            words = [*words, "--yes"] if "download" in words else words  # nobody is here to ask
+            done = subprocess.run(
+                [sys.executable, "-m", "workbench", *words],
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=tmp_path,
+            )
+            assert done.returncode == 0, done.stderr
+            return " ".join(done.stdout.split()), done.stderr
 
-        code, out, err = workbench("doctor")
-        assert code == 0, err
-        assert f"{served.url} answers" in " ".join(out.split())
-        assert "workbench zoo download small" in out
-        code, out, err = workbench("zoo", "list", "small")
-        assert code == 0, err
-        assert "`workbench zoo download small` fetches sd-1-5, sd-2-1-base" in " ".join(out.split())
-        code, out, err = workbench("zoo", "download", "small", "--yes")
-        assert code == 0, err
-        assert "Next: `workbench attribute PICTURE --preset small`" in err
+        Image.effect_noise((48, 48), 60).convert("RGB").save(tmp_path / "suspect.png")
+        doctor, listed, download, attribute = readme_commands()
+        assert f"{served.url} answers" in workbench(*doctor)[0]
+        assert f"`workbench {' '.join(download)}` fetches sd-1-5" in workbench(*listed)[0]
+        assert (
+            f"Next: `workbench attribute PICTURE {' '.join(attribute[2:])}`"
+            in workbench(*download)[1]
+        )
         before = len(served.asked)
-        suspect = tmp_path / "suspect.png"
-        Image.effect_noise((48, 48), 60).convert("RGB").save(suspect)
-        code, out, err = workbench("attribute", str(suspect), "--preset", "small")
-        assert code == 0, err
-        assert all(name in out for name in small)
+        ranking, _ = workbench(*attribute)
+        assert all(name in ranking for name in small)
         assert len(served.asked) == before  # attribution asks no network

@@ -191,7 +191,10 @@ def _weight(row: Checkpoint) -> tuple[str, str]:
 
 
 def _tell_presets(name: str | None) -> None:
-    """Say of each preset (or the one named) what is still to download, and the command."""
+    """Name the zoos; say of each preset what is still to download, and the command."""
+    for zoo, models in catalogue.zoos().items():
+        if name in (None, zoo):
+            print(f"zoo {zoo}: {', '.join(models)}")
     for each in catalogue.presets():
         if name in (None, each):
             rows = intake.members(each)

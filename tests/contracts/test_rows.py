@@ -32,11 +32,6 @@ UNTESTED = {
 UNTOLD = {"siglip-vit-b-16": "tiny-siglip"}
 """The tiny models of rows that tell no class, where it is not the first of the plug-in."""
 
-FAULTS = {
-    "tiny-siglip": "on the CPU the tower, one of timm, differs in its last bits with the company"
-}
-"""What is known to be wrong, and tested to be."""
-
 PROMPTS = ["a blue star at night above a wide and quiet sea", "a red circle"]
 """A long one and a short one, so that padding to the longest would show."""
 
@@ -98,18 +93,7 @@ def test_a_bundled_row_runs(name, mine):
     _obeys(name)
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        pytest.param(
-            each,
-            marks=pytest.mark.xfail(
-                each in FAULTS, reason=FAULTS.get(each, ""), raises=AssertionError, strict=True
-            ),
-        )
-        for each in sorted(TINY)
-    ],
-)
+@pytest.mark.parametrize("made", sorted(TINY))
 def test_the_rows_of_a_class_run(made, mine):
     names = sorted(TINY[made])
     of_paper = made in tiny_paper.ROWS

@@ -61,7 +61,8 @@ class OpenClip(Layered):
             pixels = torch.stack([preprocess(image) for image in chunk])
             return self._forward(model, pixels, wanted)
 
-        return in_layers(forward, images, layers, self.checkpoint)
+        alone = hasattr(model.visual, "trunk")  # a tower of timm: its last bits depend on the place
+        return in_layers(forward, images, layers, self.checkpoint, alone=alone)
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Answer (N, D) float32 unit rows for N captions: the projected text embedding."""

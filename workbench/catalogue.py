@@ -324,7 +324,11 @@ def prompts(preset: Preset, portion: str) -> list[str]:
     if portion not in PORTIONS:
         raise _unknown("portion of prompts", portion, PORTIONS)
     if not preset.prompts:
-        raise LookupError(f"the preset {preset.name!r} has no file of prompts to evaluate with")
+        raise LookupError(
+            f"the preset {preset.name!r} has no file of prompts to evaluate with: copy it into "
+            f"{tables.user_folder() / 'presets.toml'} and add prompts = \"FILE.csv\" (an absolute "
+            "path; columns prompt and split, calibration or evaluation)"
+        )
     split, start, stop = PORTIONS[portion]
     try:
         with (data_folder() / preset.prompts).open(newline="", encoding="utf-8") as file:

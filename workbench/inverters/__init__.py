@@ -50,8 +50,6 @@ class Inverter(Protocol):
 def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the model that a row's class names, ready to infer, and its processor.
 
-    Code that comes with weights never runs, whatever the row says.
-
     Raises ValueError for weights of another class than the row's (transformers would fill such a
     model with random numbers), or a processor whose package is not installed.
     """
@@ -59,7 +57,6 @@ def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
 
     kind: Any = checkpoints.resolve_class(checkpoint.class_name)
     source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
-    safely["trust_remote_code"] = False
     config = AutoConfig.from_pretrained(source, **_but_weights(safely))
     wanted = getattr(kind, "config_class", type(config))  # an Auto class takes what it knows
     if not isinstance(config, wanted):

@@ -342,7 +342,7 @@ def test_code_beside_weights_runs_only_for_a_row_that_is_named(folder, monkeypat
         checkpoints.safely(row)
     monkeypatch.setenv("WORKBENCH_TRUST", "other,mine")
     assert checkpoints.safely(row)["trust_remote_code"] is True
-    assert "trust_remote_code" not in checkpoints.safely(_row(folder))
+    assert checkpoints.safely(_row(folder))["trust_remote_code"] is False
 
 
 def test_too_little_memory_is_told_before_loading(monkeypatch):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from workbench import frames, hub, memory
@@ -240,7 +241,8 @@ def safely(checkpoint: Checkpoint) -> dict[str, Any]:
     Pickles are read, with weights_only, where the row says `allow_pickle`. Code that comes with
     weights runs where the row says `remote_code` and WORKBENCH_TRUST names the row.
 
-    Raises LookupError: there are pickles only, or remote code that nobody has confirmed.
+    Raises LookupError: there are pickles only, an index leads elsewhere, or there is remote code
+    that nobody has confirmed.
     """
     folders = [Path(locate(checkpoint, stage)) for stage in checkpoint.stages or ("",)]
     files = [path for folder in folders for path in folder.rglob("*")]
@@ -252,8 +254,15 @@ def safely(checkpoint: Checkpoint) -> dict[str, Any]:
             f"made it, write allow_pickle = true under [{checkpoint.name}] into your catalogue "
             "(it is then read with weights_only)"
         )
+    for index in (path for path in files if ".safetensors.index" in path.name):
+        for name in _shards(index):
+            if Path(name).name != name or Path(name).suffix not in hub.SAFE:
+                raise LookupError(
+                    f"{index.name} of {checkpoint.name!r} names the file {name!r}, and its shards "
+                    "are safetensors beside it: nothing was read; choose another checkpoint"
+                )
     arguments: dict[str, Any] = {"use_safetensors": None if checkpoint.allow_pickle else True}
-    arguments["local_files_only"] = True
+    arguments |= {"local_files_only": True, "trust_remote_code": False}
     if checkpoint.remote_code:
         if checkpoint.name not in os.environ.get("WORKBENCH_TRUST", "").split(","):
             raise LookupError(
@@ -262,6 +271,14 @@ def safely(checkpoint: Checkpoint) -> dict[str, Any]:
             )
         arguments["trust_remote_code"] = True
     return arguments
+
+
+def _shards(index: Path) -> set[str]:
+    """Read the names of the files that weights are cut into; none of a damaged index."""
+    try:
+        return set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def resolve_class(name: str) -> type:
@@ -426,6 +443,8 @@ def _loading(checkpoint: Checkpoint) -> Iterator[None]:
         if type(error) is LookupError:
             raise
         raise _missing(checkpoint, _first_line(error)) from error
+    except (UnpicklingError, EOFError) as error:
+        raise _missing(checkpoint, "a pickle holds more than tensors, or is damaged") from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if exhausted(error):
             raise

@@ -48,10 +48,10 @@ def _numbers(path: Path) -> int:
         size = int.from_bytes(file.read(8), "little")
         try:
             head = json.loads(file.read(min(size, path.stat().st_size)))
-            shapes = [each["shape"] for name, each in head.items() if name != "__metadata__"]
+            tensors = [each for name, each in head.items() if name != "__metadata__"]
+            return sum(math.prod(map(int, each["shape"])) for each in tensors)
         except (ValueError, TypeError, KeyError, AttributeError):
             return path.stat().st_size // 4  # damaged: its loader will tell
-    return sum(map(math.prod, shapes))
 
 
 def free(device: str) -> int:

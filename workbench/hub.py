@@ -58,6 +58,7 @@ def listing(repository: str, revision: str = "") -> Repository:
     """Ask the hub what a repository holds at a revision (the newest where none is given).
 
     Raises LookupError: no such repository or revision, or not for you. OSError: no network.
+    ValueError: it names a file outside of it.
     """
     from huggingface_hub import HfApi
 
@@ -67,6 +68,13 @@ def listing(repository: str, revision: str = "") -> Repository:
         File(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else each.blob_id or "")
         for each in info.siblings or []
     )
+    for file in files:
+        parts = file.name.replace("\\", "/").split("/")
+        if {"", ".."} & {*parts} or not f"{info.sha}{file.digest}".isalnum():
+            raise ValueError(
+                f"{repository} names the file {file.name!r} (commit {info.sha!r}, digest "
+                f"{file.digest!r}), which may lie outside of it: nothing of it is fetched"
+            )
     licence = str(getattr(info.card_data, "license", None) or "")
     return Repository(repository, str(info.sha), files, bool(info.gated), licence)
 

@@ -197,7 +197,7 @@ def settle(figure: Any) -> None:
 
 def _fold(ax: Any, text: Any) -> None:
     """Let a text break into lines by the width of its Axes; matplotlib does so by the figure's."""
-    text.set_wrap(True)
+    text.set_wrap("$" not in text.get_text())  # which matplotlib measures as a formula
     text._get_wrap_line_width = partial(_width, ax)
 
 

@@ -282,7 +282,6 @@ def room_for(folder: Path, size: int) -> None:
     free = shutil.disk_usage(there).free
     if size > free:
         raise OSError(
-            errno.ENOSPC,
             f"the disk of {folder} has {free / 2**30:.1f} GiB left, and {size / 2**30:.1f} GiB are "
             "still to come; free some space, or set HF_HOME to a folder on another disk",
         )
@@ -321,7 +320,6 @@ def _sentences(source: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(
-                errno.ENOSPC,
                 f"the disk is full; free some space, or set HF_HOME to a folder elsewhere; {again}",
             ) from error
         raise OSError(f"{source} cannot be fetched: {_first(error)}; {again}") from error

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench import catalogue, checkpoints, hub, intake, memory, tables
+from workbench.generators.glide import PACKAGE
 from workbench.store import Store
 
-EXTRAS = {
-    "evidence": ("c2pa", "sd_parsers", "imwatermark"),
-    "hosted": ("openai",),
-    "dalle-mini": ("min_dalle",),
-    "ray": ("ray",),
+DISTRIBUTION = "attribution-workbench"
+OPTIONAL = {
+    f"'{DISTRIBUTION}[evidence]'": ("c2pa", "sd_parsers", "imwatermark"),
+    f"'{DISTRIBUTION}[hosted]'": ("openai",),
+    f"'{DISTRIBUTION}[dalle-mini]'": ("min_dalle",),
+    f"'{DISTRIBUTION}[chat]'": ("num2words",),
+    f"'{DISTRIBUTION}[ray]'": ("ray",),
+    PACKAGE: ("glide_text2im",),
 }
-"""What each extra of the distribution brings; GLIDE's package stands in its own sentence."""
+"""What may be installed besides, as pip is told it, and the modules that each brings."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,10 @@ def facts(network: bool = True) -> list[Fact]:
         _disk("hub's cache", Path(constants.HF_HUB_CACHE)),
         Fact("your catalogue", str(tables.user_folder())),
     ]
-    for extra, modules in EXTRAS.items():
-        absent = [name for name in modules if importlib.util.find_spec(name) is None]
-        todo = f"pip install 'attribution-workbench[{extra}]'" if absent else ""
-        found.append(Fact(f"extra {extra}", "missing" if absent else "here", todo))
+    for what, modules in OPTIONAL.items():
+        absent = any(importlib.util.find_spec(name) is None for name in modules)
+        state = "not installed" if absent else "here"
+        found.append(Fact(", ".join(modules), state, f"pip install {what}" if absent else ""))
     away = hub.reachable() if network else "not asked"
     found.append(Fact("hub", away or f"{constants.ENDPOINT} answers"))
     found.append(Fact("hub log-in", "yes" if get_token() else "none (gated models need one)"))

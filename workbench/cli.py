@@ -116,11 +116,12 @@ def attribute(
 @app.command()
 def doctor() -> None:
     """Say what this machine can run, what is missing, and the next command to type."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     with terminal.answering():
         states = machine.presets()
-        table = Table(box=None, pad_edge=False, show_header=False)
+        columns = [Column(overflow="fold") for _ in range(4)]  # a command is never cut
+        table = Table(*columns, box=None, pad_edge=False, show_header=False)
         for fact in [*machine.facts(), *states]:
             table.add_row("!" if fact.todo else "", fact.what, fact.found, fact.todo)
         terminal.results().print(table)

@@ -174,9 +174,8 @@ def test_unknown_names_list_what_there_is():
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("pocket-blp", "inverter")
-    with pytest.raises(
-        LookupError, match=r"^no preset named 'x'; there are: modern, paper, pocket, pocket-paper, refprint, small$"
-    ):
+    there = "modern, paper, pocket, pocket-paper, refprint, small"
+    with pytest.raises(LookupError, match=f"^no preset named 'x'; there are: {there}$"):
         catalogue.preset("x")
     with pytest.raises(LookupError, match=r"^no zoo named 'pokcet'; .* mean 'pocket'"):
         catalogue.zoo("pokcet")

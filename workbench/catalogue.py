@@ -326,7 +326,7 @@ def prompts(preset: Preset, portion: str) -> list[str]:
     if not preset.prompts:
         raise LookupError(
             f"the preset {preset.name!r} has no file of prompts to evaluate with: copy it into "
-            f"{tables.user_folder() / 'presets.toml'} and add prompts = \"FILE.csv\" (an absolute "
+            f'{tables.user_folder() / "presets.toml"} and add prompts = "FILE.csv" (an absolute '
             "path; columns prompt and split, calibration or evaluation)"
         )
     split, start, stop = PORTIONS[portion]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench import catalogue, checkpoints, intake, machine, memory, tables, terminal
+from workbench import catalogue, checkpoints, frames, intake, machine, memory, tables, terminal
 from workbench.checkpoints import Checkpoint
 from workbench.store import Store
 
@@ -94,7 +94,8 @@ def zoo_add(
         given = {"size": size, "family": family, "options": options or None}
         role, fields = intake.row_of(source, **given)
         file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
-        print(f"{name}: {role}, {fields.get('class') or fields['plugin']}, {fields['size']} px")
+        kind = frames.shown(fields.get("class") or fields["plugin"])
+        print(f"{name}: {role}, {kind}, {fields['size']} px")
         then = f"zoo verify {name}" if "revision" not in fields else f"zoo download {name}"
         terminal.tell(f"Written into {file}. Next: `workbench {then}`")
 
@@ -114,7 +115,7 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
             facts["weights sha256"] = row.digest()
         for key, value in facts.items():
             if value not in ("", (), None):
-                print(f"{key:16} {value}")
+                print(f"{key:16} {frames.shown(value)}")
 
 
 @zoo.command("verify")
@@ -128,7 +129,7 @@ def zoo_verify(
         for row in rows:
             fault = _fault(row)
             failed |= fault is not None
-            print(f"{row.name}: {fault or 'good'}", flush=True)
+            print(f"{row.name}: {frames.shown(fault or 'good')}", flush=True)
         if failed:
             raise typer.Exit(1)
 

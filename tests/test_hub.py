@@ -84,7 +84,7 @@ def test_a_download_takes_what_a_loader_reads_and_pins_it(there, tmp_path):
     }
     assert held == files - unread
     there.asked.clear()
-    assert zoo("download", "sd-1-5", "--yes") == (0, "All of sd-1-5 is here.")
+    assert zoo("download", "sd-1-5", "--yes") == (0, "sd-1-5: nothing is left to fetch.")
     assert there.asked == []
     assert intake.fault(row) is None
 
@@ -149,6 +149,13 @@ def test_a_file_with_another_digest_is_removed_and_never_used(there):
     code, said = zoo("verify", "clip-vit-l-14")
     assert code == 1
     assert "the file open_clip_model.safetensors is not what was fetched" in said
+    assert f"delete {blob}, then `workbench zoo download clip-vit-l-14` fetches it" in said
+    blob.unlink()
+    code, said = zoo("verify", "clip-vit-l-14")
+    assert code == 1
+    assert "the file open_clip_model.safetensors is not what was fetched, or gone" in said
+    assert zoo("download", "clip-vit-l-14", "--yes")[0] == 0
+    assert zoo("verify", "clip-vit-l-14") == (0, "clip-vit-l-14: good")
 
 
 def test_gated_missing_and_withdrawn_checkpoints_are_told(there, monkeypatch):
@@ -191,7 +198,7 @@ def test_pickles_only_are_not_fetched_unless_the_row_says_so(there, tmp_path):
     assert code == 2
     assert "are a pickle, which can run code" in said
     (mine / "generators.toml").write_text(row + 'revision = ""\nallow_pickle = true\n')
-    assert intake.plan(catalogue.checkpoint("mine")).size > 0
+    assert intake.plan(catalogue.checkpoint("mine")).left > 0
 
 
 def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
@@ -216,7 +223,12 @@ def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
     assert "bytes=4321-" in [asked for _, path, asked in there.asked if path.endswith("base.pt")]
     assert intake.fault(row) is None
     (row.folder / "upsample.pt").write_bytes(b"others")
-    assert "the file upsample.pt is not what was fetched" in str(intake.fault(row))
+    file = mine / "generators.toml"
+    assert intake.fault(row) == (
+        "the file upsample.pt is not what was fetched, or gone: delete "
+        f"{row.folder / 'upsample.pt'} and source under [far] in {file}, "
+        "then `workbench zoo download far` fetches it again"
+    )
 
 
 def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path):

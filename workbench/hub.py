@@ -153,6 +153,7 @@ def fetch(
             )
         part.replace(blob)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a link to what was deleted
     try:
         path.symlink_to(os.path.relpath(blob, path.parent))
     except OSError:  # a system without links
@@ -218,7 +219,7 @@ def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: 
 
 
 def size_of_url(url: str) -> int:
-    """Ask an address how many bytes it holds."""
+    """Ask an address how many bytes it holds. Raises OSError: no network, or it is not there."""
     from huggingface_hub import get_session
 
     with _sentences(url):
@@ -237,12 +238,13 @@ def digest_of(path: Path, like: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def faults(folder: Path) -> list[str]:
-    """Name the files of a snapshot whose bytes are not those the hub named them by."""
+def faults(folder: Path) -> list[Path]:
+    """List the files of a snapshot that are gone, or whose bytes the hub named otherwise."""
     return [
-        path.relative_to(folder).as_posix()
+        path
         for path in sorted(folder.rglob("*"))
-        if path.is_symlink() and digest_of(path, path.resolve().name) != path.resolve().name
+        if path.is_symlink()
+        and not (path.exists() and digest_of(path, path.resolve().name) == path.resolve().name)
     ]
 
 

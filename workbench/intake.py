@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from workbench import catalogue, hub, tables
+from workbench import catalogue, checkpoints, hub, tables
 from workbench.checkpoints import Checkpoint
 from workbench.hub import File, Repository
 
@@ -46,18 +46,17 @@ class Plan:
     files: tuple[tuple[File, ...], ...] = ()
 
     @property
-    def size(self) -> int:
-        """Bytes in all, those here already included."""
-        return sum(file.size for files in self.files for file in files)
-
-    @property
     def left(self) -> int:
         """Bytes that are not here yet."""
+        places = zip(self.repositories, self.files, strict=True)
+        return sum(self.left_of(place, files) for place, files in places)
+
+    def left_of(self, place: Repository, files: Sequence[File]) -> int:
+        """Count the bytes of some files of one of the repositories that are not here yet."""
         return sum(
             hub.left(place, file)
             if place.commit
             else hub.left_of(_place(self.row, place) / file.name, file.size)
-            for place, files in zip(self.repositories, self.files, strict=True)
             for file in files
         )
 
@@ -123,7 +122,6 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
     `tick` is called with the bytes of each step. Raises what `hub.fetch` does.
     """
     row = plan.row
-    table = f"{catalogue.ROLES[row.role]}.toml"
     for place in plan.repositories:
         hub.room_for(_place(row, place), plan.left)
     for place, files in zip(plan.repositories, plan.files, strict=True):
@@ -134,32 +132,42 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
                 hub.fetch_url(f"{place.id}/{file.name}", path, file.size, tick)
     if all(place.commit for place in plan.repositories):
         pin = " ".join(place.commit for place in plan.repositories)
-        return tables.write(table, row.name, {"revision": pin})
+        return tables.write(_table(row), row.name, {"revision": pin})
     (place,), (files,) = plan.repositories, plan.files
     folder = _place(row, place)
     sums = [f"{hub.digest_of(folder / file.name, '')}  {file.name}\n" for file in files]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     now = {"source": f"weights/{row.name}", "revision": None, "files": None}
-    return tables.write(table, row.name, now)
+    return tables.write(_table(row), row.name, now)
 
 
 def fault(row: Checkpoint) -> str | None:
-    """Find files of downloaded weights that are not what was fetched; None when all are."""
-    wrong: list[str] = []
+    """Find a file of downloaded weights that is not what was fetched; None when all are."""
+    wrong: list[Path] = []
+    pinned = ""
     for repository in row.repositories:
         wrong += hub.faults(hub.snapshot(repository, row.commit(repository)))
     if row.folder is not None and (row.folder / SUMS).is_file():
+        pinned = f" and source under [{row.name}] in {tables.user_folder() / _table(row)}"
         for line in (row.folder / SUMS).read_text(encoding="utf-8").splitlines():
             digest, _, name = line.partition("  ")
             path = row.folder / Path(name).name
             if not path.is_file() or hub.digest_of(path, digest) != digest:
-                wrong.append(name)
+                wrong.append(path)
     if not wrong:
         return None
     return (
-        f"the file {wrong[0]} is not what was fetched: its digest differs; delete it, and "
-        f"`workbench zoo download {row.name}` fetches it again"
+        f"the file {wrong[0].name} is not what was fetched, or gone: delete {wrong[0].resolve()}"
+        f"{pinned}, then `workbench zoo download {row.name}` fetches it again"
     )
+
+
+def here(row: Checkpoint) -> bool:
+    """Tell whether the weights are on this computer, and none of their files was deleted since."""
+    if not checkpoints.here(row):
+        return False
+    folders = [hub.snapshot(repository, row.commit(repository)) for repository in row.repositories]
+    return all(path.exists() for folder in folders for path in folder.rglob("*"))
 
 
 def row_of(source: str, **given: Any) -> tuple[str, dict[str, Any]]:
@@ -245,6 +253,11 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     return found if isinstance(found, dict) else {}
+
+
+def _table(row: Checkpoint) -> str:
+    """Name the table of a row's role."""
+    return f"{catalogue.ROLES[row.role]}.toml"
 
 
 def _place(row: Checkpoint, place: Repository) -> Path:

@@ -37,8 +37,9 @@ def zoo_list(
         for row in rows:
             kind = row.class_name.rpartition(".")[2] or row.plugin.rpartition(".")[2]
             size, fits = _weight(row)
-            licence = row.licence or ("to accept" if row.gated else "?")
-            table.add_row(row.name, row.role, kind, size, fits, licence, _where(row))
+            licence = [x for x in (row.licence, "to accept" if row.gated else "") if x]
+            told = ", ".join(licence) or "?"
+            table.add_row(row.name, row.role, kind, size, fits, told, _where(row))
         terminal.results().print(table)
         print(f"\nGiB and fits are of this machine: {machine.described()}.")
         _tell_presets(name)
@@ -59,7 +60,7 @@ def zoo_download(
             raise ValueError(f"--revision is of one checkpoint; {name} stands for {len(rows)}")
         rows = [row for row in rows if revision or _where(row) not in ("here", "hosted")]
         if not rows:
-            print(f"All of {name} is here.")
+            print(f"{name}: nothing is left to fetch.")
             return
         plans = [intake.plan(row, revision) for row in rows]
         _show_plans(plans)
@@ -68,10 +69,10 @@ def zoo_download(
             raise typer.Exit(1)
         with terminal.bytes_bar(left) as tick:
             for plan in plans:
-                file = intake.download(plan, tick)
+                intake.download(plan, tick)
         for row in rows:
             print(f"{row.name}: here")
-        terminal.tell(f"Pinned in {file}. {_next(name)}")
+        terminal.tell(f"Pinned in {tables.user_folder()}. {_next(name)}")
 
 
 @zoo.command("add")
@@ -173,7 +174,7 @@ def _where(row: Checkpoint) -> str:
     """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
     if row.hosted:
         return "hosted"
-    if checkpoints.here(row):
+    if intake.here(row):
         return "here"
     if row.status == "withdrawn" or row.folder:
         return "withdrawn" if row.status == "withdrawn" else "missing"
@@ -181,12 +182,17 @@ def _where(row: Checkpoint) -> str:
 
 
 def _weight(row: Checkpoint) -> tuple[str, str]:
-    """Tell what weights take on this machine, in GiB, and whether that fits: two cells."""
+    """Tell what weights take on this machine, in GiB, and whether that fits: two cells.
+
+    How large their parts are is known once they are here; before, a GPU may still hold them one
+    part at a time where it does not hold the whole.
+    """
     sizes, where = checkpoints.needs(row), checkpoints.device()
     if not sizes:
         return "?", "?"
     room = memory.total(where)
-    words = {"whole": "yes", "offload": "part by part", "": "no"}
+    never = "no" if where == "cpu" or checkpoints.here(row) else "not whole"
+    words = {"whole": "yes", "offload": "part by part", "": never}
     fits = words[memory.placement(sizes, room, offload=where != "cpu")]
     return f"{sum(sizes.values()) / 2**30:.1f}", fits
 
@@ -216,8 +222,8 @@ def _show_plans(plans: list[intake.Plan]) -> None:
                 plan.row.name,
                 f"{place.id}@{place.commit[:8]}" if place.commit else place.id,
                 str(len(files)),
-                memory.gib(plan.size),
-                memory.gib(plan.left),
+                memory.gib(sum(file.size for file in files)),
+                memory.gib(plan.left_of(place, files)),
                 f"{licence}, to accept at its page" if place.gated else licence,
             )
     terminal.results().print(table)
@@ -268,6 +274,6 @@ def _fault(row: Checkpoint) -> str | None:
     try:
         tool = catalogue.load(row.name)
         answer = tool(["a red circle"], [0]) if row.role == "generator" else tool([grey])
-    except (LookupError, ValueError, OSError, RuntimeError) as error:
+    except (LookupError, ValueError, OSError, RuntimeError, MemoryError) as error:
         return str(error)
     return str(getattr(answer[0], "reason", "")) or None

@@ -89,6 +89,19 @@ def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
         raise ValueError(f"{pickled.name} does not hold tensors, and tensors alone") from error
 
 
+def paired(prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """Pair each prompt with its seed; ValueError for lengths that differ.
+
+    >>> paired(["a fish"], [7])
+    [('a fish', 7)]
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(
+            f"one seed a prompt is needed; there are {len(prompts)} prompts and {len(seeds)} seeds"
+        )
+    return list(zip(prompts, seeds, strict=True))
+
+
 def make_pictures(
     make: Callable[[list[tuple[str, int]]], list[Image | Failure]],
     prompts: Sequence[str],
@@ -102,10 +115,6 @@ def make_pictures(
     pair by pair in the same shape, so that a bad prompt harms no other. Raises ValueError for
     lengths that differ; errors that may pass (memory, disk, device) are raised.
     """
-    if len(prompts) != len(seeds):
-        raise ValueError(
-            f"one seed a prompt is needed; there are {len(prompts)} prompts and {len(seeds)} seeds"
-        )
 
     def careful(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
         try:
@@ -117,9 +126,7 @@ def make_pictures(
                 return [Failure(f"{checkpoint.name} failed: {error}".splitlines()[0])] * len(chunk)
             return [careful([pair] * len(chunk))[0] for pair in chunk]
 
-    return checkpoints.in_fixed_shape(
-        careful, list(zip(prompts, seeds, strict=True)), checkpoint, batch
-    )
+    return checkpoints.in_fixed_shape(careful, paired(prompts, seeds), checkpoint, batch)
 
 
 def reconstruct(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import frames, images, shelf
 from workbench.checkpoints import Named
-from workbench.generators import Failure
+from workbench.generators import Failure, paired
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,13 +73,9 @@ class Archive(Named):
         Raises LookupError for a missing archive; ValueError for one without the columns, a layout
         or table that cannot be read, a zip that is meant to harm, or lengths that differ.
         """
-        if len(prompts) != len(seeds):
-            raise ValueError(
-                f"one seed a prompt is needed; there are {len(prompts)} prompts and "
-                f"{len(seeds)} seeds"
-            )
+        pairs = paired(prompts, seeds)
         found = shelf.shelve(self.source, self.generator, self.columns)
-        return [_picture(found, p, index) for p, index in zip(prompts, seeds, strict=True)]
+        return [_picture(found, prompt, index) for prompt, index in pairs]
 
     def contents(self) -> dict[str, Any]:
         """Identify the archive without its path: rows and the digests of their files."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from workbench import images, ledger, tables
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, chosen
+from workbench.generators import Failure, chosen, paired
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,16 +70,11 @@ class Hosted(Named):
         LookupError without the SDK, the key or the model; ConnectionError where the endpoint does
         not answer, or is too busy, time after time.
         """
-        if len(prompts) != len(seeds):
-            raise ValueError(
-                f"one seed a prompt is needed; there are {len(prompts)} prompts and "
-                f"{len(seeds)} seeds"
-            )
-        if not prompts:
+        if not (pairs := paired(prompts, seeds)):
             return []
-        self.afford(len(prompts))
+        self.afford(len(pairs))
         with self._client() as client:
-            return [self._picture(client, prompt) for prompt in prompts]
+            return [self._picture(client, prompt) for prompt, _ in pairs]
 
     def afford(self, count: int) -> None:
         """Raise PermissionError, with the price, unless the budget has room for `count` pictures.

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests import tiny
 from tests.hub import Hub
-from workbench import catalogue, checkpoints, hub, intake, machine
+from workbench import attribution, catalogue, checkpoints, experiment, hub, intake, machine
 from workbench.cli import app
 
 SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -229,6 +229,23 @@ def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
         f"{row.folder / 'upsample.pt'} and source under [far] in {file}, "
         "then `workbench zoo download far` fetches it again"
     )
+
+
+def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
+    sentence = (
+        r"^5 of the 5 checkpoints of the preset 'small' are not on this computer \(sd-1-5, "
+        r"sd-2-1-base, lcm-dreamshaper, blip-base, clip-vit-l-14\); "
+        "`workbench zoo download small` fetches them$"
+    )
+    with pytest.raises(LookupError, match=sentence):
+        attribution.plan("small")
+    with pytest.raises(LookupError, match=sentence):
+        experiment.evaluate_preset("small", n=1)
+    with pytest.raises(LookupError, match=r"`workbench zoo download clip-vit-l-14` fetches them$"):
+        attribution.plan("small", zoo="pocket")
+    there.asked.clear()
+    assert attribution.plan("pocket")
+    assert there.asked == []
 
 
 def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import calibration, catalogue, evaluation, frames, pipeline, ranking
+from workbench import calibration, catalogue, evaluation, frames, intake, pipeline, ranking
 from workbench.attacks import without_intensity
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
@@ -161,6 +161,8 @@ def evaluate_preset(
         StoreError: the store cannot be used.
     """
     given = catalogue.preset(preset) if isinstance(preset, str) else preset
+    if zoo is inverter is similarity is None:
+        intake.check(given)
     models = catalogue.zoo(given.zoo if zoo is None else zoo)
     compare = _load(similarity or given.similarity, "similarity")
     plugs = {

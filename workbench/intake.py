@@ -80,10 +80,27 @@ def members(name: str) -> list[Checkpoint]:
     elif name in zoos:
         texts = zoos[name]
     else:
-        there = ", ".join(sorted([*presets, *zoos, *known]))
+        there = ", ".join(sorted({*presets, *zoos, *known}))
         raise LookupError(f"no preset, zoo or checkpoint named {name!r}; there are: {there}")
     words = [word for text in texts for word in _words(text)]
     return [known[word] for word in dict.fromkeys(words) if word in known]
+
+
+def check(preset: catalogue.Preset) -> None:
+    """Raise LookupError, with the one command that helps, where a preset lacks several weights."""
+    rows = members(preset.name) if preset.name in catalogue.presets() else []
+    away = [row.name for row in rows if _away(row)]
+    if len(away) > 1:
+        raise LookupError(
+            f"{len(away)} of the {len(rows)} checkpoints of the preset {preset.name!r} are not on "
+            f"this computer ({', '.join(away)}); `workbench zoo download {preset.name}` fetches "
+            "them"
+        )
+
+
+def _away(row: Checkpoint) -> bool:
+    """Tell weights that could be fetched, and were not."""
+    return row.folder is None and not row.hosted and not checkpoints.here(row)
 
 
 def _words(text: str) -> list[str]:

@@ -91,11 +91,10 @@ def presets() -> list[Fact]:
 def next_command(states: list[Fact]) -> str:
     """Choose the command to type next: use what is ready; else fetch."""
     ready = [fact.what.removeprefix("preset ") for fact in states if not fact.todo]
+    if not ready:
+        return states[0].todo
     real = [name for name in ready if not name.startswith("pocket")]
-    chosen = [*real, *ready]
-    if not chosen:
-        return next(iter(fact.todo for fact in states))
-    return f"workbench attribute PICTURE --preset {chosen[0]}"
+    return f"workbench attribute PICTURE --preset {(real or sorted(ready))[0]}"
 
 
 def _disk(what: str, folder: Path) -> Fact:

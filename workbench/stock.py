@@ -42,6 +42,7 @@ def zoo_list(
             table.add_row(row.name, row.role, kind, size, fits, told, _where(row))
         terminal.results().print(table)
         print(f"\nGiB and fits are of this machine: {machine.described()}.")
+        print("A licence ? was not looked up; one to accept is accepted on the model's page first.")
         _tell_presets(name)
 
 

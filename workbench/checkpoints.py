@@ -226,17 +226,16 @@ def locate(checkpoint: Checkpoint, stage: str = "") -> str:
 
 
 def here(checkpoint: Checkpoint) -> bool:
-    """Tell whether the weights of every stage are on this computer."""
+    """Tell whether the weights of every stage are here, and no file was deleted since."""
     try:
-        for stage in checkpoint.stages or ("",):
-            locate(checkpoint, stage)
+        folders = [Path(locate(checkpoint, stage)) for stage in checkpoint.stages or ("",)]
     except LookupError:
         return False
-    return True
+    return all(path.exists() for folder in folders for path in folder.rglob("*"))
 
 
 def safely(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Answer the loader arguments every row gets: safetensors only, no network, no remote code.
+    """Answer the loader arguments of a row: safetensors, no network, no code beside weights.
 
     Pickles are read, with weights_only, where the row says `allow_pickle`. Code that comes with
     weights runs where the row says `remote_code` and WORKBENCH_TRUST names the row.
@@ -279,6 +278,33 @@ def _shards(index: Path) -> set[str]:
         return set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
+
+
+def chosen(checkpoint: Checkpoint, **fields: Any) -> dict[str, Any]:
+    """Answer the settings of a call: a field that is not None, else the option of the row.
+
+    What neither tells is left out. Raises ValueError for an option that is no field.
+
+    >>> row = Checkpoint("x", "generator", "", "/weights", options={"guidance": 3.0})
+    >>> chosen(row, guidance=None, steps=None), chosen(row, guidance=1.0, steps=4)
+    ({'guidance': 3.0}, {'guidance': 1.0, 'steps': 4})
+    """
+    for name, _ in checkpoint.options:
+        if name not in fields:
+            known = ", ".join(sorted(fields))
+            raise ValueError(f"{checkpoint.name!r} has no option {name!r}; there are: {known}")
+    found = {n: checkpoint.option(n) if value is None else value for n, value in fields.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def settings(plugin: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the settings of a plug-in by its fields beside `checkpoint`: see `chosen`.
+
+    What neither a field nor the row tells is the default of that name.
+    """
+    names = [each.name for each in dataclasses.fields(plugin) if each.name != "checkpoint"]
+    fields = {name: getattr(plugin, name) for name in names}
+    return {**defaults, **chosen(plugin.checkpoint, **fields)}
 
 
 def resolve_class(name: str) -> type:

@@ -122,6 +122,10 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     if "://" in row.source:
         there = tuple(File(x, hub.size_of_url(f"{row.source}/{x}"), "") for x in row.files)
         return Plan(row, (Repository(row.source, "", there),), (there,))
+    if revision and len(row.repositories) > 1:
+        raise ValueError(
+            f"{row.name!r} has {len(row.repositories)} repositories, --revision is one"
+        )
     if not row.repositories:
         raise LookupError(f"{row.name!r} is no checkpoint of a hub: there is nothing to fetch")
     places = tuple(hub.listing(x, revision or row.commit(x)) for x in row.repositories)
@@ -133,14 +137,22 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     return Plan(row, places, tuple(chosen))
 
 
+def room_for(plans: Sequence[Plan]) -> None:
+    """Raise OSError where the disk has no room for all that is still to fetch.
+
+    The hub's cache and the user's folder are each held to the whole: they often share a disk.
+    """
+    left = sum(plan.left for plan in plans)
+    for folder in {_place(plan.row, place) for plan in plans for place in plan.repositories}:
+        hub.room_for(folder, left)
+
+
 def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Path:
     """Fetch what is missing, check it, and pin the row in the user's catalogue; answer that file.
 
     `tick` is called with the bytes of each step. Raises what `hub.fetch` does.
     """
     row = plan.row
-    for place in plan.repositories:
-        hub.room_for(_place(row, place), plan.left)
     for place, files in zip(plan.repositories, plan.files, strict=True):
         for file in files:
             if place.commit:
@@ -177,14 +189,6 @@ def fault(row: Checkpoint) -> str | None:
         f"the file {wrong[0].name} is not what was fetched, or gone: delete {wrong[0].resolve()}"
         f"{pinned}, then `workbench zoo download {row.name}` fetches it again"
     )
-
-
-def here(row: Checkpoint) -> bool:
-    """Tell whether the weights are on this computer, and none of their files was deleted since."""
-    if not checkpoints.here(row):
-        return False
-    folders = [hub.snapshot(repository, row.commit(repository)) for repository in row.repositories]
-    return all(path.exists() for folder in folders for path in folder.rglob("*"))
 
 
 def row_of(source: str, **given: Any) -> tuple[str, dict[str, Any]]:

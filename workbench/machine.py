@@ -77,7 +77,7 @@ def presets() -> list[Fact]:
     found = []
     for name in catalogue.presets():
         rows = intake.members(name)
-        away = [row for row in rows if not row.hosted and not intake.here(row)]
+        away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
         gated = [row.name for row in away if row.gated]
         state = "ready" if not away else f"{len(away)} of {len(rows)} checkpoints not here"
         if gated:

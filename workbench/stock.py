@@ -68,6 +68,7 @@ def zoo_download(
         left = sum(plan.left for plan in plans)
         if left and not yes and not _agreed(left):
             raise typer.Exit(1)
+        intake.room_for(plans)
         with terminal.bytes_bar(left) as tick:
             for plan in plans:
                 intake.download(plan, tick)
@@ -175,7 +176,7 @@ def _where(row: Checkpoint) -> str:
     """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
     if row.hosted:
         return "hosted"
-    if intake.here(row):
+    if checkpoints.here(row):
         return "here"
     if row.status == "withdrawn" or row.folder:
         return "withdrawn" if row.status == "withdrawn" else "missing"

@@ -47,23 +47,6 @@ class Generator(Protocol):
         ...
 
 
-def chosen(checkpoint: checkpoints.Checkpoint, **fields: Any) -> dict[str, Any]:
-    """Answer the settings of a call: a field that is not None, else the option of the row.
-
-    What neither tells is left out. Raises ValueError for an option that is no field.
-
-    >>> row = checkpoints.Checkpoint("x", "generator", "", "/weights", options={"guidance": 3.0})
-    >>> chosen(row, guidance=None, steps=None), chosen(row, guidance=1.0, steps=4)
-    ({'guidance': 3.0}, {'guidance': 1.0, 'steps': 4})
-    """
-    for name, _ in checkpoint.options:
-        if name not in fields:
-            known = ", ".join(sorted(fields))
-            raise ValueError(f"{checkpoint.name!r} has no option {name!r}; there are: {known}")
-    found = {n: checkpoint.option(n) if value is None else value for n, value in fields.items()}
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
     """Read stem.safetensors in the folder of the weights, else stem.pt if the row allows pickles.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, chosen, make_pictures, tensors, to_picture
+from workbench.generators import Failure, make_pictures, tensors, to_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +48,7 @@ class Glide(Named):
         package cannot space, LookupError when the package or the weights are missing.
         """
         fields = {"steps": self.steps, "guidance": self.guidance, "temperature": self.temperature}
-        settings = DEFAULTS | chosen(self.checkpoint, **fields)
+        settings = DEFAULTS | checkpoints.chosen(self.checkpoint, **fields)
         steps = settings["steps"]
         if not isinstance(steps, tuple) or len(steps) != 2:
             raise ValueError(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from workbench import images, ledger, tables
+from workbench import checkpoints, images, ledger, tables
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, chosen, paired
+from workbench.generators import Failure, paired
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,7 +107,7 @@ class Hosted(Named):
     @property
     def _settings(self) -> dict[str, Any]:
         fields = {"size": self.size, "quality": self.quality, "price": self.price}
-        return chosen(self.checkpoint, base_url=None, **fields)
+        return checkpoints.chosen(self.checkpoint, base_url=None, **fields)
 
     @property
     def _call(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, chosen, make_pictures, tensors, to_picture
+from workbench.generators import Failure, make_pictures, tensors, to_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,7 +46,7 @@ class MinDalle(Named):
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError
         when the package or the weights are missing.
         """
-        settings = chosen(
+        settings = checkpoints.chosen(
             self.checkpoint,
             guidance=self.guidance,
             temperature=self.temperature,

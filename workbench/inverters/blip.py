@@ -13,6 +13,8 @@ from workbench.inverters import Prompt
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+DEFAULTS = {"prefix": "", "beams": 3, "min_length": 5, "max_length": 60}
+
 
 @dataclass(frozen=True, repr=False)
 class Blip(Named):
@@ -46,17 +48,14 @@ class Blip(Named):
 
         return checkpoints.in_fixed_shape(caption, images, self.checkpoint)
 
-    def _setting(self, name: str, default: Any) -> Any:
-        value = getattr(self, name)
-        return self.checkpoint.option(name, default) if value is None else value
-
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: (B, 3, H, W) pixels in, B Prompts out."""
         import torch
 
         pixels = [processor.image_processor(image, return_tensors="pt") for image in images]
         inputs = {"pixel_values": torch.cat([p["pixel_values"] for p in pixels])}
-        prefix = self._setting("prefix", "")
+        settings = checkpoints.settings(self, DEFAULTS)
+        prefix, beams = settings["prefix"], settings["beams"]
         if prefix:
             inputs |= dict(processor.tokenizer([prefix] * len(images), return_tensors="pt"))
             inputs.pop("token_type_ids", None)
@@ -64,13 +63,12 @@ class Blip(Named):
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
-        beams = self._setting("beams", 3)
         found = model.generate(
             **inputs,
             num_beams=beams,
             do_sample=False,
-            min_length=self._setting("min_length", 5),
-            max_length=self._setting("max_length", 60),
+            min_length=settings["min_length"],
+            max_length=settings["max_length"],
             return_dict_in_generate=True,
             output_scores=True,
         )

@@ -23,6 +23,8 @@ CLASSES = tuple(
     )
 )
 
+DEFAULTS = {"prompt": "", "beams": 3, "min_length": 5, "max_length": 60}
+
 
 @dataclass(frozen=True, repr=False)
 class Captioner(Named):
@@ -71,26 +73,23 @@ class Captioner(Named):
         batch = 1 if checkpoints.device() == "cpu" else None
         return checkpoints.in_fixed_shape(caption, images, self.checkpoint, batch)
 
-    def _setting(self, name: str, default: Any) -> Any:
-        value = getattr(self, name)
-        return self.checkpoint.option(name, default) if value is None else value
-
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: B pictures of any size in, B Prompts out."""
-        inputs = _inputs(images, self._setting("prompt", ""), model, processor)
+        settings = checkpoints.settings(self, DEFAULTS)
+        inputs = _inputs(images, settings["prompt"], model, processor)
         dtype = checkpoints.dtype(self.checkpoint)
         inputs = {
             name: value.to(model.device, dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
-        beams, limit = self._setting("beams", 3), self._setting("max_length", 60)
+        beams = settings["beams"]
         end = model.config.get_text_config(decoder=True).eos_token_id
         found = model.generate(
             **inputs,
             num_beams=beams,
             do_sample=False,
-            min_new_tokens=self._setting("min_length", 5),
-            max_new_tokens=limit,
+            min_new_tokens=settings["min_length"],
+            max_new_tokens=settings["max_length"],
             length_penalty=1.0,
             eos_token_id=end,
             forced_eos_token_id=None,  # an end put at the limit would hide that it was reached

@@ -66,15 +66,13 @@ class Chat(Named):
 
         return checkpoints.in_fixed_shape(answer, images, self.checkpoint, batch=1)
 
-    def _setting(self, name: str, default: Any) -> Any:
-        value = getattr(self, name)
-        return self.checkpoint.option(name, default) if value is None else value
-
     def _answer(self, image: Image, model: Any, processor: Any) -> Prompt:
         """Ask about one picture."""
         import torch
 
-        asked = _ask(processor, self._setting("instruction", INSTRUCTION))
+        defaults = {"instruction": INSTRUCTION, "max_new_tokens": 96}
+        settings = checkpoints.settings(self, defaults)
+        asked = _ask(processor, settings["instruction"])
         begun = processor.tokenizer.bos_token
         inputs = processor(
             images=[image],
@@ -86,7 +84,7 @@ class Chat(Named):
             **inputs,
             do_sample=False,
             num_beams=1,
-            max_new_tokens=self._setting("max_new_tokens", 96),
+            max_new_tokens=settings["max_new_tokens"],
             temperature=None,  # as are the next two, which go with sampling
             top_p=None,
             top_k=None,

@@ -18,6 +18,7 @@ from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import diffusers
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
+from workbench.inverters.blip import Blip
 from workbench.inverters.empty import Empty
 
 
@@ -440,3 +441,14 @@ def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
         monkeypatch.setattr(memory, "free", lambda device, room=room: room)
         checkpoints.place(Pipe(), row)
     assert asked == ["cuda", "offload"]
+
+
+def test_settings_are_fields_then_options_of_the_row_then_defaults(folder):
+    row = _row(folder, options={"beams": 2, "prefix": "a picture of "})
+    blip = Blip(row, beams=5)
+    found = checkpoints.settings(blip, {"prefix": "", "beams": 3, "min_length": 5})
+    assert found == {"prefix": "a picture of ", "beams": 5, "min_length": 5}
+    strange = Blip(_row(folder, options={"beems": 2}))
+    sentence = "'mine' has no option 'beems'; there are: beams, max_length, min_length, prefix"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        checkpoints.settings(strange, {})

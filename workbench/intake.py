@@ -124,8 +124,8 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
         return Plan(row, (Repository(row.source, "", there),), (there,))
     if revision and len(row.repositories) > 1:
         raise ValueError(
-            f"{row.name!r} has {len(row.repositories)} repositories, and --revision names the commit "
-            "of one: leave it out"
+            f"{row.name!r} has {len(row.repositories)} repositories, and --revision names the "
+            "commit of one: leave it out"
         )
     if not row.repositories:
         raise LookupError(f"{row.name!r} is no checkpoint of a hub: there is nothing to fetch")

@@ -402,6 +402,33 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
         assert np.abs(np.asarray(ours, float) - expected).max() < 0.6
 
 
+def test_the_latents_of_a_movq_are_not_quantised():
+    row = tiny.checkpoint("tiny-kandinsky-2-2")
+    model = Diffusers(row).loaded()[-1].movq
+    (picture,) = _smooth(1, row.size)
+    values = torch.tensor(np.asarray(picture) / 127.5 - 1, dtype=torch.float32).permute(2, 0, 1)
+    with torch.no_grad():
+        code = model.encode(values[None]).latents
+        both = [model.decode(code, force_not_quantize=x).sample[0] for x in (True, False)]
+    expected, other = (127.5 * (x.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) for x in both)
+    (ours,) = Diffusers(row).reconstruct([picture])
+    assert np.abs(np.asarray(ours, float) - expected).max() < 0.6
+    assert np.abs(np.asarray(ours, float) - other).max() > 0.6
+
+
+def test_an_autoencoder_too_narrow_in_half_precision_runs_in_full():
+    generator, pictures = Diffusers(tiny.checkpoint("tiny-xl")), _smooth(2, 32)
+    expected = [images.digest(x) for x in generator.reconstruct(pictures)]
+    (pipe,) = generator.loaded()
+    assert pipe.vae.config.force_upcast
+    pipe.vae.half()  # as it was saved: nothing is lost
+    try:
+        assert [images.digest(x) for x in generator.reconstruct(pictures)] == expected
+        assert pipe.vae.dtype == torch.float16
+    finally:
+        pipe.vae.float()
+
+
 def test_a_reconstruction_does_not_depend_on_its_company():
     generator = Diffusers(tiny.checkpoint("tiny-sd"))
     pictures = _smooth(6, 32)

@@ -5,7 +5,8 @@ To add one, copy the nearest file beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -119,12 +120,15 @@ def reconstruct(
 
     Pictures go to the row's size first, and through the model in its fixed shape. The latents of a
     variational autoencoder are the mode of its posterior, so nothing is drawn. Of a cascade, the
-    last stage with an autoencoder counts; without any, every picture is a Failure.
+    last stage with an autoencoder counts; without any, every picture is a Failure. As in their
+    pipelines, the latents of a movq are not quantised, and an autoencoder that half precision
+    overflows (force_upcast in its config) runs in float32.
     """
-    parts = [getattr(pipe, name, None) for pipe in reversed(pipes) for name in AUTOENCODERS]
-    model: Any = next((part for part in parts if part is not None), None)
+    found = [(name, getattr(pipe, name, None)) for pipe in reversed(pipes) for name in AUTOENCODERS]
+    name, model = next((each for each in found if each[1] is not None), ("", None))
     if model is None:
         return [Failure(f"{checkpoint.name} has no autoencoder") for _ in pictures]
+    decoding = {"force_not_quantize": True} if name == "movq" else {}
 
     def through(chunk: list[Image]) -> list[Image | Failure]:
         import numpy as np
@@ -136,11 +140,25 @@ def reconstruct(
         found = model.encode((values.unsqueeze(2) if video else values) * 2 - 1)
         variational = getattr(found, "latent_dist", None)
         latents = found[0] if variational is None else variational.mode()
-        decoded = model.decode(latents).sample.float() / 2 + 0.5
+        decoded = model.decode(latents, **decoding).sample.float() / 2 + 0.5
         decoded = decoded.squeeze(2) if video else decoded
         return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
 
-    return checkpoints.in_fixed_shape(through, pictures, checkpoint)
+    with _upcast(model):
+        return checkpoints.in_fixed_shape(through, pictures, checkpoint)
+
+
+@contextmanager
+def _upcast(model: Any) -> Iterator[None]:
+    """Run an autoencoder in float32 that says half precision is too narrow for it."""
+    narrow = str(model.dtype) == "torch.float16" and getattr(model.config, "force_upcast", False)
+    if narrow:
+        model.float()
+    try:
+        yield
+    finally:
+        if narrow:
+            model.half()
 
 
 def to_picture(array: Any) -> Image | Failure:

@@ -1,11 +1,10 @@
-"""Checkpoints: identity, safe loading, one bounded cache, fixed shapes."""
+"""Checkpoints: identity, safe loading, names."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
-import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,9 +12,8 @@ import pytest
 import torch
 
 from tests import tiny
-from workbench import checkpoints, memory
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import diffusers
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
 from workbench.inverters.blip import Blip
@@ -37,9 +35,9 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_models_kept():
-    checkpoints.clear_weights()
+    running.clear_weights()
     yield
-    checkpoints.clear_weights()
+    running.clear_weights()
 
 
 def test_options_are_frozen_whatever_they_come_as():
@@ -126,82 +124,7 @@ def test_classes_resolve():
     assert found.__name__ == "StableDiffusionPipeline"
 
 
-def test_weights_load_once_and_the_oldest_goes(folder):
-    loads = []
-
-    def loader(row):
-        loads.append(row.size)
-        return object()
-
-    rows = [_row(folder, size=size) for size in range(1, checkpoints.CACHE_MODELS + 2)]
-    first = checkpoints.weights(rows[0], loader)
-    assert checkpoints.weights(rows[0], loader) is first
-    for row in rows[1:-1]:
-        checkpoints.weights(row, loader)
-    assert checkpoints.weights(rows[0], loader) is first  # now the one used last
-    checkpoints.weights(rows[-1], loader)
-    assert checkpoints.weights(rows[0], loader) is first
-    assert loads == [row.size for row in rows]
-    checkpoints.weights(rows[1], loader)
-    assert loads[-1] == rows[1].size
-    checkpoints.clear_weights()
-    assert checkpoints.weights(rows[0], loader) is not first
-
-
-def test_weights_of_many_bytes_push_others_out(folder, monkeypatch):
-    import torch
-
-    monkeypatch.setattr(checkpoints, "CACHE_BYTES", 1000)
-    loads = []
-
-    def loader(row):
-        loads.append(row.size)
-        return torch.nn.Linear(100, 1), "tokenizer"
-
-    for size in (1, 2, 3, 2, 1):
-        checkpoints.weights(_row(folder, size=size), loader)
-    assert loads == [1, 2, 3, 1]
-
-
-def test_threads_that_ask_together_load_once(folder):
-    loads = []
-
-    def loader(row):
-        loads.append(row)
-        return object()
-
-    found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(checkpoints.weights(_row(folder), loader)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(loads) == len(set(found)) == 1
-
-
-def test_a_failed_load_is_one_sentence_and_memory_is_passed_on(folder):
-    def damaged(row):
-        raise RuntimeError("size mismatch for conv\n  many\n  lines")
-
-    sentence = (
-        "^the weights of 'mine' cannot be loaded: size mismatch for conv; "
-        "restore them or choose another model$"
-    )
-    with pytest.raises(LookupError, match=sentence):
-        checkpoints.weights(_row(folder), damaged)
-
-    def exhausted(row):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    with pytest.raises(RuntimeError, match="allocate memory"):
-        checkpoints.weights(_row(folder), exhausted)
-
-
 def test_pickled_weights_are_refused(tmp_path):
-    import torch
 
     tiny.build("tiny-sd", tmp_path)
     unet = tmp_path / "tiny-sd" / "unet"
@@ -209,44 +132,6 @@ def test_pickled_weights_are_refused(tmp_path):
     torch.save({}, unet / "diffusion_pytorch_model.bin")
     with pytest.raises(LookupError, match=r"^the weights of 'tiny-sd' cannot be loaded: "):
         Diffusers(tiny.row("tiny-sd", tmp_path))(["x"], [0])
-
-
-def test_chunks_are_full_and_threads_are_set(folder):
-    import torch
-
-    seen = []
-
-    def call(chunk):
-        seen.append((chunk, torch.get_num_threads(), torch.is_inference_mode_enabled()))
-        return [x * 10 for x in chunk]
-
-    before = torch.get_num_threads()
-    row = _row(folder, batch=3, threads=1)
-    assert checkpoints.in_fixed_shape(call, range(4), row) == [0, 10, 20, 30]
-    assert seen == [([0, 1, 2], 1, True), ([3, 3, 3], 1, True)]
-    assert checkpoints.in_fixed_shape(call, [], row) == []
-    assert torch.get_num_threads() == before
-    with pytest.raises(ZeroDivisionError):
-        checkpoints.in_fixed_shape(lambda _: 1 // 0, [1], row)
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("around", ["enable_grad", "no_grad", "inference_mode"])
-def test_gradients_flow_where_they_are_asked_for(folder, around):
-    import torch
-
-    def slope(chunk):
-        x = torch.tensor(chunk, dtype=torch.float32, requires_grad=True)
-        (x**2).sum().backward()
-        return x.grad.tolist()
-
-    row = _row(folder, batch=2, threads=1)
-    with getattr(torch, around)():
-        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        assert checkpoints.in_fixed_shape(slope, [1, 2, 3], row, gradients=True) == [2, 4, 6]
-        with pytest.raises(RuntimeError, match="does not require grad"):
-            checkpoints.in_fixed_shape(slope, [1], row)
-        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
 
 
 @dataclass(frozen=True, repr=False)
@@ -344,103 +229,6 @@ def test_code_beside_weights_runs_only_for_a_row_that_is_named(folder, monkeypat
     monkeypatch.setenv("WORKBENCH_TRUST", "other,mine")
     assert checkpoints.safely(row)["trust_remote_code"] is True
     assert checkpoints.safely(_row(folder))["trust_remote_code"] is False
-
-
-def test_too_little_memory_is_told_before_loading(monkeypatch):
-    row = tiny.checkpoint("tiny-sd")
-    needed = sum(checkpoints.needs(row).values())
-    (pipe,) = checkpoints.weights(row, diffusers._load)
-    held = sum(p.nbytes for m in (pipe.unet, pipe.vae, pipe.text_encoder) for p in m.parameters())
-    assert needed == held  # the heads of the files tell what the parameters take
-    checkpoints.clear_weights()
-    monkeypatch.setattr(memory, "free", lambda device: needed // 2)
-    sentence = (
-        r"^'tiny-sd' needs about 0.0 GiB as float32, and 0.0 GiB are free on the CPU; "
-        "a GPU with about 0.0 GiB would do, at half precision, part by part$"
-    )
-    with pytest.raises(MemoryError, match=sentence):
-        checkpoints.weights(row, diffusers._load)
-    monkeypatch.undo()
-    assert checkpoints.weights(row, diffusers._load)
-
-
-def test_models_are_forgotten_until_the_next_one_fits(folder, monkeypatch):
-    rows = [_row(folder, size=size) for size in (1, 2, 3)]
-    monkeypatch.setattr(memory, "parts", lambda *_: {"all": 100})
-    monkeypatch.setattr(memory, "free", lambda device: 250 - 100 * len(checkpoints._cache))
-    for row in rows:
-        checkpoints.weights(row, lambda row: object())
-    assert [key[0] for key in checkpoints._cache] == rows[1:]
-
-
-class Gpu:
-    """A device with room for so many items a call; says so as torch does."""
-
-    def __init__(self, room):
-        self.room, self.calls = room, []
-
-    def __call__(self, chunk):
-        self.calls.append(len(chunk))
-        if len(chunk) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return [item.upper() for item in chunk]
-
-
-def test_on_a_gpu_calls_are_halved_until_they_fit_and_the_shape_is_told(folder, monkeypatch):
-    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
-    monkeypatch.setattr(checkpoints, "_empty", lambda: None)
-    monkeypatch.setattr(memory, "free", lambda device: 0)
-    row, gpu = _row(folder, batch=1), Gpu(room=2)
-    assert checkpoints.shape(row) == [8]
-    assert checkpoints.in_fixed_shape(gpu, "abcdefg", row) == list("ABCDEFG")
-    assert gpu.calls == [7, 4, 2, 2, 2, 1]
-    assert checkpoints.shape(row) == [2]
-    gpu.calls.clear()
-    assert checkpoints.in_fixed_shape(gpu, "abc", row) == list("ABC")
-    assert gpu.calls == [2, 1]  # what fits is remembered
-    sentence = (
-        r"^the memory ran out in one picture of 'mine' on the GPU, 0.0 GiB are free; close other "
-        "programs, or use a smaller dtype, a smaller model or a larger machine$"
-    )
-    with pytest.raises(MemoryError, match=sentence):
-        checkpoints.in_fixed_shape(Gpu(room=0), "abc", row)
-    with pytest.raises(ValueError, match=r"^another fault$"):
-        checkpoints.in_fixed_shape(_fails, "abc", row)
-
-
-def _fails(chunk):
-    raise ValueError("another fault")
-
-
-def test_on_the_cpu_the_shape_stays_and_a_lack_of_memory_is_told(folder):
-    row = dataclasses.replace(_row(folder), batch=4)
-    sentence = (
-        "^the memory ran out in a call of 4 of 'mine' on the CPU, .* GiB are free; "
-        "a batch below 4 in its row takes less$"
-    )
-    gpu = Gpu(room=2)
-    with pytest.raises(MemoryError, match=sentence):
-        checkpoints.in_fixed_shape(gpu, "abc", row)
-    assert gpu.calls == [4]
-
-
-def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
-    row, asked = tiny.checkpoint("tiny-sd"), []
-
-    class Pipe:
-        def enable_model_cpu_offload(self):
-            asked.append("offload")
-
-        def to(self, device):
-            asked.append(device)
-
-    sizes = checkpoints.needs(row)
-    assert len(sizes) == 3
-    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
-    for room in (sum(sizes.values()) * 2, max(sizes.values()) * 1.3):
-        monkeypatch.setattr(memory, "free", lambda device, room=room: room)
-        checkpoints.place(Pipe(), row)
-    assert asked == ["cuda", "offload"]
 
 
 def test_settings_are_fields_then_options_of_the_row_then_defaults(folder):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny, toys
-from workbench import checkpoints, frames, images, pipeline
+from workbench import frames, images, pipeline, running
 from workbench.attacks import own_rng, without_intensity
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
@@ -349,7 +349,7 @@ def test_real_models_are_not_loaded_where_all_is_in_the_store(store, monkeypatch
     def weights(checkpoint, loader):
         raise AssertionError(f"{checkpoint} was loaded")
 
-    monkeypatch.setattr(checkpoints, "weights", weights)
+    monkeypatch.setattr(running, "weights", weights)
     again = method(table, zoo, store=store)
     for name in ("prompts", "candidates", "similarities", "scores"):
         pd.testing.assert_frame_equal(getattr(first, name), getattr(again, name))

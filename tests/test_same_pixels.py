@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from workbench import catalogue, checkpoints, images
+from workbench import catalogue, checkpoints, images, running
 
 ROOT = Path(__file__).parent.parent
 PATH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -104,7 +104,7 @@ def test_shuffled(name, expected):
 @pytest.mark.parametrize("name", MODELS)
 def test_after_a_reload(name, expected):
     before = expected(name)
-    checkpoints.clear_weights()
+    running.clear_weights()
     assert digests(_row(name), PAIRS[::-1]) == before[::-1]
 
 

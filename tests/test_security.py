@@ -34,7 +34,6 @@ from tests.images_endpoint import KEY, Endpoint, refusal
 from tests.test_evidence import A1111, comfy
 from workbench import (
     catalogue,
-    checkpoints,
     evaluation,
     evidence,
     experiment,
@@ -42,6 +41,7 @@ from workbench import (
     hub,
     images,
     pipeline,
+    running,
     terminal,
 )
 from workbench.checkpoints import Checkpoint
@@ -89,7 +89,7 @@ def copied(tmp_path):
         return dataclasses.replace(made, source=str(tmp_path / "models" / name), **fields)
 
     yield copy
-    checkpoints.clear_weights()
+    running.clear_weights()
 
 
 def use(row):

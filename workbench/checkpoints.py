@@ -1,38 +1,26 @@
-"""Checkpoints: the weights behind a plug-in, loaded safely, cached once, run in a fixed shape.
+"""Checkpoints: the weights behind a plug-in, where they lie, and how they are read safely.
 
-A `Checkpoint` is a value: one row of the catalogue. A plug-in holds it, asks `weights` for the
-loaded model, and runs it through `in_fixed_shape`, the one place where batch and threads are set.
+A `Checkpoint` is a value: one row of the catalogue. A plug-in holds it; `running` loads and runs
+what it names. Here too: the name of a plug-in (`Named`), and what a store key must tell of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import gc
 import hashlib
 import importlib
 import inspect
 import json
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import Any
 
-from workbench import frames, hub, memory
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+from workbench import frames, hub
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
 STATUSES = ("current", "mirror", "withdrawn")
-CACHE_MODELS = 6
-CACHE_BYTES = 16 * 2**30
-GPU_BATCH = 8
-"""How many pictures the first call on a GPU makes; halved until they fit."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,10 +128,10 @@ class Checkpoint:
         if self.folder is None:
             found = [f"{name}@{self.commit(name)}" for name in self.repositories]
             if not found or any(each.endswith("@") for each in found):
-                raise _missing(self)
+                raise missing(self)
             return " ".join(found)
         if not self.folder.is_dir():
-            raise _missing(self)
+            raise missing(self)
         files = sorted(
             (path.relative_to(self.folder).as_posix(), path)
             for path in self.folder.rglob("*")
@@ -165,7 +153,7 @@ def _file_digest(path: Path) -> str:
     return _files[key]
 
 
-def _missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
+def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
     """Say that weights are not here, or not good, and what would help."""
     name = checkpoint.name
     if checkpoint.status == "withdrawn":
@@ -221,7 +209,7 @@ def locate(checkpoint: Checkpoint, stage: str = "") -> str:
         folder = hub.snapshot(repository, checkpoint.commit(repository) or "-")
         folder = folder if stage in ("", repository) else folder / stage
     if folder is None or not folder.is_dir():
-        raise _missing(checkpoint)
+        raise missing(checkpoint)
     return str(folder)
 
 
@@ -344,256 +332,6 @@ def dtype(checkpoint: Checkpoint) -> Any:
     return torch.float32 if device() == "cpu" else getattr(torch, checkpoint.dtype)
 
 
-_cache: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
-_lock = threading.RLock()
-
-
-def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> Answer:
-    """Load through `loader(checkpoint)` once, and keep the few models used last.
-
-    Raises LookupError when the weights are missing or damaged.
-    """
-    key = (checkpoint, loader.__module__, loader.__qualname__, device())
-    with _lock:
-        if key in _cache:
-            _cache.move_to_end(key)
-        else:
-            while len(_cache) >= CACHE_MODELS:
-                _forget()
-            _make_room(checkpoint)
-            with _loading(checkpoint):
-                loaded = loader(checkpoint)
-            _cache[key] = (loaded, _bytes(loaded))
-            while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
-                _forget()
-        return _cache[key][0]
-
-
-def needs(checkpoint: Checkpoint) -> dict[str, int]:
-    """Count the bytes that each part of the weights takes where it runs; {} where nobody knows.
-
-    Before the weights are here, what the row tells of its memory counts.
-    """
-    import torch
-
-    each = dtype(checkpoint).itemsize
-    if here(checkpoint):
-        stages = checkpoint.stages or ("",)
-        folders = [Path(locate(checkpoint, stage)) for stage in stages]
-        return memory.parts(folders, each, checkpoint.files)
-    told = checkpoint.memory * 2**30 * each / getattr(torch, checkpoint.dtype).itemsize
-    return {checkpoint.name: int(told)} if told else {}
-
-
-def _make_room(checkpoint: Checkpoint) -> None:
-    """Forget models until the next one fits; MemoryError with a sentence where it never will."""
-    if not here(checkpoint):
-        return  # its loader will tell
-    sizes, where = needs(checkpoint), device()
-    while _cache and not memory.placement(sizes, memory.free(where), offload=False):
-        _forget()
-    if memory.placement(sizes, memory.free(where), offload=where != "cpu"):
-        return
-    raise MemoryError(too_big(checkpoint, sizes, memory.free(where)))
-
-
-def too_big(checkpoint: Checkpoint, sizes: Mapping[str, int], free: int) -> str:
-    """Say what weights need, what there is, and what would fit."""
-    where, needed = device(), sum(sizes.values()) * memory.SPARE
-    kind = str(dtype(checkpoint)).removeprefix("torch.")
-    helps = "use a machine with more memory, or another model"
-    if where != "cpu" and kind == "float32" and needed / 2 <= free:
-        helps = f'with dtype = "bfloat16" in its row about {memory.gib(needed / 2)} would do'
-    elif where == "cpu":
-        least = max(sizes.values()) * memory.SPARE * 2 / 4
-        helps = f"a GPU with about {memory.gib(least)} would do, at half precision, part by part"
-    return (
-        f"{checkpoint.name!r} needs about {memory.gib(needed)} as {kind}, and "
-        f"{memory.gib(free)} are free on the {'CPU' if where == 'cpu' else 'GPU'}; {helps}"
-    )
-
-
-def place(pipe: Any, checkpoint: Checkpoint) -> None:
-    """Move a pipeline of diffusers to where models run, or, on a GPU too small, part by part."""
-    if device() != "cpu" and memory.placement(needs(checkpoint), memory.free(device())) != "whole":
-        pipe.enable_model_cpu_offload()
-    else:
-        pipe.to(device())
-
-
-def _forget() -> None:
-    """Drop the model used longest ago, and give its memory back."""
-    _cache.popitem(last=False)
-    _empty()
-
-
-def _empty() -> None:
-    """Give back what a GPU keeps for tensors that are gone."""
-    import torch
-
-    if device() == "cuda":
-        gc.collect()
-        torch.cuda.empty_cache()
-
-
-def clear_weights() -> None:
-    """Forget every loaded model."""
-    with _lock:
-        _cache.clear()
-
-
-def _bytes(loaded: Any) -> int:
-    """Count the bytes of the parameters in a module, a pipeline, or a tuple of these."""
-    import torch
-
-    if isinstance(loaded, (list, tuple)):
-        return sum(map(_bytes, loaded))
-    if isinstance(loaded, torch.nn.Module):
-        return sum(p.numel() * p.element_size() for p in loaded.parameters())
-    return sum(map(_bytes, getattr(loaded, "components", {}).values()))
-
-
-@contextmanager
-def _loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """Silence the libraries' bars while loading; turn a failed load into one sentence."""
-    from diffusers.utils import logging as diffusers_logging
-    from safetensors import SafetensorError
-    from transformers.utils import logging as transformers_logging
-
-    bars = [x for x in (diffusers_logging, transformers_logging) if x.is_progress_bar_enabled()]
-    for library in bars:
-        library.disable_progress_bar()
-    try:
-        yield
-    except LookupError as error:
-        if type(error) is LookupError:
-            raise
-        raise _missing(checkpoint, _first_line(error)) from error
-    except (UnpicklingError, EOFError) as error:
-        raise _missing(checkpoint, "a pickle holds more than tensors, or is damaged") from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if exhausted(error):
-            raise
-        raise _missing(checkpoint, _first_line(error)) from error
-    finally:
-        for library in bars:
-            library.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    """Shorten an error of a library to its first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def exhausted(error: BaseException) -> bool:
-    """Tell errors that may pass (memory, disk, device) from those that will come again.
-
-    >>> exhausted(RuntimeError("CUDA out of memory")), exhausted(ValueError("too long"))
-    (True, False)
-    """
-    words = ("out of memory", "allocate memory", "no space left", "cuda", "cudnn", "cublas")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
-
-
-@contextmanager
-def fixed_threads(count: int) -> Iterator[None]:
-    """Run with `count` intra-op threads, one caller at a time; restore what was set before."""
-    import torch
-
-    with _lock:
-        before = torch.get_num_threads()
-        torch.set_num_threads(count)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-def batches(items: Sequence[Item], size: int) -> Iterator[tuple[list[Item], int]]:
-    """Cut into chunks of exactly `size`, the last one padded by its last item, with true counts.
-
-    >>> list(batches("abc", 2))
-    [(['a', 'b'], 2), (['c', 'c'], 1)]
-    """
-    for start in range(0, len(items), size):
-        chunk = list(items[start : start + size])
-        yield chunk + chunk[-1:] * (size - len(chunk)), len(chunk)
-
-
-def in_fixed_shape(
-    call: Callable[[list[Item]], Sequence[Answer]],
-    items: Sequence[Item],
-    checkpoint: Checkpoint,
-    batch: int | None = None,
-    gradients: bool = False,
-) -> list[Answer]:
-    """Run `call` over items in chunks of the row's batch and threads, and join the answers.
-
-    On the CPU every chunk is padded, so the answer for an item depends neither on its company, its
-    order nor OMP_NUM_THREADS. On a GPU the last chunk stays short, and the chunks are as large as
-    memory allows: halved when it runs out (`shape` tells what was used). `batch` overrides the
-    row's; without `gradients`, torch keeps no graph.
-
-    Raises MemoryError with a sentence where even one item does not fit.
-    """
-    import torch
-
-    padded = device() == "cpu"
-    size = batch or (checkpoint.batch if padded else call_size(checkpoint))
-    with fixed_threads(checkpoint.threads), torch.inference_mode(not gradients):
-        while True:
-            answers: list[Answer] = []
-            try:
-                for chunk, count in batches(items, size):
-                    answers.extend(call(chunk if padded else chunk[:count])[:count])
-            except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
-                    raise
-                if padded or size == 1:
-                    raise MemoryError(_too_full(checkpoint, size)) from error
-            else:
-                _used[checkpoint] = size
-                return answers
-            size //= 2  # outside of except, where the error still holds the tensors
-            _used[checkpoint] = size
-            _empty()
-
-
-_used: dict[Checkpoint, int] = {}
-
-
-def call_size(checkpoint: Checkpoint) -> int:
-    """Tell how many items one call takes: the row's batch on the CPU, else what fits."""
-    if device() == "cpu":
-        return checkpoint.batch
-    return _used.get(checkpoint, max(checkpoint.batch, GPU_BATCH))
-
-
-def shape(checkpoint: Checkpoint) -> list[int]:
-    """Tell the shape of the last call: batch and threads on the CPU, else the batch."""
-    if device() == "cpu":
-        return [checkpoint.batch, checkpoint.threads]
-    return [call_size(checkpoint)]
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "allocate memory")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
-
-
-def _too_full(checkpoint: Checkpoint, size: int) -> str:
-    """Say that running, not loading, ran out of memory."""
-    where = device()
-    what = f"a call of {size}" if size > 1 else "one picture"
-    helps = "close other programs, or use a smaller dtype, a smaller model or a larger machine"
-    if where == "cpu" and size > 1:
-        helps = f"a batch below {size} in its row takes less"
-    return (
-        f"the memory ran out in {what} of {checkpoint.name!r} on the "
-        f"{'CPU' if where == 'cpu' else 'GPU'}, {memory.gib(memory.free(where))} are free; {helps}"
-    )
-
-
 class Named:
     """Give a frozen dataclass its repr: required fields by place, others where not the default."""
 
@@ -678,7 +416,7 @@ def _weights_identity(checkpoint: Checkpoint) -> dict[str, Any]:
         "dtype": "float32" if where == "cpu" else checkpoint.dtype,
     }
     if where == "cpu":
-        parts["shape"] = shape(checkpoint)
+        parts["shape"] = [checkpoint.batch, checkpoint.threads]
     return parts
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench import checkpoints, frames, images
+from workbench import checkpoints, frames, images, running
 from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
@@ -461,7 +461,7 @@ def _carefully(plugin: Any, some: list[Image]) -> tuple[list[Any], bool]:
     try:
         return list(plugin(some)), False
     except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
-        if checkpoints.exhausted(error):
+        if running.exhausted(error):
             return [_sentence(error)] * len(some), True
         if len(some) == 1:
             return [_sentence(error)], False
@@ -526,7 +526,7 @@ def _generated(
         try:
             made = generator(texts, seeds)
         except (RuntimeError, MemoryError) as error:
-            if not checkpoints.exhausted(error):
+            if not running.exhausted(error):
                 raise
             return dict.fromkeys(todo, Generation(failure=_sentence(error)))  # it may pass
         seconds = (time.perf_counter() - started) / len(todo)
@@ -628,7 +628,7 @@ def _key(role: str, stamp: dict[str, Any] | None, **inputs: Any) -> str:
 
 def _meta(role: str, plugin: Any) -> dict[str, Any]:
     row = getattr(plugin, "checkpoint", None)
-    shape = checkpoints.shape(row) if isinstance(row, checkpoints.Checkpoint) else None
+    shape = running.shape(row) if isinstance(row, checkpoints.Checkpoint) else None
     return {"role": role, "repr": repr(plugin), "versions": versions(), "shape": shape}
 
 
@@ -645,7 +645,7 @@ def _batch(plugin: Any) -> int:
     if getattr(plugin, "paid", False):
         return 1
     row = getattr(plugin, "checkpoint", None)
-    return checkpoints.call_size(row) if isinstance(row, checkpoints.Checkpoint) else 4
+    return running.call_size(row) if isinstance(row, checkpoints.Checkpoint) else 4
 
 
 def _fit(image: Image, size: int) -> Image:

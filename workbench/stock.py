@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench import catalogue, checkpoints, frames, intake, machine, memory, tables, terminal
+from workbench import (
+    catalogue,
+    checkpoints,
+    frames,
+    intake,
+    machine,
+    memory,
+    running,
+    tables,
+    terminal,
+)
 from workbench.checkpoints import Checkpoint
 from workbench.store import Store
 
@@ -189,7 +199,7 @@ def _weight(row: Checkpoint) -> tuple[str, str]:
     How large their parts are is known once they are here; before, a GPU may still hold them one
     part at a time where it does not hold the whole.
     """
-    sizes, where = checkpoints.needs(row), checkpoints.device()
+    sizes, where = running.needs(row), checkpoints.device()
     if not sizes:
         return "?", "?"
     room = memory.total(where)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests import tiny, toys
 from tests.contracts.plugins import pictures
+from workbench import running
 from workbench.attacks.pgd import PGD
 from workbench.encoders.open_clip import OpenClip
 
@@ -109,10 +110,9 @@ def test_it_works_where_gradients_are_off_and_leaves_the_weights_without_any():
     for off in (torch.no_grad, torch.inference_mode):
         with off():
             assert PGD(encoder, steps=2)(picture, rng()).tobytes() == expected.tobytes()
-    from workbench import checkpoints
     from workbench.encoders.open_clip import _load
 
-    model = checkpoints.weights(encoder.checkpoint, _load)[0]
+    model = running.weights(encoder.checkpoint, _load)[0]
     assert all(weight.grad is None for weight in model.parameters())
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests import tiny
-from workbench import catalogue, checkpoints, images
+from workbench import catalogue, checkpoints, images, running
 from workbench.generators import Failure
 from workbench.generators import diffusers as module
 from workbench.generators.diffusers import Diffusers
@@ -38,7 +38,7 @@ def test_equals_the_plain_library_call():
     row = tiny.checkpoint("tiny-sd")
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(row.source, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
-    with checkpoints.fixed_threads(row.threads):
+    with running.fixed_threads(row.threads):
         plain = pipe(
             [*PROMPTS, *PROMPTS],
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS * 2],
@@ -84,7 +84,7 @@ def test_a_prior_and_its_decoder_equal_the_library_s_combined_call(name):
     pipe.prior_pipe, pipe.decoder_pipe = prior, decoder  # with their settings
     pipe.set_progress_bar_config(disable=True)
     guidance = "decoder_guidance_scale" if name == "tiny-cascade" else "guidance_scale"
-    with checkpoints.fixed_threads(row.threads):
+    with running.fixed_threads(row.threads):
         plain = pipe(
             PROMPTS,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS],
@@ -202,7 +202,7 @@ def test_a_class_that_pads_prompts_to_the_longest_runs_one_a_call(name):
     settings |= {"prompt": ["a star", "a star that is nine times as long"], "output_type": "np"}
     if name == "tiny-qwen-image":
         settings["negative_prompt"] = [" "] * 2
-    with checkpoints.fixed_threads(2), torch.inference_mode():
+    with running.fixed_threads(2), torch.inference_mode():
         company = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
         settings["prompt"] = settings["prompt"][:1] * 2
         alone = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
@@ -231,7 +231,7 @@ def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
         return image * (1 - torch.tensor(flags, dtype=image.dtype))[:, None, None, None], flags
 
     monkeypatch.setattr(pipes[0], "run_safety_checker", check)
-    monkeypatch.setattr(checkpoints, "weights", lambda *_: pipes)
+    monkeypatch.setattr(running, "weights", lambda *_: pipes)
     blacked, fine = Diffusers(tiny.checkpoint("tiny-sd"))(PROMPTS, SEEDS)
     assert blacked == Failure("the model's safety checker blacked the picture")
     assert fine.size == (tiny.SIZE, tiny.SIZE)
@@ -319,7 +319,7 @@ def _flat(values):
 @pytest.fixture
 def using(monkeypatch, tmp_path):
     def ask(pipe):
-        monkeypatch.setattr(checkpoints, "weights", lambda *_: [pipe])
+        monkeypatch.setattr(running, "weights", lambda *_: [pipe])
         row = checkpoints.Checkpoint("mine", "generator", "", str(tmp_path))
         return Diffusers(row)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests import tiny
 from tests.contracts.plugins import pictures
-from workbench import catalogue
+from workbench import catalogue, running
 from workbench.inverters.blip import Blip, _load
 
 
@@ -53,13 +53,12 @@ def test_the_length_limit_is_told(row):
 
 def test_the_end_of_a_caption_is_no_truncation(row, monkeypatch):
     model, _ = _load(row)
-    from workbench import checkpoints
 
     bias = model.text_decoder.cls.predictions.decoder.bias
     with torch.no_grad():
         bias[model.config.text_config.sep_token_id] += 100
     processor = _load(row)[1]
-    monkeypatch.setattr(checkpoints, "weights", lambda *_: (model, processor))
+    monkeypatch.setattr(running, "weights", lambda *_: (model, processor))
     assert not any(prompt.truncated for prompt in Blip(row)(pictures()))
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
-from workbench import catalogue, checkpoints
+from workbench import catalogue, checkpoints, running
 from workbench.checkpoints import Checkpoint
 from workbench.inverters import load_seeing
 from workbench.inverters.captioner import CLASSES, Captioner, _text
@@ -25,7 +25,7 @@ HUB = [n for n, row in catalogue.rows("inverter").items() if row.plugin == tiny_
 
 def plain(name: str, picture, **fields) -> tuple[torch.Tensor, str]:
     """Caption as the library's own page of each model does: all tokens, and the caption."""
-    model, processor = checkpoints.weights(tiny.checkpoint(name), load_seeing)
+    model, processor = running.weights(tiny.checkpoint(name), load_seeing)
     fields = SEARCH | {"forced_eos_token_id": None} | fields
     asked = tiny.checkpoint(name).option("prompt")
     inputs = processor(images=picture, text=asked, return_tensors="pt")
@@ -56,7 +56,7 @@ def test_company_and_order_do_not_matter(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_score_is_the_log_probability_per_token_as_the_model_gives_it_again(name):
     picture, row = pictures(1)[0], tiny.checkpoint(name)
-    model, processor = checkpoints.weights(row, load_seeing)
+    model, processor = running.weights(row, load_seeing)
     tokens, _ = plain(name, picture)
     inputs = dict(processor(images=picture, text=row.option("prompt", ""), return_tensors="pt"))
     count = 8
@@ -96,7 +96,7 @@ def test_a_prompt_is_fed_and_cut(name, prompt):
 
 def test_git_goes_on_from_its_prompt_and_not_from_its_end():
     row = tiny.checkpoint("tiny-git")
-    model, processor = checkpoints.weights(row, load_seeing)
+    model, processor = running.weights(row, load_seeing)
     ids = [processor.tokenizer.cls_token_id]
     ids += processor.tokenizer("art", add_special_tokens=False)["input_ids"]
     pixels = processor(images=pictures(1)[0], return_tensors="pt")["pixel_values"]
@@ -107,7 +107,7 @@ def test_git_goes_on_from_its_prompt_and_not_from_its_end():
 
 
 def test_marks_of_entities_are_cut():
-    _, processor = checkpoints.weights(tiny.checkpoint("tiny-kosmos-2"), load_seeing)
+    _, processor = running.weights(tiny.checkpoint("tiny-kosmos-2"), load_seeing)
     marked = (
         "<phrase> a fish</phrase><object><patch_index_0044><patch_index_0863></object> in"
         "<phrase> a pond</phrase><object><patch_index_0005><patch_index_0911></object>.</s>"
@@ -123,11 +123,11 @@ def test_the_length_limit_is_told(name, monkeypatch):
     row = tiny.checkpoint(name)
     assert all(prompt.truncated for prompt in Captioner(row, max_length=6)(pictures(2)))
     if name == "tiny-florence-2":
-        model, _ = checkpoints.weights(row, load_seeing)
+        model, _ = running.weights(row, load_seeing)
         forced, _ = plain(name, pictures(1)[0], forced_eos_token_id=2)
         assert model.generation_config.forced_eos_token_id == forced[-1] == 2
     loaded = _eager_to_end(row)
-    monkeypatch.setattr(checkpoints, "weights", lambda *_: loaded)
+    monkeypatch.setattr(running, "weights", lambda *_: loaded)
     for prompt in Captioner(row)(pictures(2)):
         assert not prompt.truncated
         assert len(re.sub("[ #]", "", prompt.text)) <= 5, "a letter a token"
@@ -168,7 +168,7 @@ def test_several_pictures_go_together_where_there_is_a_gpu():
     """The last bits of scores may differ then, and nothing else."""
     for name in NAMES:
         captioner = Captioner(tiny.checkpoint(name))
-        loaded = checkpoints.weights(captioner.checkpoint, load_seeing)
+        loaded = running.weights(captioner.checkpoint, load_seeing)
         with torch.no_grad():
             together = captioner._caption(pictures(3), *loaded)
         for one, other in zip(captioner(pictures(3)), together, strict=True):

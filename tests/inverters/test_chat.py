@@ -12,7 +12,7 @@ import torch
 from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
-from workbench import catalogue, checkpoints
+from workbench import catalogue, checkpoints, running
 from workbench.inverters import load_seeing
 from workbench.inverters.chat import INSTRUCTION, Chat, _ask, one_line
 
@@ -34,13 +34,13 @@ def llava():
     row = tiny.checkpoint("tiny-llava")
     loaded = load_seeing(row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "weights", lambda *_: loaded)
+        patch.setattr(running, "weights", lambda *_: loaded)
         yield Chat(row), *loaded
 
 
 def plain(name: str, picture, instruction: str = INSTRUCTION, **fields):
     """Ask as the library's pages do: the inputs, and all tokens."""
-    model, processor = checkpoints.weights(tiny.checkpoint(name), load_seeing)
+    model, processor = running.weights(tiny.checkpoint(name), load_seeing)
     content = [{"type": "image", "image": picture}, {"type": "text", "text": instruction}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": content}],

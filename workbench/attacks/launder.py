@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.attacks import check_intensity
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators.diffusers import Diffusers
@@ -85,7 +85,7 @@ class Launder(Named):
         scale = self.checkpoint.size / min(image.size)
         width, height = (round(side * scale / MULTIPLE) * MULTIPLE for side in image.size)
         native = image.resize((width, height), Resampling.BICUBIC)
-        ((array, flagged),) = checkpoints.in_fixed_shape(paint, [native], self.checkpoint, batch=1)
+        ((array, flagged),) = running.in_fixed_shape(paint, [native], self.checkpoint, batch=1)
         if flagged:
             raise ValueError("the model's safety checker blacked the picture")
         if not np.isfinite(array).all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, images
+from workbench import images, running
 from workbench.attacks import check_intensity
 from workbench.checkpoints import Named
 from workbench.encoders import Encoder
@@ -78,7 +78,7 @@ class PGD(Named):
         encode: Any = self.encoder.differentiable  # type: ignore[attr-defined]
         threads = getattr(getattr(self.encoder, "checkpoint", None), "threads", 2)
         with (
-            checkpoints.fixed_threads(threads),
+            running.fixed_threads(threads),
             torch.inference_mode(False),
             torch.enable_grad(),
         ):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench import checkpoints, frames, pipeline
+from workbench import frames, pipeline, running
 from workbench.attributors._training import Classifier, encoded, log_softmax
 from workbench.encoders import Encoder
 from workbench.fitted import Fitted
@@ -91,7 +91,7 @@ class DeFake(Classifier):
 
         noise = torch.Generator().manual_seed(int(frames.digest(["defake", seed])[:12], 16))
         inputs, truth = torch.from_numpy(vectors).float(), torch.from_numpy(places)
-        with checkpoints.fixed_threads(1), torch.enable_grad():
+        with running.fixed_threads(1), torch.enable_grad():
             layers = _layers([inputs.shape[1], *HIDDEN, len(models)], noise)
             adam = torch.optim.Adam([each for layer in layers for each in layer], lr=self.rate)
             for epoch in range(self.epochs):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def in_layers(
         return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
 
     batch = 1 if alone and checkpoints.device() == "cpu" else None
-    rows = checkpoints.in_fixed_shape(encode, images, checkpoint, batch)
+    rows = running.in_fixed_shape(encode, images, checkpoint, batch)
     if not rows:
         return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
     return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, in_layers, unit
 
@@ -43,7 +43,7 @@ class OpenClip(Layered):
 
     def loaded(self) -> tuple[Any, Any, Any]:
         """Answer open_clip's model, its preprocessing of one image, and its tokenizer."""
-        return checkpoints.weights(self.checkpoint, _load)
+        return running.weights(self.checkpoint, _load)
 
     def depth(self) -> int:
         """Count the blocks L of the vision tower."""
@@ -74,7 +74,7 @@ class OpenClip(Layered):
             rows = model.encode_text(tokenizer(chunk).to(checkpoints.device()))
             return list(unit(rows).cpu().numpy())
 
-        rows = checkpoints.in_fixed_shape(encode, texts, self.checkpoint)
+        rows = running.in_fixed_shape(encode, texts, self.checkpoint)
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
     def differentiable(self, pixels: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, in_layers
 
@@ -37,7 +37,7 @@ class Timm(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the model."""
-        return len(checkpoints.weights(self.checkpoint, _load)[0].blocks)
+        return len(running.weights(self.checkpoint, _load)[0].blocks)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
@@ -45,7 +45,7 @@ class Timm(Layered):
         """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         import torch
 
-        model, preprocess = checkpoints.weights(self.checkpoint, _load)
+        model, preprocess = running.weights(self.checkpoint, _load)
         check_layers(self.checkpoint, layers, self.depth())
 
         def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, in_layers
 
@@ -35,13 +35,13 @@ class Transformers(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the tower."""
-        return int(checkpoints.weights(self.checkpoint, _load)[0].config.num_hidden_layers)
+        return int(running.weights(self.checkpoint, _load)[0].config.num_hidden_layers)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
         """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
-        tower, processor = checkpoints.weights(self.checkpoint, _load)
+        tower, processor = running.weights(self.checkpoint, _load)
         check_layers(self.checkpoint, layers, self.depth())
 
         def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:

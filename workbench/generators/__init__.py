@@ -12,7 +12,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints, images
+from workbench import checkpoints, images, running
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,13 +104,13 @@ def make_pictures(
         try:
             return make(chunk)
         except (ValueError, IndexError, ArithmeticError, RuntimeError) as error:
-            if checkpoints.exhausted(error):
+            if running.exhausted(error):
                 raise
             if len(set(chunk)) == 1:
                 return [Failure(f"{checkpoint.name} failed: {error}".splitlines()[0])] * len(chunk)
             return [careful([pair] * len(chunk))[0] for pair in chunk]
 
-    return checkpoints.in_fixed_shape(careful, paired(prompts, seeds), checkpoint, batch)
+    return running.in_fixed_shape(careful, paired(prompts, seeds), checkpoint, batch)
 
 
 def reconstruct(
@@ -145,7 +145,7 @@ def reconstruct(
         return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
 
     with _upcast(model):
-        return checkpoints.in_fixed_shape(through, pictures, checkpoint)
+        return running.in_fixed_shape(through, pictures, checkpoint)
 
 
 @contextmanager

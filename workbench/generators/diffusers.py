@@ -9,7 +9,7 @@ from functools import partial
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, reconstruct, to_picture
 
@@ -108,7 +108,7 @@ class Diffusers(Named):
 
     def loaded(self) -> list[Any]:
         """Answer the pipeline of each stage; LookupError when the weights are missing."""
-        return checkpoints.weights(self.checkpoint, _load)
+        return running.weights(self.checkpoint, _load)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
@@ -244,7 +244,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
             pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
-        checkpoints.place(pipe, checkpoint)
+        running.place(pipe, checkpoint)
         for module in pipe.components.values():
             if hasattr(module, "eval"):
                 module.eval()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, tensors, to_picture
 
@@ -54,7 +54,7 @@ class Glide(Named):
             raise ValueError(
                 f"steps of Glide are a pair, such as {DEFAULTS['steps']}; seen {steps}"
             )
-        stages = checkpoints.weights(self.checkpoint, _load)
+        stages = running.weights(self.checkpoint, _load)
         spaced = list(map(_diffusion, _options(self.checkpoint), steps))
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, reconstruct
 
@@ -36,7 +36,7 @@ class ImageToken(Named):
 
         Raises ValueError for lengths that differ, LookupError when the weights are missing.
         """
-        pipe = checkpoints.weights(self.checkpoint, _load)
+        pipe = running.weights(self.checkpoint, _load)
         chosen = {
             "guidance_scale": self._setting("guidance", self.guidance),
             "temperature": self._setting("temperature", self.temperature),
@@ -59,7 +59,7 @@ class ImageToken(Named):
 
         Raises LookupError when the weights are missing.
         """
-        return reconstruct([checkpoints.weights(self.checkpoint, _load)], images, self.checkpoint)
+        return reconstruct([running.weights(self.checkpoint, _load)], images, self.checkpoint)
 
     def _setting(self, name: str, value: float | None) -> Any:
         return self.checkpoint.option(name) if value is None else value

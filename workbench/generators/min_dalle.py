@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, tensors, to_picture
 
@@ -56,7 +56,7 @@ class MinDalle(Named):
         settings.pop("variant", None)
         if "guidance" in settings:
             settings["supercondition_factor"] = settings.pop("guidance")
-        model = checkpoints.weights(self.checkpoint, _load)
+        model = running.weights(self.checkpoint, _load)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
             import torch

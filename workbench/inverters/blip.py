@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt
 
@@ -41,12 +41,12 @@ class Blip(Named):
 
         Raises LookupError when the weights are missing.
         """
-        model, processor = checkpoints.weights(self.checkpoint, _load)
+        model, processor = running.weights(self.checkpoint, _load)
 
         def caption(chunk: list[Image]) -> list[Prompt]:
             return self._caption(chunk, model, processor)
 
-        return checkpoints.in_fixed_shape(caption, images, self.checkpoint)
+        return running.in_fixed_shape(caption, images, self.checkpoint)
 
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: (B, 3, H, W) pixels in, B Prompts out."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt, load_seeing
 
@@ -65,13 +65,13 @@ class Captioner(Named):
                 f"no captions by {self.checkpoint.class_name!r}, the class of "
                 f"{self.checkpoint.name!r}; there are: {', '.join(CLASSES)}"
             )
-        model, processor = checkpoints.weights(self.checkpoint, load_seeing)
+        model, processor = running.weights(self.checkpoint, load_seeing)
 
         def caption(chunk: list[Image]) -> list[Prompt]:
             return self._caption(chunk, model, processor)
 
         batch = 1 if checkpoints.device() == "cpu" else None
-        return checkpoints.in_fixed_shape(caption, images, self.checkpoint, batch)
+        return running.in_fixed_shape(caption, images, self.checkpoint, batch)
 
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: B pictures of any size in, B Prompts out."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints
+from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt, load_seeing
 
@@ -54,7 +54,7 @@ class Chat(Named):
         Raises ValueError for a model that does not chat about pictures, LookupError when the
         weights are missing or of another class.
         """
-        model, processor = checkpoints.weights(self.checkpoint, load_seeing)
+        model, processor = running.weights(self.checkpoint, load_seeing)
         if not (hasattr(processor, "image_processor") and processor.chat_template):
             raise ValueError(
                 f"{self.checkpoint.name!r} does not chat about pictures: its "
@@ -64,7 +64,7 @@ class Chat(Named):
         def answer(chunk: list[Image]) -> list[Prompt]:
             return [self._answer(chunk[0], model, processor)]
 
-        return checkpoints.in_fixed_shape(answer, images, self.checkpoint, batch=1)
+        return running.in_fixed_shape(answer, images, self.checkpoint, batch=1)
 
     def _answer(self, image: Image, model: Any, processor: Any) -> Prompt:
         """Ask about one picture."""

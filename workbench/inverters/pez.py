@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, frames
+from workbench import checkpoints, frames, running
 from workbench.checkpoints import Named
 from workbench.encoders import Encoder
 from workbench.images import digest
@@ -92,7 +92,7 @@ class Pez(Named):
             for each in range(self.restarts)
         ]
         batch = min(ROWS, encoder.checkpoint.batch)
-        found = checkpoints.in_fixed_shape(
+        found = running.in_fixed_shape(
             lambda chunk: self._search(chunk, words), jobs, encoder.checkpoint, batch, True
         )
         texts = [words.text(ids) for ids, _ in found]

@@ -103,7 +103,7 @@ _MODULES = (
     "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
     "checkpoints", "decision", "elimination", "encoders", "evaluation", "evidence", "experiment",
     "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking",
-    "report", "similarities", "space", "statistics", "store", "widgets", "wording",
+    "report", "running", "similarities", "space", "statistics", "store", "widgets", "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

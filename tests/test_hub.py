@@ -231,6 +231,24 @@ def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
     )
 
 
+def test_an_address_that_tells_no_size_is_not_fetched(there, tmp_path):
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "base.pt").touch()
+    there.folders["plain"] = tmp_path / "plain"
+    with pytest.raises(OSError, match="does not tell how large it is"):
+        hub.size_of_url(f"{there.url}/plain/base.pt")
+
+
+def test_a_broken_repr_in_a_preset_stops_no_listing(there, tmp_path):
+    (tmp_path / "catalogue").mkdir()
+    (tmp_path / "catalogue" / "presets.toml").write_text(
+        '[presets.broken]\nzoo = "pocket"\ninverter = "pocket-blip"\nsimilarity = "Cosine(("\n'
+    )
+    assert "preset broken: ready" in zoo("list", "broken")[1]
+    with pytest.raises(ValueError, match=r"'Cosine\(\(' is not a repr"):
+        attribution.plan("broken")
+
+
 def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
     sentence = (
         r"^5 of the 5 checkpoints of the preset 'small' are not on this computer \(sd-1-5, "

@@ -219,13 +219,19 @@ def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: 
 
 
 def size_of_url(url: str) -> int:
-    """Ask an address how many bytes it holds. Raises OSError: no network, or it is not there."""
+    """Ask an address how many bytes it holds.
+
+    Raises OSError: no network, it is not there, or does not tell.
+    """
     from huggingface_hub import get_session
 
     with _sentences(url):
         answer = get_session().head(url, follow_redirects=True, timeout=10)
         answer.raise_for_status()
-    return int(answer.headers.get("content-length", 0))
+    size = int(answer.headers.get("content-length") or 0)
+    if not size:
+        raise OSError(f"{url} does not tell how large it is: fetch it by hand, and add its folder")
+    return size
 
 
 def digest_of(path: Path, like: str) -> str:

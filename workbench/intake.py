@@ -107,7 +107,10 @@ def _words(text: str) -> list[str]:
     """List the names in a name or a repr: ``Cosine("a", layer=4)`` → ``a``."""
     if "(" not in text:
         return [text]
-    nodes = ast.walk(ast.parse(text, mode="eval"))
+    try:
+        nodes = ast.walk(ast.parse(text, mode="eval"))
+    except SyntaxError:
+        return []  # who loads it will tell
     return [x.value for x in nodes if isinstance(x, ast.Constant) and isinstance(x.value, str)]
 
 

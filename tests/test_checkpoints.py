@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests import tiny
-from workbench import checkpoints, running
+from workbench import checkpoints
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
@@ -31,13 +31,6 @@ def folder(tmp_path):
     (path / "model_index.json").write_text("{}")
     (path / "unet" / "weights.safetensors").write_bytes(b"weights")
     return path
-
-
-@pytest.fixture(autouse=True)
-def _no_models_kept():
-    running.clear_weights()
-    yield
-    running.clear_weights()
 
 
 def test_options_are_frozen_whatever_they_come_as():

@@ -45,8 +45,8 @@ def described() -> str:
     return f"{torch.cuda.get_device_name()}, {memory.gib(memory.total(where))} of memory"
 
 
-def facts(network: bool = True) -> list[Fact]:
-    """Find out what this machine has; `network`: whether the hub may be asked if it is there."""
+def facts() -> list[Fact]:
+    """Find out what this machine has; the hub is asked whether it answers."""
     import torch
     from huggingface_hub import constants, get_token
 
@@ -66,8 +66,7 @@ def facts(network: bool = True) -> list[Fact]:
         absent = any(importlib.util.find_spec(name) is None for name in modules)
         state = "not installed" if absent else "here"
         found.append(Fact(", ".join(modules), state, f"pip install {what}" if absent else ""))
-    away = hub.reachable() if network else "not asked"
-    found.append(Fact("hub", away or f"{constants.ENDPOINT} answers"))
+    found.append(Fact("hub", hub.reachable() or f"{constants.ENDPOINT} answers"))
     found.append(Fact("hub log-in", "yes" if get_token() else "none (gated models need one)"))
     return found
 

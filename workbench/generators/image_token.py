@@ -34,15 +34,13 @@ class ImageToken(Named):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
 
-        Raises ValueError for lengths that differ, LookupError when the weights are missing.
+        Raises ValueError for lengths that differ or an option of the row that is none, LookupError
+        when the weights are missing.
         """
         pipe = running.weights(self.checkpoint, _load)
-        chosen = {
-            "guidance_scale": self._setting("guidance", self.guidance),
-            "temperature": self._setting("temperature", self.temperature),
-            "top_k": self._setting("top_k", self.top_k),
-        }
-        settings = {name: value for name, value in chosen.items() if value is not None}
+        settings = checkpoints.settings(self, {})
+        if "guidance" in settings:
+            settings["guidance_scale"] = settings.pop("guidance")
         side = self.checkpoint.size
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
@@ -60,9 +58,6 @@ class ImageToken(Named):
         Raises LookupError when the weights are missing.
         """
         return reconstruct([running.weights(self.checkpoint, _load)], images, self.checkpoint)
-
-    def _setting(self, name: str, value: float | None) -> Any:
-        return self.checkpoint.option(name) if value is None else value
 
 
 def _load(checkpoint: Checkpoint) -> Any:

@@ -9,6 +9,12 @@ CELLS = [
     "mine = wb.widgets.AttributePicture(store=wb.Store('a-new-store'))\nmine"
 ]
 NAME = "<b>my picture.png"
+HOLD = """
+import threading
+go_on = threading.Event()
+mine._shown.observe(lambda seen: "generate: 4 of" in seen.new and go_on.wait(60), "value")
+"""
+"""Holds the run where it has told that four are made, so that Cancel comes in the middle."""
 
 
 def upload(page, name, data):
@@ -27,9 +33,12 @@ def test_a_picture_is_uploaded_cancelled_and_then_ranked(lab, tmp_path):
     upload(page, NAME, sample.read_bytes())
     page.get_by_text(f"{NAME}: press Start.", exact=True).wait_for()
     start = page.get_by_role("button", name="Start", exact=True)
+    notebook.execute(HOLD)
     start.click()
     page.get_by_text("generate: 4 of 16", exact=True).wait_for()
     page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("cancelling: stops after the batch in the making").wait_for()
+    notebook.execute("go_on.set()")
     page.get_by_text("Cancelled. What was made stays in the store").wait_for()
     assert notebook.evaluate("mine.result") is None
     made = notebook.evaluate("wb.Store('a-new-store').info()['generations']")

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import experiment, experiments, pipeline
+from workbench import experiment, experiments, making
 from workbench.catalogue import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.store import Store
 
 ROOT = Path(__file__).parent.parent
-AT_ONCE = {"make": 4, "invert": 4, "encode": pipeline.PICTURES}
+AT_ONCE = {"make": 4, "invert": 4, "encode": making.VECTORS}
 """What is in the making when a run dies, and made again: one batch, no more."""
 
 

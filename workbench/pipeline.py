@@ -3,36 +3,33 @@
 x → `invert` → p̂ → `generate` → C_k → `encode` → φ → `similarity` → a_kj, and from there
 `workbench.ranking` (Li et al. 2024, arXiv:2403.01489); before all, perhaps, `attack`. Every stage
 first asks the store, loads weights only where something is missing, makes that in full batches, and
-writes each batch as it comes: a killed run loses the batch in the making, and nothing is made
-twice, not even by two processes at once.
+writes each batch as it comes (`making`): a killed run loses the batch in the making, and nothing is
+made twice, not even by two processes at once.
 """
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench import checkpoints, frames, images, running
+from workbench import frames, running
 from workbench.attacks import own_rng, without_intensity
 from workbench.frames import Features
 from workbench.generators import Failure
-from workbench.images import open_image
-from workbench.runners import Work, once
-from workbench.store import Generation, Store, StoreError, versions
+from workbench.images import fit, open_image
+from workbench.making import Maker, carefully, failure, features
+from workbench.runners import Tick
+from workbench.store import Generation, Store, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
 Progress = Callable[[str, int, int], None]
-PICTURES = 64
-"""Pictures encoded between two writes to the store."""
 
 
 def invert(
@@ -67,20 +64,12 @@ def invert(
         made = _inverted(good, inverter, store, tick)
     rows = []
     for row in table.itertuples():
-        found = made.get(row.image_id, {"failure": row.failure, "text": None})
-        text = found["text"]
-        rows.append(
-            {
-                "image_id": row.image_id,
-                "inverter": repr(inverter),
-                "prompt_id": None if text is None else frames.prompt_id(text),
-                "prompt": text,
-                "score": found.get("score"),
-                "truncated": bool(found.get("truncated", False)),
-                "failure": found.get("failure"),
-                "seconds": found.get("seconds"),
-            }
-        )
+        found = made.get(row.image_id, {"text": None, "failure": row.failure})
+        named = {"image_id": row.image_id, "inverter": repr(inverter), "prompt": found["text"]}
+        if found["text"] is not None:
+            named["prompt_id"] = frames.prompt_id(found["text"])
+        told = {name: found.get(name) for name in ("score", "failure", "seconds")}
+        rows.append(named | told | {"truncated": bool(found.get("truncated"))})
     return frames.build("prompts", rows)
 
 
@@ -163,21 +152,11 @@ def reconstruct(
     """
     if not hasattr(generator, "reconstruct"):
         return {}
-    load = pictures or store.picture
-    stamp = checkpoints.identity(generator)
-    keys = {name: _key("reconstruction", stamp, picture=name) for name in dict.fromkeys(ids)}
-
-    def make(todo: dict[str, str]) -> dict[str, Generation]:
-        some = [load(name) for name in todo.values()]
-        started = time.perf_counter()
-        made = generator.reconstruct(some)
-        seconds = (time.perf_counter() - started) / len(todo)
-        return _kept(todo, made, generator, stamp, "reconstruction", seconds, store)
-
-    jobs = {key: name for name, key in keys.items()}
+    maker = Maker("reconstruction", generator, store)
+    jobs = {maker.key(picture=name): name for name in dict.fromkeys(ids)}
     tick = _ticker("reconstruct", len(jobs), progress)
-    found = once(Work(jobs, store.generations, make, store, _batch(generator)), tick)
-    made = {name: found[key].picture for name, key in keys.items()}
+    found = maker.generations(jobs, pictures or store.picture, generator.reconstruct, tick)
+    made = {name: found[key].picture for key, name in jobs.items()}
     return {name: picture for name, picture in made.items() if picture is not None}
 
 
@@ -202,8 +181,8 @@ def encode(
     Returns:
         `Features` of N pictures, (N, D) float32.
     """
-    found = _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, pictures)
-    return found[0]
+    load = pictures or store.picture
+    return _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, load)[0]
 
 
 def encode_layers(
@@ -225,7 +204,7 @@ def encode_layers(
         return [found[layer] for layer in layers]
 
     at = [encoder.at(layer) for layer in layers]
-    found = _encoded(ids, at, compute, store, size, progress, None)
+    found = _encoded(ids, at, compute, store, size, progress, store.picture)
     return dict(zip(layers, found, strict=True))
 
 
@@ -237,19 +216,27 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
     """
     if not hasattr(encoder, "text"):
         raise ValueError(f"{encoder!r} has no text tower, which is needed to compare captions")
-    stamp = checkpoints.identity(encoder)
-    keys = {text: _key("text", stamp, text=text) for text in dict.fromkeys(texts)}
+    inputs = {text: {"text": text} for text in texts}
+    (found,) = features(
+        "text", [encoder], inputs, str, lambda some: [encoder.text(some)], store, lambda _: None
+    )
+    return found.rows(texts)
 
-    def make(todo: dict[str, str]) -> dict[str, np.ndarray]:
-        started = time.perf_counter()
-        rows = _paired(todo, encoder.text(list(todo.values())), encoder)
-        if stamp is None:
-            return rows
-        return store.put_features(rows, time.perf_counter() - started, _meta("text", encoder))
 
-    jobs = {key: text for text, key in keys.items()}
-    found = once(Work(jobs, store.features, make, store, PICTURES), lambda _: None)
-    return np.stack([found[keys[text]] for text in texts])
+def _encoded(
+    ids: Iterable[str],
+    encoders: Sequence[Any],
+    compute: Callable[[list[Image]], list[np.ndarray]],
+    store: Store,
+    size: int,
+    progress: Progress | None,
+    load: Callable[[str], Image],
+) -> list[Features]:
+    inputs = {name: {"picture": name, "size": size} for name in ids}
+    tick = _ticker("encode", len(inputs), progress)
+    return features(
+        "encoder", encoders, inputs, lambda name: fit(load(name), size), compute, store, tick
+    )
 
 
 def pictures_of(images: pd.DataFrame, store: Store) -> Callable[[str], Image]:
@@ -329,7 +316,7 @@ def _compared(
             return similarity.compare(features.rows([image]), features.rows(others))
 
     else:
-        fitted = lru_cache(maxsize=1024)(lambda name: _fit(pictures(name), size))
+        fitted = lru_cache(maxsize=1024)(lambda name: fit(pictures(name), size))
 
         def compare(image: str, others: list[str]) -> np.ndarray:
             return similarity([fitted(image)], [fitted(name) for name in others])
@@ -422,243 +409,66 @@ def _of_file(inverter: Any, path: Any) -> dict[str, Any]:
 
 
 def _inverted(
-    good: pd.DataFrame, inverter: Any, store: Store, tick: Callable[[int], None]
+    good: pd.DataFrame, inverter: Any, store: Store, tick: Tick
 ) -> dict[str, dict[str, Any]]:
     """Answer image_id → row of the store, inverting what is missing."""
-    stamp = checkpoints.identity(inverter)
-    pictures = pictures_of(good, store)
-    jobs = {_key("inverter", stamp, image=image): image for image in good["image_id"]}
-
-    def make(todo: dict[str, str]) -> dict[str, dict[str, Any]]:
-        some = [pictures(image) for image in todo.values()]
-        started = time.perf_counter()
-        made, passing = _carefully(inverter, some)
-        seconds = (time.perf_counter() - started) / len(todo)
-        rows = {
-            key: {"text": None, "failure": answer, "seconds": seconds}
-            if isinstance(answer, str)
-            else {
-                "text": answer.text,
-                "score": answer.score,
-                "truncated": answer.truncated,
-                "seconds": seconds,
-            }
-            for key, answer in _paired(todo, made, inverter).items()
-        }
-        if stamp is None or passing:
-            return rows
-        return store.put_prompts(rows, _meta("inverter", inverter))
-
-    found = once(Work(jobs, store.prompts, make, store, _batch(inverter)), tick)
+    maker = Maker("inverter", inverter, store)
+    jobs = {maker.key(image=image): image for image in good["image_id"]}
+    found = maker.prompts(jobs, pictures_of(good, store), partial(carefully, inverter), tick)
     return {image: found[key] for key, image in jobs.items()}
-
-
-def _carefully(plugin: Any, some: list[Image]) -> tuple[list[Any], bool]:
-    """Call for a batch, one by one where it fails; and tell whether the failure may pass.
-
-    Answers what the plug-in does, or the sentence of a failure, for each image.
-    """
-    try:
-        return list(plugin(some)), False
-    except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
-        if running.exhausted(error):
-            return [_sentence(error)] * len(some), True
-        if len(some) == 1:
-            return [_sentence(error)], False
-    parts = [_carefully(plugin, [image]) for image in some]
-    return [made[0] for made, _ in parts], any(passing for _, passing in parts)
-
-
-def _attacked(
-    good: pd.DataFrame, attack: Any, store: Store, seed: int, tick: Callable[[int], None]
-) -> dict[str, Generation]:
-    """Answer image_id → generation of the store, attacking what is missing."""
-    stamp = checkpoints.identity(attack)
-    pictures = pictures_of(good, store)
-    jobs = {_key("attack", stamp, picture=x, seed=int(seed)): x for x in good["image_id"]}
-
-    def make(todo: dict[str, str]) -> dict[str, Generation]:
-        made = {key: _attack(attack, pictures(x), x, seed) for key, x in todo.items()}
-        rows = {key: row for key, (row, _) in made.items()}
-        if stamp is None or any(passing for _, passing in made.values()):
-            return {key: _unnamed(row, store) for key, row in rows.items()}
-        return store.put_generations(rows, _meta("attack", attack))
-
-    found = once(Work(jobs, store.generations, make, store, _batch(attack)), tick)
-    return {image: found[key] for key, image in jobs.items()}
-
-
-def _attack(attack: Any, picture: Image, image: str, seed: int) -> tuple[Generation, bool]:
-    """Attack one picture with numbers of its own; and tell whether a failure may pass."""
-    rng = own_rng(attack, image, seed)
-    started = time.perf_counter()
-    (answer,), passing = _carefully(lambda some: [attack(some[0], rng)], [picture])
-    seconds = time.perf_counter() - started
-    if isinstance(answer, str):
-        return Generation(failure=answer, seconds=seconds), passing
-    return Generation(image=answer, seconds=seconds), passing
 
 
 def _generated(
-    generator: Any,
-    jobs: list[tuple[str, int, int]],
-    tag: str,
-    store: Store,
-    tick: Callable[[int], None],
+    generator: Any, jobs: list[tuple[str, int, int]], tag: str, store: Store, tick: Tick
 ) -> list[Generation]:
     """Answer a generation for each (prompt, index, seed), making what is missing.
 
     A generator that cannot be seeded is handed the index, and cached by it. One that costs money
     is asked before all whether its budget affords what is missing.
     """
-    stamp = checkpoints.identity(generator)
+    maker = Maker("generator", generator, store)
     row = getattr(generator, "checkpoint", None)
     seedable = all(getattr(each, "seedable", True) for each in (generator, row))
     keys = [
-        _key("generator", stamp, prompt=text, seed=seed if seedable else [tag, index])
+        maker.key(prompt=text, seed=seed if seedable else [tag, index])
         for text, index, seed in jobs
     ]
 
-    def make(todo: dict[str, tuple[str, int, int]]) -> dict[str, Generation]:
-        texts = [text for text, _, _ in todo.values()]
-        seeds = [seed if seedable else index for _, index, seed in todo.values()]
-        started = time.perf_counter()
+    def call(some: list[tuple[str, int, int]]) -> Sequence[Image | Failure]:
+        texts = [text for text, _, _ in some]
         try:
-            made = generator(texts, seeds)
+            return generator(texts, [seed if seedable else i for _, i, seed in some])
         except (RuntimeError, MemoryError) as error:
             if not running.exhausted(error):
                 raise
-            return dict.fromkeys(todo, Generation(failure=_sentence(error)))  # it may pass
-        seconds = (time.perf_counter() - started) / len(todo)
-        return _kept(todo, made, generator, stamp, "generator", seconds, store)
+            return [failure(error)] * len(some)
 
     named = dict(zip(keys, jobs, strict=True))
     if hasattr(generator, "afford"):
         generator.afford(len(named.keys() - store.generations(named).keys()))
-    found = once(Work(named, store.generations, make, store, _batch(generator)), tick)
+    found = maker.generations(named, lambda job: job, call, tick)
     return [found[key] for key in keys]
 
 
-def _kept(
-    keys: Iterable[str],
-    made: Sequence[Image | Failure],
-    generator: Any,
-    stamp: dict[str, Any] | None,
-    role: str,
-    seconds: float,
-    store: Store,
+def _attacked(
+    good: pd.DataFrame, attack: Any, store: Store, seed: int, tick: Tick
 ) -> dict[str, Generation]:
-    """Store what a generator answered to each key; `seconds` is the time of one."""
-    paid = bool(getattr(generator, "paid", False))
-    rows = {
-        key: Generation(failure=answer.reason, seconds=seconds, paid=paid)
-        if isinstance(answer, Failure)
-        else Generation(image=answer, seconds=seconds, paid=paid)
-        for key, answer in _paired(keys, made, generator).items()
-    }
-    if stamp is None:
-        return {key: _unnamed(row, store) for key, row in rows.items()}
-    return store.put_generations(rows, _meta(role, generator))
+    """Answer image_id → generation of the store, attacking what is missing, one by one."""
+    maker = Maker("attack", attack, store)
+    jobs = {maker.key(picture=x, seed=int(seed)): x for x in good["image_id"]}
+    load = pictures_of(good, store)
+
+    def one(pairs: list[tuple[str, Image]]) -> list[Image]:
+        return [attack(picture, own_rng(attack, image, seed)) for image, picture in pairs]
+
+    def call(some: list[tuple[str, Image]]) -> list[Image | Failure]:
+        return [carefully(one, [pair])[0] for pair in some]
+
+    found = maker.generations(jobs, lambda image: (image, load(image)), call, tick)
+    return {image: found[key] for key, image in jobs.items()}
 
 
-def _unnamed(row: Generation, store: Store) -> Generation:
-    """Keep the picture of a generator that cannot be cached, without its key."""
-    if row.image is None:
-        return row
-    return Generation(picture=store.put_picture(row.image), seconds=row.seconds)
-
-
-def _encoded(
-    ids: Iterable[str],
-    encoders: Sequence[Any],
-    compute: Callable[[list[Image]], list[np.ndarray]],
-    store: Store,
-    size: int,
-    progress: Progress | None,
-    pictures: Callable[[str], Image] | None,
-) -> list[Features]:
-    """Encode pictures with encoders that share a pass; a picture lacking for one is computed."""
-    unique = list(dict.fromkeys(ids))
-    load = pictures or store.picture
-    stamps = [checkpoints.identity(encoder) for encoder in encoders]
-    keys = {
-        name: [_key("encoder", stamp, picture=name, size=size) for stamp in stamps]
-        for name in unique
-    }
-    owner = {row[0]: name for name, row in keys.items()}
-
-    def look(some: Iterable[str]) -> dict[str, list[np.ndarray]]:
-        wanted = {first: keys[owner[first]] for first in some}
-        found = store.features([key for row in wanted.values() for key in row])
-        return {
-            first: [found[key] for key in row]
-            for first, row in wanted.items()
-            if all(key in found for key in row)
-        }
-
-    def make(todo: dict[str, str]) -> dict[str, list[np.ndarray]]:
-        some = [_fit(load(name), size) for name in todo.values()]
-        started = time.perf_counter()
-        made = compute(some)
-        seconds = (time.perf_counter() - started) / len(encoders)
-        for place, (encoder, stamp, matrix) in enumerate(zip(encoders, stamps, made, strict=True)):
-            rows = _paired([keys[name][place] for name in todo.values()], matrix, encoder)
-            if stamp is not None:
-                store.put_features(rows, seconds, _meta("encoder", encoder))
-        if all(stamp is not None for stamp in stamps):
-            return look(todo)
-        return {first: [matrix[i] for matrix in made] for i, first in enumerate(todo)}
-
-    batch = _batch(encoders[0])
-    tick = _ticker("encode", len(unique), progress)
-    found = once(Work(owner, look, make, store, max(PICTURES // batch, 1) * batch), tick)
-    answer = []
-    for place, encoder in enumerate(encoders):
-        rows = [found[keys[name][0]][place] for name in unique]
-        matrix = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
-        answer.append(Features(tuple(unique), matrix, repr(encoder)))
-    return answer
-
-
-def _key(role: str, stamp: dict[str, Any] | None, **inputs: Any) -> str:
-    """Name one answer of a plug-in; without a stamp it is never found again."""
-    plugin = stamp if stamp is not None else uuid.uuid4().hex
-    return frames.digest({"role": role, "plugin": plugin, **inputs})
-
-
-def _meta(role: str, plugin: Any) -> dict[str, Any]:
-    row = getattr(plugin, "checkpoint", None)
-    shape = running.shape(row) if isinstance(row, checkpoints.Checkpoint) else None
-    return {"role": role, "repr": repr(plugin), "versions": versions(), "shape": shape}
-
-
-def _paired(keys: Iterable[str], answers: Any, plugin: Any) -> dict[str, Any]:
-    """Give every input its answer; ValueError where a plug-in answered too few or too many."""
-    wanted = list(keys)
-    if len(answers) != len(wanted):
-        raise ValueError(f"{plugin!r} gave {len(answers)} answers to {len(wanted)} inputs")
-    return dict(zip(wanted, answers, strict=True))
-
-
-def _batch(plugin: Any) -> int:
-    """Tell how many inputs fill one call of a plug-in; what was paid for is stored at once."""
-    if getattr(plugin, "paid", False):
-        return 1
-    row = getattr(plugin, "checkpoint", None)
-    return running.call_size(row) if isinstance(row, checkpoints.Checkpoint) else 4
-
-
-def _fit(image: Image, size: int) -> Image:
-    return images.fit(image, size)
-
-
-def _sentence(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _ticker(
-    stage: str, total: int, progress: Progress | None, before: int = 0
-) -> Callable[[int], None]:
+def _ticker(stage: str, total: int, progress: Progress | None, before: int = 0) -> Tick:
     """Bind the name and the total of a stage, of which ``before`` are done."""
 
     def tick(done: int) -> None:

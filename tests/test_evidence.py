@@ -1,4 +1,4 @@
-"""What a file says of its origin: verified, claimed, contradicted, broken or absent, told apart."""
+"""What a file says of its origin: signed, verified, claimed, contradicted, broken or absent."""
 
 from __future__ import annotations
 
@@ -48,8 +48,66 @@ MANIFEST = {
 }
 
 
-def comfy(side: int) -> dict[str, str]:
-    """The two chunks of ComfyUI: an API prompt and a workflow."""
+EDIT = {
+    "claim_generator_info": [{"name": "Test Editor", "version": "1"}],
+    "assertions": [
+        {"label": "org.test", "data": [1, "a signer may write anything"]},
+        {"label": "org.test.more", "data": {"actions": 7}},
+        {
+            "label": "c2pa.actions",
+            "data": {
+                "actions": [
+                    {
+                        "action": "c2pa.opened",
+                        "softwareAgent": "Test Editor",
+                        "parameters": {"ingredientIds": ["base"]},
+                    }
+                ]
+            },
+        },
+    ],
+}
+FOOOCUS = {
+    "prompt": "a green tree",
+    "full_prompt": ["a green tree, cinematic", "soft"],
+    "negative_prompt": "blurry",
+    "base_model": "juggernaut",
+    "base_model_hash": "aeb7",
+    "resolution": "(64, 64)",
+    "sampler": "dpmpp_2m",
+    "seed": "1",
+    "steps": 30,
+}
+INVOKE = {
+    "generation_mode": "sdxl_txt2img",
+    "positive_prompt": "a grey owl",
+    "negative_prompt": "blurry",
+    "width": 64,
+    "height": 64,
+    "seed": 1,
+    "steps": 30,
+    "cfg_scale": 7,
+    "scheduler": "euler",
+    "model": {"key": "k", "name": "sdxl-base", "type": "main"},
+}
+NOVEL = {"sampler": "k_euler", "seed": 1, "scale": 5, "width": 64, "height": 64, "uc": "lowres"}
+SWARM = {"prompt": "a black bee", "model": "sd_xl", "width": 64, "height": 64, "seed": 1}
+EASY = {"prompt": "a red apple", "use_stable_diffusion_model": "sd-v1-5", "seed": "1"}
+DRAW = {"c": "a ripe pear", "uc": "blurry", "model": "sd_v1.5", "size": "64x64", "seed": 1}
+XMP = "<rdf:li><exif:UserComment><rdf:li>{}</rdf:li></exif:UserComment></rdf:li>"
+
+
+def novel(**changed: object) -> dict[str, str]:
+    return {
+        "Description": "a tall girl",
+        "Software": "NovelAI",
+        "Source": "NovelAI Diffusion V4 37442FCA",
+        "Comment": json.dumps(NOVEL | changed),
+    }
+
+
+def comfy(side: int, **more: tuple[str, dict]) -> dict[str, str]:
+    """The two chunks of ComfyUI: an API prompt, with more nodes by name, and a workflow."""
     link = {"model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0]}
     sampler = {"seed": 5, "steps": 20, "cfg": 8, "sampler_name": "euler", "denoise": 1, **link}
     nodes = {
@@ -58,6 +116,7 @@ def comfy(side: int) -> dict[str, str]:
         "5": ("EmptyLatentImage", {"width": side, "height": side, "batch_size": 1}),
         "6": ("CLIPTextEncode", {"text": "a blue ring", "clip": ["4", 1]}),
         "7": ("CLIPTextEncode", {"text": "blurry", "clip": ["4", 1]}),
+        **more,
     }
     wires = [
         (1, 4, 0, 3, 0, "MODEL"),
@@ -102,25 +161,37 @@ def certificate(subject, key, issuer, issuer_key, ca: bool) -> bytes:
     return made.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def signed(picture: bytes, kind: str) -> bytes:
-    """Sign a picture by the C2PA library, with a certificate that nobody knows."""
-    own, root = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    chain = certificate("Test Signer", own, "Test CA", root, ca=False)
-    chain += certificate("Test CA", root, "Test CA", root, ca=True)
-    key = own.private_bytes(
+OWN, ROOT = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+AUTHORITY = certificate("Test CA", ROOT, "Test CA", ROOT, ca=True)
+
+
+def signed(picture: bytes, kind: str, base: bytes = b"", address: str = "") -> bytes:
+    """Sign a picture by the C2PA library, with a certificate that nobody knows.
+
+    As made from the JPEG `base`, if given; without its manifest, if that lies at an address.
+    """
+    chain = certificate("Test Signer", OWN, "Test CA", ROOT, ca=False) + AUTHORITY
+    key = OWN.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
     signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", chain, key, None))
     made = io.BytesIO()
-    c2pa.Builder(MANIFEST).sign(signer, kind, io.BytesIO(picture), made)
+    builder = c2pa.Builder(EDIT if base else MANIFEST)
+    if base:
+        told = {"title": "base", "relationship": "parentOf", "label": "base"}
+        builder.add_ingredient(told, "image/jpeg", io.BytesIO(base))
+    if address:
+        builder.set_remote_url(address)
+        builder.set_no_embed()
+    builder.sign(signer, kind, io.BytesIO(picture), made)
     return made.getvalue()
 
 
-def repainted(png: bytes) -> bytes:
+def repainted(png: bytes, other: Image.Image | None = None) -> bytes:
     """Change the pixels of a PNG and leave every other chunk, the manifest too, as it was."""
-    other = Image.open(io.BytesIO(png)).convert("RGB").point(lambda value: 255 - value)
+    other = other or Image.open(io.BytesIO(png)).convert("RGB").point(lambda value: 255 - value)
     plain = io.BytesIO()
     other.save(plain, "PNG")
     new = b"".join(body for kind, body in chunks(plain.getvalue()) if kind == b"IDAT")
@@ -165,14 +236,30 @@ def watermarked(image: Image.Image, message: bytes, kind: type = np.uint8) -> Im
     return Image.fromarray(made[:, :, ::-1].clip(0, 255).astype(np.uint8))
 
 
+def commented(comment: bytes | str, turned: int = 1, **tags: str) -> Image.Exif:
+    """EXIF with a UserComment, where front ends write it: bytes in its own directory."""
+    exif = Image.Exif()
+    (exif.get_ifd(0x8769) if isinstance(comment, bytes) else exif)[0x9286] = comment
+    exif[0x0112], exif[0x0131] = turned, "Test Painter"
+    for number, value in zip((0x0110, 0x010F), tags, strict=False):
+        exif[number] = f"{value}:{tags[value]}"
+    return exif
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
     """Write a table of files that carry each kind of evidence, forged and stripped ones too."""
     folder = tmp_path_factory.mktemp("evidence")
     photo = Image.fromarray(data.astronaut())
     small = photo.resize((64, 64))
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + A1111.format(size="64x64").encode("utf-16-be")
+    wide = photo.resize((64, 48))
+    text = A1111.format(size="64x64")
+    little = b"UNICODE\0" + text.encode("utf-16-le")
+    big = b"UNICODE\0" + text.encode("utf-16-be")
+    other = b"UNICODE\0" + A1111.format(size="64x48").encode("utf-16-be")
+    dark = Image.fromarray(data.coffee()[:384, :512])
+    ramp = np.zeros((256, 512, 3), np.uint8)
+    ramp[..., 2] = (np.arange(512) + 56) % 160 / 160 * 255
     v1 = watermarked(photo, b"StableDiffusionV1")
     xl = watermarked(photo, bytes.fromhex("b3ec907bb19e"), np.float32)
     whole = signed(bytes_of(small), "image/png")
@@ -183,16 +270,58 @@ def files(tmp_path_factory) -> Path:
         "signed.jpg": jpeg,
         "tampered.png": repainted(whole),
         "tampered.jpg": jpeg[:-600] + bytes([jpeg[-600] ^ 1]) + jpeg[-599:],
+        "signed.webp": signed(bytes_of(small, "WEBP"), "image/webp"),
+        "signed.avif": signed(bytes_of(small, "AVIF"), "image/avif"),
+        "signed.gif": signed(bytes_of(small.convert("P"), "GIF"), "image/gif"),
+        "edited.jpg": signed(bytes_of(small, "JPEG"), "image/jpeg", jpeg),
+        "edited-forged.jpg": signed(
+            bytes_of(small, "JPEG"),
+            "image/jpeg",
+            jpeg[:-600] + bytes([jpeg[-600] ^ 1]) + jpeg[-599:],
+        ),
+        "elsewhere.jpg": signed(bytes_of(small, "JPEG"), "image/jpeg", address="http://a.test/b"),
+        "copied.png": repainted(whole, photo.resize((64, 64), box=(0, 0, 200, 200))),
+        "renamed.jpg": jpeg.replace(b"Test Model", b"Best Model"),
         "stripped.png": bytes_of(Image.open(io.BytesIO(whole))),
         "a1111.png": with_text(small, parameters=A1111.format(size="64x64")),
-        "a1111.jpg": bytes_of(small, "JPEG", exif=exif),
+        "a1111.jpg": bytes_of(small, "JPEG", exif=commented(big)),
+        "a1111-little.jpg": bytes_of(small, "JPEG", exif=commented(little)),
+        "a1111-ascii.webp": bytes_of(small, "WEBP", exif=commented(b"ASCII\0\0\0" + text.encode())),
+        "a1111.avif": bytes_of(small, "AVIF", exif=commented(big)),
+        "a1111.gif": bytes_of(small.convert("P"), "GIF", comment=text.encode()),
+        "turned.jpg": bytes_of(wide, "JPEG", exif=commented(other, turned=6)),
+        "twice.png": with_text(small, parameters=text.replace("blurry", "\nNegative prompt:")),
+        "endless.png": with_text(small, parameters=text * 500),
+        "spaces.png": with_text(small, **novel() | {"Source": " " * 49_000 + "!"}),
         "forged.png": with_text(small, parameters=A1111.format(size="512x512")),
         "noise.png": with_text(small, parameters="made by hand, honestly"),
         "comfy.png": with_text(small, **comfy(64)),
         "comfy-forged.png": with_text(small, **comfy(1024)),
+        "comfy-scaled.png": with_text(small, **comfy(32, more=("ImageScale", {"image": ["3", 0]}))),
+        "comfy-prompt.png": with_text(small, prompt=comfy(64)["prompt"]),
+        "comfy-drawn.png": with_text(small, workflow='{"nodes": []}'),
+        "comfy.webp": bytes_of(small, "WEBP", exif=commented("", **comfy(64))),
+        "comfy-odd.png": with_text(
+            small, **comfy(64, **{"4": ("CheckpointLoaderSimple", {"ckpt_name": {"a": 1}})})
+        ),
+        "fooocus.png": with_text(small, parameters=json.dumps(FOOOCUS)),
+        "fooocus.jpg": bytes_of(small, "JPEG", exif=commented(json.dumps(FOOOCUS))),
+        "fooocus-forged.png": with_text(wide, parameters=json.dumps(FOOOCUS)),
+        "invoke.png": with_text(small, invokeai_metadata=json.dumps(INVOKE)),
+        "invoke-forged.png": with_text(wide, invokeai_metadata=json.dumps(INVOKE)),
+        "novel.png": with_text(small, **novel()),
+        "novel-forged.png": with_text(small, **novel(width=832)),
+        "swarm.png": with_text(small, parameters=json.dumps({"sui_image_params": SWARM})),
+        "easy.png": with_text(small, **EASY),
+        "draw.png": with_text(small, **{"XML:com.adobe.xmp": XMP.format(json.dumps(DRAW))}),
         "watermark-v1.png": bytes_of(v1),
         "watermark-xl.png": bytes_of(xl),
         "watermark.jpg": bytes_of(v1, "JPEG", quality=75),
+        "watermark-dark.png": bytes_of(
+            watermarked(dark, bytes.fromhex("b3ec907bb19e"), np.float32)
+        ),
+        "watermark-dark-v2.png": bytes_of(watermarked(dark, b"SDV2")),
+        "ramp.png": bytes_of(Image.fromarray(ramp)),
         "cut.png": bytes_of(photo)[:2000],
         "<b>.png": with_text(small, parameters="<b>" + A1111.format(size="64x64")),
     }
@@ -203,20 +332,67 @@ def files(tmp_path_factory) -> Path:
 
 TABLE = [
     ("plain.png", "absent", "absent", "absent"),
-    ("signed.png", "verified", "absent", "absent"),
-    ("signed.jpg", "verified", "absent", "absent"),
+    ("signed.png", "signed", "absent", "absent"),
+    ("signed.jpg", "signed", "absent", "absent"),
+    ("signed.webp", "signed", "absent", "absent"),
+    ("signed.avif", "signed", "absent", "absent"),
+    ("signed.gif", "signed", "absent", "absent"),
+    ("edited.jpg", "signed", "absent", "absent"),
+    ("edited-forged.jpg", "signed", "absent", "absent"),
+    ("elsewhere.jpg", "unchecked", "absent", "absent"),
     ("tampered.png", "broken", "absent", "absent"),
     ("tampered.jpg", "broken", "absent", "absent"),
+    ("copied.png", "broken", "absent", "absent"),
+    ("renamed.jpg", "broken", "absent", "absent"),
     ("stripped.png", "absent", "absent", "absent"),
     ("a1111.png", "absent", "claimed", "absent"),
     ("a1111.jpg", "absent", "claimed", "absent"),
+    ("a1111-little.jpg", "absent", "claimed", "absent"),
+    ("a1111-ascii.webp", "absent", "claimed", "absent"),
+    ("a1111.avif", "absent", "claimed", "absent"),
+    ("a1111.gif", "absent", "claimed", "absent"),
+    ("turned.jpg", "absent", "claimed", "absent"),
     ("forged.png", "absent", "contradicted", "absent"),
+    ("twice.png", "absent", "unchecked", "absent"),
+    ("endless.png", "absent", "unchecked", "absent"),
+    ("spaces.png", "absent", "claimed", "absent"),
     ("noise.png", "absent", "absent", "absent"),
     ("comfy.png", "absent", "claimed", "absent"),
+    ("comfy.webp", "absent", "claimed", "absent"),
+    ("comfy-prompt.png", "absent", "claimed", "absent"),
+    ("comfy-drawn.png", "absent", "claimed", "absent"),
+    ("comfy-scaled.png", "absent", "claimed", "absent"),
+    ("comfy-odd.png", "absent", "claimed", "absent"),
     ("comfy-forged.png", "absent", "contradicted", "absent"),
+    ("fooocus.png", "absent", "claimed", "absent"),
+    ("fooocus.jpg", "absent", "claimed", "absent"),
+    ("fooocus-forged.png", "absent", "contradicted", "absent"),
+    ("invoke.png", "absent", "claimed", "absent"),
+    ("invoke-forged.png", "absent", "contradicted", "absent"),
+    ("novel.png", "absent", "claimed", "absent"),
+    ("novel-forged.png", "absent", "contradicted", "absent"),
+    ("swarm.png", "absent", "claimed", "absent"),
+    ("easy.png", "absent", "claimed", "absent"),
+    ("draw.png", "absent", "claimed", "absent"),
     ("watermark-v1.png", "absent", "absent", "claimed"),
     ("watermark-xl.png", "absent", "absent", "claimed"),
+    ("watermark-dark.png", "absent", "absent", "claimed"),
+    ("watermark-dark-v2.png", "absent", "absent", "claimed"),
     ("watermark.jpg", "absent", "absent", "absent"),
+    ("ramp.png", "absent", "absent", "absent"),
+]
+PROMPTS = [
+    ("a1111.png", "v1-5-pruned", "a red star on snow"),
+    ("a1111-little.jpg", "v1-5-pruned", "a red star on snow"),
+    ("comfy.png", "sd_xl_base_1.0.safetensors", "a blue ring"),
+    ("comfy-odd.png", "ComfyUI", "a blue ring"),
+    ("comfy-drawn.png", "ComfyUI (as drawn, not as executed)", None),
+    ("fooocus.png", "juggernaut", "a green tree"),
+    ("invoke.png", "sdxl-base", "a grey owl"),
+    ("novel.png", "NovelAI Diffusion V4", "a tall girl"),
+    ("swarm.png", "sd_xl", "a black bee"),
+    ("easy.png", "sd-v1-5", "a red apple"),
+    ("draw.png", "sd_v1.5", "a ripe pear"),
 ]
 
 
@@ -232,19 +408,87 @@ def test_a_manifest_names_its_maker_and_says_that_the_signer_is_unchecked(files)
     found = evidence.inspect(files / "signed.png")[0]
     assert found.source == "Test Model"
     assert found.text == (
-        "Unchanged since it was signed. It names Test Model as made by a model, signed by Test "
-        "Signer, Test House; whether the signer is who the name says is not checked."
+        "Valid: unchanged since it was signed. It names “Test Model” as made by a model, signed by "
+        "“Test Signer, Test House”; who that is was not verified: anybody can sign in any name."
     )
-    assert "dataHash.mismatch" in evidence.inspect(files / "tampered.png")[0].text
+    wrong = {
+        "tampered.png": "The picture was changed since it was signed, or the manifest is another "
+        "picture's (assertion.dataHash.mismatch)",
+        "renamed.jpg": "The manifest was changed since it was signed (assertion.hashedURI.mism",
+        "elsewhere.jpg": "A C2PA manifest that lies elsewhere and was not fetched",
+    }
+    for name, text in wrong.items():
+        assert evidence.inspect(files / name)[0].text.startswith(text)
+    expired = evidence._wrong(["signingCredential.expired"])
+    assert expired == "Unchanged since it was signed, but with a certificate that does not hold"
 
 
-def test_parameters_hold_the_prompt_and_the_model(files):
-    found = evidence.inspect(files / "a1111.png")[1]
-    assert (found.source, found.prompt) == ("v1-5-pruned", "a red star on snow")
-    found = evidence.inspect(files / "comfy.png")[1]
-    assert (found.source, found.prompt) == ("sd_xl_base_1.0.safetensors", "a blue ring")
+def test_a_manifest_tells_of_what_a_picture_was_made_from(files):
+    texts = [evidence.inspect(files / f"edited{end}.jpg")[0].text for end in ("", "-forged")]
+    assert all("It names “Test Editor”, signed" in text for text in texts)
+    assert all("An ingredient names “Test Model” as made by a model." in text for text in texts)
+    assert ["An ingredient was broken" in text for text in texts] == [False, True]
+
+
+def test_a_signer_is_verified_only_by_a_certificate_that_the_user_names(
+    files, tmp_path, monkeypatch
+):
+    for name, authority, state in (
+        ("signed.png", AUTHORITY, "verified"),
+        ("tampered.png", AUTHORITY, "broken"),
+        ("signed.png", certificate("Else", OWN, "Else", OWN, ca=True), "signed"),
+    ):
+        (tmp_path / "trusted.pem").write_bytes(authority)
+        monkeypatch.setenv("WORKBENCH_SIGNERS", str(tmp_path / "trusted.pem"))
+        assert evidence.inspect(files / name)[0].state == state
+    (tmp_path / "trusted.pem").write_text("no certificate")
+    with pytest.raises(ValueError, match=r"WORKBENCH_SIGNERS names .*, which holds no certificate"):
+        evidence.inspect(files / "signed.png")
+    monkeypatch.setenv("WORKBENCH_SIGNERS", str(tmp_path))
+    with pytest.raises(ValueError, match=r"WORKBENCH_SIGNERS names .*, which cannot be read"):
+        evidence.inspect(files / "signed.png")
+
+
+@pytest.mark.parametrize(("name", "source", "prompt"), PROMPTS)
+def test_parameters_hold_the_prompt_and_the_model(files, name, source, prompt):
+    found = evidence.inspect(files / name)[1]
+    assert (found.source, found.prompt) == (source, prompt)
+
+
+def test_a_prompt_of_comfyui_is_what_lies_behind_the_positive_wire(tmp_path):
+    more = {
+        "3": ("SamplerCustomAdvanced", {"guider": ["8", 0], "latent_image": ["5", 0]}),
+        "4": ("UNETLoader", {"unet_name": "flux1-dev"}),
+        "8": ("BasicGuider", {"model": ["4", 0], "conditioning": ["9", 0]}),
+        "9": ("FluxGuidance", {"conditioning": ["6", 0], "guidance": 3.5}),
+    }
+    control = {"positive": ["6", 0], "negative": ["7", 0], "image": ["11", 0], "strength": 1}
+    between = {
+        "3": ("KSampler", {"positive": ["10", 0], "negative": ["10", 1]}),
+        "6": ("CLIPTextEncodeSDXL", {"text_g": ["12", 0], "text_l": "soft", "clip": ["4", 1]}),
+        "10": ("ControlNetApplyAdvanced", control),
+        "12": ("PrimitiveString", {"value": "a blue ring"}),
+    }
+    round_about = {"6": ("ConditioningCombine", {"conditioning_1": ["6", 0]})}
+    wanted = {"a blue ring": more, "soft, a blue ring": between, "": round_about}
+    for prompt, nodes in wanted.items():
+        (tmp_path / "it.png").write_bytes(
+            with_text(Image.new("RGB", (64, 64)), **comfy(64, **nodes))
+        )
+        found = evidence.parameters(tmp_path / "it.png")
+        assert (found.state, found.prompt or "") == ("claimed", prompt)
+
+
+def test_no_text_is_taken_for_another_pictures(files):
+    for _ in range(20):  # at the same place in memory
+        assert evidence.parameters(files / "a1111.jpg").state == "claimed"
+        assert evidence.parameters(files / "signed.webp").state == "absent"
+
+
+def test_contradicted_and_unknown_texts_are_told(files):
     assert "512×512 pixels, the picture has 64×64" in evidence.inspect(files / "forged.png")[1].text
-    assert "Other text chunks: parameters." in evidence.inspect(files / "noise.png")[1].text
+    assert "Other texts: “parameters”." in evidence.inspect(files / "noise.png")[1].text
+    assert "more than 50,000 characters" in evidence.inspect(files / "endless.png")[1].text
 
 
 def test_watermarks_are_named_and_counted(files):
@@ -289,7 +533,9 @@ def test_metadata_answers_the_prompt_of_the_file(files, store):
     images = wb.images.frame(wb.images.index(wanted, keep=store.put_picture))
     found = wb.invert(images, wb.load("metadata"), store)
     assert found["prompt"].tolist()[0] == "a red star on snow"
-    assert found["failure"].tolist()[1] == ("the file holds no prompt: No generation parameters.")
+    assert found["failure"].tolist()[1] == (
+        "the file holds no prompt: No parameters of a known front end."
+    )
     with pytest.raises(ValueError, match="metadata reads files, and these are pictures"):
         wb.load("metadata")([Image.new("RGB", (8, 8))])
     found = wb.invert(images, wb.Metadata(wb.Empty()), store)
@@ -320,7 +566,7 @@ def test_the_command_tells_each_file_and_fails_where_one_cannot_be_opened(files)
     assert told.exit_code == 0
     words = " ".join(told.stdout.split())
     assert "parameters, contradicted:" in words
-    assert "C2PA, verified:" in words
+    assert "C2PA, signed:" in words
     found = run(app, ["inspect", "--json", str(files / "cut.png"), str(files / "a1111.png")])
     assert found.exit_code == 1
     cut, good = map(json.loads, found.stdout.splitlines())

@@ -132,13 +132,15 @@ def doctor() -> None:
 def inspect(paths: Paths, as_json: AsJson = False) -> None:
     """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
 
-    verified was checked, claimed is written there by whomever, contradicted is denied by the
-    picture, broken was changed since it was signed; absent says nothing.
+    signed is unchanged since, by whomever; verified, by a signer whom a certificate in the file
+    $WORKBENCH_SIGNERS (PEM) vouches for. claimed is written there by whomever, contradicted is
+    denied by the picture, broken was changed since it was signed, or signed wrongly; absent says
+    nothing, unchecked could not be looked for.
     """
     with terminal.answering():
         from workbench import evidence, images
 
-        found = evidence.frame(images.find(paths))
+        found = evidence.frame(dict.fromkeys(images.find(paths)))
         terminal.print_evidence(found, as_json)
         if (found["kind"] == "file").any():
             raise typer.Exit(1)

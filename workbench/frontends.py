@@ -1,0 +1,213 @@
+"""The generation parameters that front ends leave in a picture's file.
+
+Automatic1111 (Forge too), Fooocus, InvokeAI and NovelAI are read by sd-parsers; ComfyUI, Draw
+Things, Easy Diffusion and SwarmUI here. The texts are gathered here for all: sd-parsers remembers
+an EXIF comment by its picture's address in memory, and so takes it for the next picture's too.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EXIF = 0x8769
+COMMENT = 0x9286
+"""EXIF's own directory, and the tag UserComment."""
+XMP = "XML:com.adobe.xmp"
+LONGEST = 50_000
+"""Characters of a text that is parsed: patterns may take the square of it in time. What ComfyUI
+writes is plain JSON, and may be longer."""
+EDITED = re.compile("hires|upscal|imagescale|resize|crop|paint|mask|script|grid|stitch|postprocess")
+"""Part of a setting's name where the picture need not have the size that is told."""
+PLAIN = {
+    "Draw Things": ("uc", "c", "model"),
+    "Easy Diffusion": ("use stable diffusion model", "prompt", "use stable diffusion model"),
+    "SwarmUI": ("sui image params", "prompt", "model"),
+}
+"""Who writes plain settings: a name that nobody else uses, that of the prompt, of the model."""
+WORDS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "string", "value")
+WEIGHTS = ("ckpt_name", "unet_name")
+"""Inputs of ComfyUI's nodes that hold a prompt, and a model's name."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a front end wrote: its name, the models, the prompt if any, and settings by name."""
+
+    front: str
+    models: tuple[str, ...]
+    prompt: str | None
+    settings: Mapping[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height as told, in pixels; None where not, or where they may have changed."""
+        told = self.settings
+        if any(EDITED.search(name) for name in told):
+            return None
+        if not str(told.get("generation mode", "txt2img")).endswith("txt2img"):
+            return None
+        sides = f"{told.get('width')}x{told.get('height')}"
+        for text in (told.get("size"), told.get("resolution"), sides):
+            if match := re.fullmatch(r"\(?(\d{1,5})(?:x|, )(\d{1,5})\)?", str(text)):
+                return int(match[1]), int(match[2])
+        return None
+
+
+def texts(opened: Image) -> dict[str, str]:
+    """Gather the texts of a picture file, wherever they lie, by the names that PNG gives them."""
+    found = {str(name): str(text) for name, text in getattr(opened, "text", {}).items()}
+    exif = opened.getexif()
+    for value in map(str, exif.values()):  # ComfyUI writes "prompt:{…}" into any tag
+        if match := re.match(r"(?i)(prompt|workflow):\s*(?={)", value):
+            found.setdefault(match[1].lower(), value[match.end() :])
+    places = exif.get_ifd(EXIF).get(COMMENT), exif.get(COMMENT), opened.info.get("comment")
+    xmp = found.pop(XMP, None) or opened.info.get("xmp", b"")
+    for comment in filter(None, (*places, _commented(xmp))):
+        found.setdefault("comment", _decoded(comment))
+    return found
+
+
+def read(texts: Mapping[str, str]) -> Parameters | None:
+    """Read the parameters among `texts`; None where no front end that is known wrote them.
+
+    Any exception may be raised: the texts are anybody's.
+    """
+    graph = _json(texts.get("prompt", ""))
+    nodes = {name: each for name, each in graph.items() if _is_node(each)}
+    if nodes:
+        return _executed(nodes)
+    if "nodes" in _json(texts.get("workflow", "")):
+        return Parameters("ComfyUI (as drawn, not as executed)", (), None, {})
+    texts = {"parameters": texts.get("comment", ""), **texts}
+    if len(texts["parameters"]) > LONGEST:
+        raise ValueError(f"more than {LONGEST:,} characters")
+    short = {name: text for name, text in texts.items() if len(text) <= LONGEST}
+    return _parsed(short) or _plain(short)
+
+
+def _commented(xmp: str | bytes) -> str:
+    """Answer the JSON in XMP's exif:UserComment, where Draw Things writes, or "" for none."""
+    text = xmp if isinstance(xmp, str) else xmp.decode("utf-8", "replace")
+    inside = text.partition("<exif:UserComment>")[2].partition("</exif:UserComment>")[0]
+    return html.unescape(inside[inside.find("{") : inside.rfind("}") + 1])
+
+
+def _decoded(comment: Any) -> str:
+    """Decode a comment; EXIF's begins with eight bytes for its letters, but not for their order."""
+    if not isinstance(comment, bytes):
+        return str(comment)
+    head, rest = comment[:8], comment[8:]
+    if head == b"UNICODE\0":
+        marked = rest[:2] in (b"\xff\xfe", b"\xfe\xff")
+        big = rest[0::2].count(0) >= rest[1::2].count(0)
+        order = "" if marked else "-be" if big else "-le"
+        return rest.decode(f"utf-16{order}", "replace")
+    text = rest if head in (b"ASCII\0\0\0", bytes(8)) else comment
+    return text.decode("utf-8", "replace")
+
+
+def _json(text: str) -> dict[str, Any]:
+    """Read a JSON object; an empty one where the text is none."""
+    try:
+        found = json.loads(text) if text.startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_node(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and "class_type" in value and isinstance(value.get("inputs"), dict)
+    )
+
+
+def _executed(nodes: dict[str, Any]) -> Parameters:
+    """Read what ComfyUI executed: a class and inputs by node, the inputs values or [node, slot].
+
+    The prompt is every text behind an input "positive", or behind the one of a guider.
+    """
+    inputs = {name: node["inputs"] for name, node in nodes.items()}
+    kinds = {name: str(node["class_type"]) for name, node in nodes.items()}
+    ends = [here.get("positive") for here in inputs.values()]
+    ends += [inputs[name].get("conditioning") for name in inputs if "Guider" in kinds[name]]
+    prompts = dict.fromkeys(text.strip() for end in ends for text in _behind(end, inputs))
+    models = [here.get(name) for here in inputs.values() for name in WEIGHTS]
+    settings: dict[str, Any] = dict.fromkeys(kind.lower() for kind in kinds.values())
+    empty = [inputs[name] for name in inputs if re.search("Empty.*Latent", kinds[name])]
+    if len(empty) == 1:
+        settings |= {side: empty[0].get(side) for side in ("width", "height")}
+    return Parameters("ComfyUI", _names(models), ", ".join(filter(None, prompts)), settings)
+
+
+def _behind(end: Any, inputs: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Follow the wires of a ComfyUI graph back from one input to the texts behind it."""
+    found, todo, rest = [], [end], dict(inputs)
+    while todo:
+        value = todo.pop(0)
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, list) and value:
+            here = rest.pop(str(value[0]), {})  # each node once
+            wires = [each for name, each in here.items() if name != "clip" and type(each) is list]
+            words = [here[name] for name in WORDS if name in here]
+            todo += [here["positive"]] if "positive" in here else words or wires
+    return found
+
+
+def _parsed(texts: Mapping[str, str]) -> Parameters | None:
+    """Let sd-parsers read; what it stumbles over is raised only where none of its parsers can."""
+    from sd_parsers import exceptions, parsers
+
+    # a run of white space takes their patterns its square in time
+    tidy = {
+        name: " ".join(text.split()) if name in ("Dream", "Source") else text
+        for name, text in texts.items()
+    }
+    stumble = None
+    managed: list[Any] = parsers.MANAGED_PARSERS
+    for parser in managed:
+        try:
+            found = parser().parse(tidy)
+        except exceptions.ParserError:
+            continue
+        except Exception as error:
+            stumble = error
+            continue
+        models = [model.name or model.hash for each in found.samplers if (model := each.model)]
+        if not models:  # InvokeAI 4 and later
+            models = [_json(texts.get("invokeai_metadata", "")).get("model", {}).get("name")]
+        prompts = [prompt.value for each in found.samplers for prompt in each.prompts]
+        text = ", ".join(_names(prompts))
+        return Parameters(str(found.generator.value), _names(models), text, _named(found.metadata))
+    if stumble is not None:
+        raise stumble
+    return None
+
+
+def _plain(texts: Mapping[str, str]) -> Parameters | None:
+    """Read settings that are a JSON object, or a text each."""
+    for told in (texts, *map(_json, texts.values())):
+        settings = _named(told)
+        for each in told.values():
+            settings |= _named(each) if isinstance(each, dict) else {}
+        for front, (sign, prompt, model) in PLAIN.items():
+            if sign in settings and isinstance(settings.get(prompt), str):
+                return Parameters(front, _names([settings.get(model)]), settings[prompt], settings)
+    return None
+
+
+def _named(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name).lower().replace("_", " "): value for name, value in settings.items()}
+
+
+def _names(values: list[Any]) -> tuple[str, ...]:
+    """Keep each text once; anything else in a name's place is none."""
+    return tuple(dict.fromkeys(each for each in values if isinstance(each, str) and each))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLQwenImage, VQModel
+from diffusers import AutoencoderKL, AutoencoderKLQwenImage, ImagePipelineOutput, VQModel
+from diffusers.pipelines.kandinsky5.pipeline_output import KandinskyImagePipelineOutput
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -185,11 +185,19 @@ def test_guidance_reaches_a_class_that_has_another_word_for_it():
     assert _digests(Diffusers(row, guidance=9.0)(PROMPTS, SEEDS)) != base
 
 
-def test_a_prompt_is_never_rewritten():
-    row = _with("tiny-flux-2", caption_upsample_temperature=0.15)
-    sentence = "^'tiny-flux-2' has no option 'caption_upsample_temperature'; there are: "
-    with pytest.raises(ValueError, match=sentence):
-        Diffusers(row)(PROMPTS, SEEDS)
+def test_a_negative_prompt_of_the_row_is_heard():
+    base = _digests(Diffusers(tiny.checkpoint("tiny-sd"))(PROMPTS, SEEDS))
+    found = _digests(Diffusers(_with("tiny-sd", negative_prompt="ugly"))(PROMPTS, SEEDS))
+    assert not set(found) & set(base)
+
+
+def test_a_class_of_no_row_runs_by_its_name():
+    row = dataclasses.replace(
+        _with("tiny-sd", pag_scale=3.0), class_name="diffusers.StableDiffusionPAGPipeline"
+    )
+    together = _digests(Diffusers(row)(PROMPTS, SEEDS))
+    assert _digests(Diffusers(row)(PROMPTS[1:], SEEDS[1:])) == together[1:]
+    assert together != _digests(Diffusers(tiny.checkpoint("tiny-sd"))(PROMPTS, SEEDS))
 
 
 @pytest.mark.parametrize(
@@ -309,21 +317,82 @@ class Pipe:
         self.work = work
 
     def __call__(self, prompt, generator=None, output_type="np"):
-        return SimpleNamespace(images=self.work(prompt, generator))
+        return ImagePipelineOutput(images=self.work(prompt, generator))
+
+
+class Stranger:
+    """A pipeline that the adapter has not heard of: one prompt, its own word for pictures."""
+
+    def __init__(self, answer):
+        self.answer, self.calls = answer, []
+
+    def __call__(self, prompt, height=8, width=8, use_pe=True, generator=None, output_type="np"):
+        self.calls.append((prompt, height, use_pe, generator.initial_seed()))
+        return KandinskyImagePipelineOutput(image=self.answer())
+
+
+class Unconditional:
+    """A pipeline that paints no prompt."""
+
+    def __call__(self, batch_size=1, generator=None, output_type="np"): ...
 
 
 def _flat(values):
-    return np.ones((len(values), 4, 4, 3)) * np.asarray(values).reshape(-1, 1, 1, 1)
+    return np.ones((len(values), 8, 8, 3)) * np.asarray(values).reshape(-1, 1, 1, 1)
 
 
 @pytest.fixture
 def using(monkeypatch, tmp_path):
     def ask(pipe):
         monkeypatch.setattr(running, "weights", lambda *_: [pipe])
-        row = checkpoints.Checkpoint("mine", "generator", "", str(tmp_path))
+        monkeypatch.setattr(module, "IN_COMPANY", ("Pipe",))
+        row = checkpoints.Checkpoint("mine", "generator", "", str(tmp_path), size=8)
         return Diffusers(row)
 
     return ask
+
+
+def test_a_stranger_paints_one_prompt_a_call_which_nothing_rewrites(using):
+    pipe = Stranger(lambda: torch.rand(1, 8, 8, 3).numpy())  # from the global generator
+    first, second = _digests(using(pipe)(["a fish", "a bird"], [2**40, 7]))
+    assert pipe.calls == [("a fish", 8, False, 2**40), ("a bird", 8, False, 7)]
+    assert _digests(using(pipe)(["a bird"], [7])) == [second] != [first]
+
+
+OTHER = "the model answers {} values, which is no picture of the row's size"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda: np.ones((1, 4, 8, 3)), OTHER.format("4 x 8 x 3")),
+        (lambda: np.ones((1, 9, 8, 8, 3)), OTHER.format("9 x 8 x 8 x 3")),
+        (lambda: np.ones((1, 8, 8)), OTHER.format("8 x 8")),
+        (lambda: {}["head"], "mine failed: Stranger stopped at KeyError('head')"),
+    ],
+)
+def test_what_is_no_picture_is_a_failure_that_says_so(using, answer, reason):
+    assert using(Stranger(answer))(["x"], [1]) == [Failure(reason)]
+
+
+def test_what_shines_through_lies_over_white(using):
+    half = np.full((1, 8, 8, 4), (1.0, 0.0, 0.0, 0.5))
+    (picture,) = using(Stranger(lambda: half))(["x"], [1])
+    assert (picture.mode, picture.getpixel((0, 0))) == ("RGB", (255, 128, 128))
+
+
+def test_what_a_class_cannot_be_told_is_one_sentence(using):
+    plugin = using(Stranger(None))
+    sentence = "^'mine' takes no guidance: Stranger has no guidance_scale$"
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(plugin, guidance=3.0)(["x"], [1])
+    told = dataclasses.replace(plugin.checkpoint, options={"use_pe": True})
+    with pytest.raises(ValueError, match=r"^'mine' has no option 'use_pe'; there are: variant$"):
+        dataclasses.replace(plugin, checkpoint=told)(["x"], [1])
+    with pytest.raises(
+        ValueError, match=r"^'mine' cannot paint a prompt: Unconditional takes none$"
+    ):
+        using(Unconditional())(["x"], [1])
 
 
 def test_a_bad_prompt_harms_no_other(using):
@@ -334,7 +403,7 @@ def test_a_bad_prompt_harms_no_other(using):
 
     good, bad, other = using(Pipe(work))(["good", "bad", "other"], [1, 2, 3])
     assert bad == Failure("mine failed: this prompt is bad")
-    assert good.size == other.size == (4, 4)
+    assert good.size == other.size == (8, 8)
 
 
 def test_what_may_pass_is_raised(using):

@@ -16,51 +16,81 @@ from workbench.generators import Failure, make_pictures, reconstruct, to_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
-"""Classes that draw from torch's global generator: one picture a call, under a set global seed."""
-
-PADS_TO_LONGEST = (
-    "CogView4Pipeline",
-    "Kandinsky3Pipeline",
-    "Lumina2Pipeline",
-    "QwenImagePipeline",
-    "ZImagePipeline",
+IN_COMPANY = (
+    "AuraFlowPipeline",
+    "Flux2Pipeline",
+    "FluxPipeline",
+    "HunyuanDiTPipeline",
+    "IFPipeline",
+    "IFSuperResolutionPipeline",
+    "KandinskyPipeline",
+    "KandinskyPriorPipeline",
+    "KandinskyV22Pipeline",
+    "KandinskyV22PriorPipeline",
+    "LDMTextToImagePipeline",
+    "LatentConsistencyModelPipeline",
+    "PixArtAlphaPipeline",
+    "PixArtSigmaPipeline",
+    "SanaPipeline",
+    "StableCascadeDecoderPipeline",
+    "StableCascadePriorPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "UnCLIPPipeline",
 )
-"""Classes that pad the prompts of a call to the longest, so that company shows: one a call."""
+"""Classes shown to paint each prompt of a call as if alone. All others get one a call: they may pad
+prompts to the longest, take one prompt, or draw from torch's global generator, which is seeded."""
 
-STEPS = {"UnCLIPPipeline": [f"{x}_num_inference_steps" for x in ("prior", "decoder", "super_res")]}
-"""What a class calls its steps, where not num_inference_steps: each name may get its own number."""
+GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
+"""Classes that take a generator and fail with it, or draw elsewhere too: the global one alone."""
+
+STEPS = {
+    "": ["num_inference_steps"],
+    "UnCLIPPipeline": [f"{x}_num_inference_steps" for x in ("prior", "decoder", "super_res")],
+}
+"""What a class calls its steps, "" every other one: each name may get its own number."""
 
 GUIDANCE = {
+    "": ["guidance_scale"],
+    "QwenImage21Pipeline": ["true_cfg_scale"],
     "QwenImagePipeline": ["true_cfg_scale"],
     "UnCLIPPipeline": ["prior_guidance_scale", "decoder_guidance_scale"],
 }
-"""What a class calls its guidance, where not guidance_scale."""
+"""What a class calls its guidance."""
 
 PRIORS = {
     "KandinskyPriorPipeline": ("image_embeds", "negative_image_embeds"),
     "KandinskyV22PriorPipeline": ("image_embeds", "negative_image_embeds"),
     "StableCascadePriorPipeline": ("image_embeddings",),
+    "WuerstchenPriorPipeline": ("image_embeddings",),
 }
 """Classes that make no picture, and what of their answer the next stage takes in its place."""
 
-MOVED = {
-    "LearnedClassifierFreeSamplingEmbeddings": "vq_diffusion.pipeline_vq_diffusion",
-    "PaellaVQModel": "wuerstchen.modeling_paella_vq_model",
-    "UnCLIPTextProjModel": "unclip.text_proj",
-}
-"""Parts of published pipelines that diffusers moved to `deprecated`, and no longer finds itself."""
+DEPRECATED = "diffusers.pipelines.deprecated"
+"""Where diffusers keeps classes whose published pipelines name a home that is no more."""
 
-ARGUMENTS = {"QwenImagePipeline": {"negative_prompt": " "}}
-"""What a class is told unless the row says else: without it, this one does not guide."""
+ARGUMENTS = {
+    "QwenImage21Pipeline": {"negative_prompt": " "},
+    "QwenImagePipeline": {"negative_prompt": " "},
+}
+"""What a class is told unless the row says else: without it, these do not guide."""
 
 LOADING = ("variant",)
 """Options of a row that the loader takes, not the call."""
 
-RESERVED = ("prompt", "generator", "image", "height", "width", "output_type", "return_dict")
+RESERVED = (
+    *("prompt", "generator", "image", "height", "width"),
+    *("num_images_per_prompt", "output_type", "return_dict"),
+)
 
-REWRITING = ("caption_upsample_temperature",)
-"""Arguments that let a language model rewrite the prompt: never given."""
+REWRITING = {
+    "caption_upsample_temperature": None,
+    "enable_prompt_rewrite": False,
+    "prompt_upsampling": False,
+    "use_pe": False,
+}
+"""Arguments that let a language model rewrite the prompt, and what keeps it from that."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,13 +143,14 @@ class Diffusers(Named):
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
         name, options = type(pipe).__name__, dict(self.checkpoint.options)
-        chosen = {
+        chosen: dict[str, Any] = {
             "clean_caption": False,  # else it depends on which other packages are installed
             "eta": 0.0,
-            **self._numbers("steps", STEPS.get(name, ["num_inference_steps"]), stage),
-            **self._numbers("guidance", GUIDANCE.get(name, ["guidance_scale"]), stage),
+            **self._numbers("steps", pipe, stage),
+            **self._numbers("guidance", pipe, stage),
             **ARGUMENTS.get(name, {}),
             **options,
+            **REWRITING,
         }
         known = inspect.signature(pipe.__call__).parameters
         last = stage == max(len(self.checkpoint.stages) - 1, 0)
@@ -132,10 +163,14 @@ class Diffusers(Named):
             )
         return {key: x for key, x in chosen.items() if key in known and x is not None}
 
-    def _numbers(self, field: str, names: list[str], stage: int) -> dict[str, Any]:
-        """Choose the numbers of one stage's `field` (steps, guidance), which its call names so."""
-        row = self.checkpoint
-        value = row.option(field) if getattr(self, field) is None else getattr(self, field)
+    def _number(self, field: str) -> Any:
+        """Answer steps or guidance: the field, else the row's option, else None."""
+        own = getattr(self, field)
+        return self.checkpoint.option(field) if own is None else own
+
+    def _numbers(self, field: str, pipe: Any, stage: int) -> dict[str, Any]:
+        """Choose the numbers of one stage's `field` (steps, guidance) by what its call names so."""
+        row, value, names = self.checkpoint, self._number(field), _words(field, pipe)
         if not isinstance(value, tuple):
             return dict.fromkeys(names, value)
         count = len(names) if len(names) > 1 else len(row.stages) or 1
@@ -156,8 +191,22 @@ class Diffusers(Named):
                 f"{', '.join(needs)}; name the folder or id of what makes them, then its own, "
                 "as stages of the row"
             )
+        if "prompt" not in first:
+            raise ValueError(
+                f"{self.checkpoint.name!r} cannot paint a prompt: {type(stages[0]).__name__} "
+                "takes none"
+            )
         known = {name for pipe in stages for name in inspect.signature(pipe.__call__).parameters}
-        known = (known | {"steps", "guidance", *LOADING}) - {*RESERVED, *REWRITING}
+        for field in ("steps", "guidance"):
+            words = {word for pipe in stages for word in _words(field, pipe)}
+            if words & known:
+                known.add(field)
+            elif self._number(field) is not None:
+                raise ValueError(
+                    f"{self.checkpoint.name!r} takes no {field}: {type(stages[0]).__name__} has no "
+                    f"{' or '.join(sorted(words))}"
+                )
+        known = (known | {*LOADING}) - {*RESERVED, *REWRITING}
         for name, _ in self.checkpoint.options:
             if name not in known:
                 raise ValueError(
@@ -172,8 +221,8 @@ def _cascade(
     """Run one chunk through every stage: B (prompt, seed) pairs in, B pictures out."""
     import torch
 
-    prompts, seeds = [prompt for prompt, _ in chunk], [seed for _, seed in chunk]
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    prompts = [prompt for prompt, _ in chunk]
+    generators = [torch.Generator("cpu").manual_seed(seed) for _, seed in chunk]
     flagged = [False] * len(chunk)
     handed: dict[str, Any] = {}
     for pipe, setting in zip(stages, settings, strict=True):
@@ -184,31 +233,65 @@ def _cascade(
         elif handed and getattr(pipe, "text_encoder", pipe) is None:
             embeds, negative = stages[0].encode_prompt(prompts, clean_caption=False)
             inputs = {"prompt_embeds": embeds, "negative_prompt_embeds": negative, **handed}
-        output_type = "np" if last else "pt"
-        if _draws_globally(pipe):
-            with torch.random.fork_rng(enabled=True):
-                torch.manual_seed(seeds[0])
-                output = pipe(**inputs, output_type=output_type, **setting)
-        else:
-            output = pipe(**inputs, generator=generators, output_type=output_type, **setting)
+        setting = setting | {"output_type": "np" if last else "pt"}
+        output = _call(pipe, inputs | setting, generators)
         answer = PRIORS.get(type(pipe).__name__)
-        handed = {name: output[name] for name in answer} if answer else {"image": output.images}
+        handed = {name: output[name] for name in answer} if answer else {"image": output[0]}
         for name in ("nsfw_content_detected", "nsfw_detected"):
             flags = getattr(output, name, None) or [False] * len(chunk)
             flagged = [a or bool(b) for a, b in zip(flagged, flags, strict=True)]
-    return [_picture(array, flag) for array, flag in zip(handed["image"], flagged, strict=True)]
+    side = settings[-1].get("height")
+    return [_picture(each, flag, side) for each, flag in zip(handed["image"], flagged, strict=True)]
 
 
-def _picture(array: Any, flagged: bool) -> Image | Failure:
-    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none."""
+def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
+    """Call a pipeline with one CPU generator a picture; ValueError where its own code fails.
+
+    One that runs alone gets its one prompt and generator plain, under a set global seed.
+    """
+    import torch
+
+    alone = _runs_alone(pipe)
+    if alone:
+        inputs = {n: x[0] if n == "prompt" else x for n, x in inputs.items()}
+    elif isinstance(inputs.get("negative_prompt"), str):
+        inputs = inputs | {"negative_prompt": [inputs["negative_prompt"]] * len(generators)}
+    if not _draws_globally(pipe):
+        inputs = inputs | {"generator": generators[0] if alone else generators}
+    with torch.random.fork_rng(enabled=alone):
+        if alone:
+            torch.manual_seed(generators[0].initial_seed())
+        try:
+            return pipe(**inputs)
+        except (TypeError, AttributeError, KeyError, ImportError) as error:
+            raise ValueError(f"{type(pipe).__name__} stopped at {error!r}") from error
+
+
+def _picture(array: Any, flagged: bool, side: int | None) -> Image | Failure:
+    """Turn (H, W, 3) values in [0, 1], or 4 with alpha, into an RGB image, or say why it is none.
+
+    `side`: the pixels asked for, where the pipeline takes a size.
+    """
     if flagged:
         return Failure("the model's safety checker blacked the picture")
+    height, width, *rest = array.shape
+    if rest == [4]:
+        array, rest = array[..., :3] * array[..., 3:] + 1 - array[..., 3:], [3]  # over white
+    if rest != [3] or side not in (None, height) or side not in (None, width):
+        seen = " x ".join(map(str, array.shape))
+        return Failure(f"the model answers {seen} values, which is no picture of the row's size")
     return to_picture(array)
 
 
+def _words(field: str, pipe: Any) -> list[str]:
+    """Tell what the call of a pipeline names its steps or guidance."""
+    table = STEPS if field == "steps" else GUIDANCE
+    return table.get(type(pipe).__name__, table[""])
+
+
 def _runs_alone(pipe: Any) -> bool:
-    """Tell pipelines whose pictures depend on what else is in the call."""
-    return _draws_globally(pipe) or type(pipe).__name__ in PADS_TO_LONGEST
+    """Tell pipelines whose pictures may depend on what else is in the call."""
+    return type(pipe).__name__ not in IN_COMPANY
 
 
 def _draws_globally(pipe: Any) -> bool:
@@ -253,16 +336,15 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
 
 
 def _moved(folder: str, how: dict[str, Any]) -> dict[str, Any]:
-    """Load the parts in the folder of a pipeline whose class is `MOVED`, by their name."""
-    from diffusers import DiffusionPipeline
+    """Load the parts whose class diffusers moved to `DEPRECATED`, and no longer finds itself."""
+    from diffusers import DiffusionPipeline, pipelines
+    from diffusers.pipelines import deprecated
 
     parts = {}
     for name, value in DiffusionPipeline.load_config(folder, local_files_only=True).items():
-        kind = str(value[-1]) if isinstance(value, list) and value else ""
-        if kind in MOVED:
-            made: Any = checkpoints.resolve_class(
-                f"diffusers.pipelines.deprecated.{MOVED[kind]}.{kind}"
-            )
+        home, kind = map(str, value if isinstance(value, list) and len(value) == 2 else ("", ""))
+        if hasattr(deprecated, home) and not hasattr(pipelines, home):
+            made: Any = checkpoints.resolve_class(f"{DEPRECATED}.{home}.{kind}")
             parts[name] = made.from_pretrained(folder, subfolder=name, **how)
     return parts
 

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 FUSED = ("regeneration", "defake")
 """What a fusion asked for by name fuses: the paper's attributor and a trained one."""
+OPTIONS = {
+    "inverter": {"inverter", "parts"},
+    "prompt": {"inverter", "parts"},
+    "similarity": {"similarity", "encoder", "parts"},
+    "aggregate": {"aggregate", "parts"},
+    "gamma": {"gamma", "parts"},
+    "calibration": {"calibration"},
+}
+"""Options of `plan` that are for the attributor, and the fields, any of which has a use for one."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +337,7 @@ def plan(
         aggregate=aggregate,
         gamma=gamma,
     )
-    compare = _load(similarity or row.similarity, "similarity")
+    compare = catalogue.load(similarity or row.similarity, "similarity")
     tool = (
         Natural(text=prompt)
         if prompt is not None
@@ -342,18 +351,17 @@ def plan(
         "size": row.size,
     }
     if calibration is not None:
-        shared["calibration"] = _load(calibration, "calibration")
-    whole = not isinstance(attributor, str) or "(" in attributor
-    if attributor is None or not whole:
-        _check_used(attributor or "regeneration", call)
-        method: Any = _method(attributor or "regeneration", shared, given)
-    elif {"inverter", "prompt", "similarity", "aggregate", "gamma", "calibration"} & call.keys():
+        shared["calibration"] = catalogue.load(calibration, "calibration")
+    method = attributor or "regeneration"
+    if isinstance(method, str) and "(" not in method:
+        method = _method(method, shared, given, call)
+    elif OPTIONS.keys() & call.keys():
         raise ValueError(
             "an attributor given whole decides inverter, similarity, aggregation, gamma and "
             "calibration itself: give either it or these"
         )
     else:
-        method = _load(attributor, "attributor")
+        method = catalogue.load(method, "attributor")
     own = Regeneration(**{**shared, "calibration": None})
     same = row == given and repr(method) == repr(own)
     return Setting(
@@ -369,29 +377,19 @@ def plan(
     )
 
 
-def _check_used(name: str, call: Mapping[str, Any]) -> None:
-    """Refuse an option that the attributor of a name has no use for; ValueError."""
-    known = {field.name for field in dataclasses.fields(catalogue.kind(name, "attributor"))}
-    takers = {
-        "inverter": {"inverter"},
-        "prompt": {"inverter"},
-        "similarity": {"similarity", "encoder"},
-        "aggregate": {"aggregate"},
-        "gamma": {"gamma"},
-        "calibration": {"calibration"},
-    }
-    idle = [option for option in takers if option in call and not takers[option] & known]
-    if idle and "parts" not in known:
-        raise ValueError(f"{name} has no use for {' and '.join(idle)}: leave it out")
+def _method(
+    name: str, shared: dict[str, Any], preset: catalogue.Preset, asked: Iterable[str] = ()
+) -> Any:
+    """Make the attributor of a name from those parts of the preset that it has fields for.
 
-
-def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
-    """Make the attributor of a name from those parts of the preset that it has fields for."""
+    Raises ValueError for an option asked for that it has no use for, or where it needs an encoder.
+    """
     kind = catalogue.kind(name, "attributor")
-    parts = dict(shared)
     known = {field.name for field in dataclasses.fields(kind)}
-    if "calibration" in parts and "calibration" not in known:
-        raise ValueError(f"{name} has no use for calibration: leave it out")
+    idle = [option for option in OPTIONS if option in asked and not OPTIONS[option] & known]
+    if idle:
+        raise ValueError(f"{name} has no use for {' and '.join(idle)}: leave it out")
+    parts = dict(shared)
     if "encoder" in known:
         parts["encoder"] = getattr(shared["similarity"], "encoder", None)
         if parts["encoder"] is None:
@@ -403,10 +401,6 @@ def _method(name: str, shared: dict[str, Any], preset: catalogue.Preset) -> Any:
     if "prompts" in known:
         parts["prompts"] = tuple(catalogue.prompts(preset, "bank"))
     return kind(**{field: value for field, value in parts.items() if field in known})
-
-
-def _load(name: Any, role: str) -> Any:
-    return catalogue.load(name, role) if isinstance(name, str) else name
 
 
 def _plain(value: Any) -> Any:
@@ -447,8 +441,8 @@ def _case(
     ranked: list[Any],
     decided: Any,
     compared: list[Any],
-    inside: list[Any] | None = None,
-    chance: float | None = None,
+    inside: list[Any] | None,
+    chance: float | None,
 ) -> Case:
     """Make a case from the rows of its image; anything but ``image`` may be missing."""
     if _text(image.failure):

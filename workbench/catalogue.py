@@ -149,11 +149,12 @@ def class_of(row: Checkpoint) -> Any:
     return checkpoints.resolve_class(row.plugin)
 
 
-def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
+def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
     """Make the plug-in that a name stands for; its weights load on first use.
 
     Args:
-        name: catalogue row, plug-in without weights of its own, or repr.
+        name: catalogue row, plug-in without weights of its own, or repr; a plug-in is answered as
+            it is.
         role: ``generator``, ``inverter``, ``encoder``, ``similarity`` or another of `ROLES`, where
             only one will do. An encoder's row as a similarity is the cosine over it.
         **fields: of the plug-in, where they differ from the default or have none.
@@ -165,6 +166,8 @@ def load(name: str, role: str | None = None, /, **fields: Any) -> Any:
     >>> load("pocket-clip", layer=4)
     OpenClip("pocket-clip", layer=4)
     """
+    if not isinstance(name, str):
+        return name
     if "(" in name and not fields:
         return _as_role(parse(name), role)
     if role == "similarity" and name in rows("encoder"):

@@ -164,7 +164,7 @@ def evaluate_preset(
     if zoo is inverter is similarity is None:
         intake.check(given)
     models = catalogue.zoo(given.zoo if zoo is None else zoo)
-    compare = _load(similarity or given.similarity, "similarity")
+    compare = catalogue.load(similarity or given.similarity, "similarity")
     plugs = {
         "inverter": catalogue.inverter(inverter or given.inverter, given, compare),
         "similarity": compare,
@@ -392,10 +392,6 @@ def _under_attack(
     table = pd.concat([each for each, _ in found], ignore_index=True)
     known = pd.concat([each for _, each in found], ignore_index=True)
     return frames.check(table.drop_duplicates("image_id"), "images"), known
-
-
-def _load(name: Any, role: str) -> Any:
-    return catalogue.load(name, role) if isinstance(name, str) else name
 
 
 def _name(plugin: Any) -> str | None:

@@ -39,7 +39,10 @@ LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "
 
 
 class Experiment(Protocol):
-    """Answer one question; the fields are its whole configuration."""
+    """Answer one question; the fields are its whole configuration.
+
+    One that works with candidate models beside those of the bench names them in a field ``more``.
+    """
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer the frames by name; ``results`` is made by `results`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import io
 import json
 import struct
@@ -227,6 +228,18 @@ def with_text(image: Image.Image, **chunk: str) -> bytes:
     return bytes_of(image, pnginfo=info)
 
 
+def stealthy(image: Image.Image, text: str) -> Image.Image:
+    """Hide a text in the lowest bits of an alpha channel, column by column."""
+    packed = gzip.compress(text.encode())
+    hidden = b"stealth_pngcomp" + struct.pack(">I", 8 * len(packed)) + packed
+    bits = np.unpackbits(np.frombuffer(hidden, np.uint8))
+    alpha = np.full(image.width * image.height, 254, np.uint8)
+    alpha[: len(bits)] |= bits
+    made = image.convert("RGBA")
+    made.putalpha(Image.fromarray(alpha.reshape(image.width, image.height).T))
+    return made
+
+
 def watermarked(image: Image.Image, message: bytes, kind: type = np.uint8) -> Image.Image:
     from imwatermark import WatermarkEncoder
 
@@ -311,6 +324,8 @@ def files(tmp_path_factory) -> Path:
         "invoke-forged.png": with_text(wide, invokeai_metadata=json.dumps(INVOKE)),
         "novel.png": with_text(small, **novel()),
         "novel-forged.png": with_text(small, **novel(width=832)),
+        "stealthy.png": bytes_of(stealthy(wide, A1111.format(size="64x48"))),
+        "stealthy-novel.png": bytes_of(stealthy(small, json.dumps(novel()))),
         "swarm.png": with_text(small, parameters=json.dumps({"sui_image_params": SWARM})),
         "easy.png": with_text(small, **EASY),
         "draw.png": with_text(small, **{"XML:com.adobe.xmp": XMP.format(json.dumps(DRAW))}),
@@ -371,6 +386,8 @@ TABLE = [
     ("invoke-forged.png", "absent", "contradicted", "absent"),
     ("novel.png", "absent", "claimed", "absent"),
     ("novel-forged.png", "absent", "contradicted", "absent"),
+    ("stealthy.png", "absent", "claimed", "absent"),
+    ("stealthy-novel.png", "absent", "claimed", "absent"),
     ("swarm.png", "absent", "claimed", "absent"),
     ("easy.png", "absent", "claimed", "absent"),
     ("draw.png", "absent", "claimed", "absent"),
@@ -390,6 +407,8 @@ PROMPTS = [
     ("fooocus.png", "juggernaut", "a green tree"),
     ("invoke.png", "sdxl-base", "a grey owl"),
     ("novel.png", "NovelAI Diffusion V4", "a tall girl"),
+    ("stealthy.png", "v1-5-pruned", "a red star on snow"),
+    ("stealthy-novel.png", "NovelAI Diffusion V4", "a tall girl"),
     ("swarm.png", "sd_xl", "a black bee"),
     ("easy.png", "sd-v1-5", "a red apple"),
     ("draw.png", "sd_v1.5", "a ripe pear"),
@@ -419,8 +438,11 @@ def test_a_manifest_names_its_maker_and_says_that_the_signer_is_unchecked(files)
     }
     for name, text in wrong.items():
         assert evidence.inspect(files / name)[0].text.startswith(text)
+    unchanged = "Unchanged since it was signed, but"
     expired = evidence._wrong(["signingCredential.expired"])
-    assert expired == "Unchanged since it was signed, but with a certificate that does not hold"
+    assert expired.startswith(f"{unchanged} with a certificate that does not hold (signing")
+    assert evidence._wrong([]) == f"{unchanged} an ingredient does not hold"
+    assert evidence._wrong(["claim.missing"]) == "Signed wrongly (claim.missing)"
 
 
 def test_a_manifest_tells_of_what_a_picture_was_made_from(files):
@@ -512,12 +534,14 @@ def test_pictures_without_a_watermark_seldom_seem_to_have_one():
     assert found == ["absent"] * len(tiles)
 
 
-def test_a_folder_is_a_frame_and_a_broken_file_is_a_row(files):
-    table = evidence.frame(wb.images.find([files])).set_index("path")
-    row = table.loc[str(files / "cut.png")]
+def test_a_folder_is_a_frame_and_a_broken_file_is_a_row(files, tmp_path):
+    for name in ("cut.png", "a1111.png", "signed.gif"):
+        (tmp_path / name).symlink_to(files / name)
+    table = evidence.frame(wb.images.find([tmp_path])).set_index("path")
+    row = table.loc[str(tmp_path / "cut.png")]
     assert (row["kind"], row["state"]) == ("file", "unchecked")
     assert row["text"].startswith("It cannot be opened: the picture is damaged")
-    assert len(table) == 3 * (len(list(files.iterdir())) - 1) + 1
+    assert len(table) == 3 + 1 + 3
 
 
 def test_a_missing_library_is_told_with_the_way_to_install_it(files, monkeypatch):

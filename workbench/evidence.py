@@ -194,16 +194,13 @@ def _c2pa(data: bytes) -> Evidence:
     source, named = _maker(manifest)
     signature = manifest.get("signature_info", {})
     signer = ", ".join(filter(None, [signature.get("common_name"), signature.get("issuer")]))
-    used = [f" An ingredient names {_maker(each)[1]}." for each in told["manifests"].values()][:5]
-    if any(
-        _failures(each.get("validation_results", {})) for each in manifest.get("ingredients", [])
-    ):
-        used.append(" An ingredient was broken when it was taken in.")
     says = f"It names {named}, signed by {_quoted(signer) if signer else 'nobody named'}"
-    more = "".join(used)
+    inside = [f" An ingredient names {_maker(each)[1]}." for each in told["manifests"].values()]
+    if any(_failures(each) for each in manifest.get("ingredients", [])):
+        inside.insert(0, " An ingredient was broken when it was taken in.")
+    more = "".join(inside[:5])
     if state == "Invalid":
-        codes = _failures(told.get("validation_results", {}))
-        text = f"{_wrong(codes)} ({', '.join(codes)}). {says}.{more}"
+        text = f"{_wrong(_failures(told))}. {says}.{more}"
         return Evidence("C2PA", "broken", text, source)
     valid = "Valid: unchanged since it was signed."
     if state == "Trusted":
@@ -214,22 +211,27 @@ def _c2pa(data: bytes) -> Evidence:
     return Evidence("C2PA", "signed", text, source)
 
 
-def _failures(results: dict[str, Any]) -> list[str]:
+def _failures(told: dict[str, Any]) -> list[str]:
     """List the codes of what is wrong with a manifest, but for a signer whom nobody knows."""
-    failed = results.get("activeManifest", {}).get("failure", [])
+    results = told.get("validation_results", {})
+    failed = [*results.get("activeManifest", {}).get("failure", [])]
+    failed += [] if results else told.get("validation_status", [])  # of older manifests
     codes = dict.fromkeys(str(each.get("code")) for each in failed)
     return [code for code in codes if code != "signingCredential.untrusted"]
 
 
 def _wrong(codes: list[str]) -> str:
-    """Say what failure codes mean."""
+    """Say what failure codes mean; without any, the failure is an ingredient's."""
     if any(re.search("(data|boxes|bmff|collection)Hash", code) for code in codes):
-        return "The picture was changed since it was signed, or the manifest is another picture's"
-    if any("mismatch" in code for code in codes):
-        return "The manifest was changed since it was signed"
-    if codes and all(code.startswith("signingCredential") for code in codes):
-        return "Unchanged since it was signed, but with a certificate that does not hold"
-    return "Signed wrongly"
+        what = "The picture was changed since it was signed, or the manifest is another picture's"
+    elif any("mismatch" in code for code in codes):
+        what = "The manifest was changed since it was signed"
+    elif all(code.startswith("signingCredential") for code in codes):
+        whose = "with a certificate that does not hold" if codes else "an ingredient does not hold"
+        what = f"Unchanged since it was signed, but {whose}"
+    else:
+        what = "Signed wrongly"
+    return f"{what} ({', '.join(codes)})" if codes else what
 
 
 def _maker(manifest: dict[str, Any]) -> tuple[str | None, str]:

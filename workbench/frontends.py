@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ EXIF = 0x8769
 COMMENT = 0x9286
 """EXIF's own directory, and the tag UserComment."""
 XMP = "XML:com.adobe.xmp"
+STEALTHY = b"stealth_pngcomp"
 LONGEST = 50_000
 """Characters of a text that is parsed: patterns may take the square of it in time. What ComfyUI
 writes is plain JSON, and may be longer."""
@@ -72,7 +74,7 @@ def texts(opened: Image) -> dict[str, str]:
     xmp = found.pop(XMP, None) or opened.info.get("xmp", b"")
     for comment in filter(None, (*places, _commented(xmp))):
         found.setdefault("comment", _decoded(comment))
-    return found
+    return _stealthy(opened) | found
 
 
 def read(texts: Mapping[str, str]) -> Parameters | None:
@@ -98,6 +100,26 @@ def _commented(xmp: str | bytes) -> str:
     text = xmp if isinstance(xmp, str) else xmp.decode("utf-8", "replace")
     inside = text.partition("<exif:UserComment>")[2].partition("</exif:UserComment>")[0]
     return html.unescape(inside[inside.find("{") : inside.rfind("}") + 1])
+
+
+def _stealthy(opened: Image) -> dict[str, str]:
+    """Read the text that NovelAI, and others, hide in the lowest bits of the alpha channel.
+
+    Column by column: a name, the length in bits (4 bytes), and gzip.
+    """
+    import numpy as np
+
+    if opened.mode != "RGBA":
+        return {}
+    lowest = (np.asarray(opened.getchannel("A")) & 1).T.ravel()[: 8 * LONGEST]
+    data = np.packbits(lowest).tobytes()
+    if not data.startswith(STEALTHY):
+        return {}
+    start = len(STEALTHY) + 4
+    length = int.from_bytes(data[start - 4 : start], "big") // 8
+    text = zlib.decompressobj(31).decompress(data[start : start + length], LONGEST).decode()
+    told = _json(text)
+    return {str(name): str(each) for name, each in told.items()} if told else {"parameters": text}
 
 
 def _decoded(comment: Any) -> str:

@@ -132,17 +132,23 @@ def doctor() -> None:
 def inspect(paths: Paths, as_json: AsJson = False) -> None:
     """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
 
-    signed is unchanged since, by whomever; verified, by a signer whom a certificate in the file
-    $WORKBENCH_SIGNERS (PEM) vouches for. claimed is written there by whomever, contradicted is
-    denied by the picture, broken was changed since it was signed, or signed wrongly; absent says
-    nothing, unchecked could not be looked for.
+    signed: unchanged since it was signed, by whomever.
+    verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
+    broken: changed since it was signed, or signed wrongly.
+    claimed: written there by whomever.
+    contradicted: written there, and denied by the picture.
+    absent: nothing found, which says nothing.
+    unchecked: could not be looked for.
     """
     with terminal.answering():
         from workbench import evidence, images
 
-        found = evidence.frame(dict.fromkeys(images.find(paths)))
-        terminal.print_evidence(found, as_json)
-        if (found["kind"] == "file").any():
+        failed = False
+        for path in dict.fromkeys(images.find(paths)):
+            found = evidence.frame([path])
+            terminal.print_evidence(found, as_json)
+            failed |= bool((found["kind"] == "file").any())
+        if failed:
             raise typer.Exit(1)
 
 

@@ -126,11 +126,13 @@ def frame(paths: Iterable[str | Path]) -> pd.DataFrame:
             found = inspect(path)
         except images.ImageError as error:
             found = [Evidence("file", "unchecked", f"It cannot be opened: {error}.")]
+        except MemoryError:
+            found = [Evidence("file", "unchecked", "There is not enough memory to open it.")]
         rows += [{"path": images.written(path), **vars(each)} for each in found]
     return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])
 
 
-def _missing(kind: str, library: str, error: ImportError) -> Evidence:
+def _missing(kind: str, library: str, error: Exception) -> Evidence:
     how = "pip install 'attribution-workbench[evidence]'"
     return Evidence(kind, "unchecked", f"Not looked for: {library} is needed ({how}; {error}).")
 
@@ -166,7 +168,7 @@ def _c2pa(data: bytes) -> Evidence:
     """Read and validate a C2PA manifest inside the file."""
     try:
         import c2pa
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the latter where there is no native library
         return _missing("C2PA", "c2pa-python", error)
     form = str(_opened(data).format)
     if form not in TYPES:

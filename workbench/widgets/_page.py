@@ -1,9 +1,9 @@
-"""What the widgets beside this file show of pictures: escaped HTML, evidence, and pages."""
+"""What the widgets share: their frames, thumbnails, escaped HTML, evidence, and pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,16 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from workbench import frames
-from workbench.store import Store
-from workbench.widgets._panel import Panel, gather, thumbnail
+from workbench import frames, images
+from workbench.store import Store, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
 HERE = Path(__file__).parent
+SIDE = 96
+"""Pixels along the longer side of a thumbnail."""
 COLUMNS = {
     "outcomes": ("image_id", "attributor", "truth", "predicted", "correct", "margin", "prompt"),
     "truth": ("image_id", "truth", "prompt"),
@@ -33,12 +34,20 @@ class Keys(anywidget.AnyWidget):
     _esm = HERE / "_page.js"
 
 
-class Page(Panel):
-    """A panel of these parts whose keys are its own."""
+class Page(ipywidgets.VBox):
+    """Lay out the parts of a widget, whose keys are its own; without a kernel `still` stands in."""
 
     def __init__(self, *parts: ipywidgets.Widget) -> None:
         super().__init__(children=[*parts, Keys(layout={"display": "none"})])
         self.add_class("workbench-panel")
+
+    def still(self) -> str:
+        """Answer HTML that shows the widget's present state without a kernel; texts escaped."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        return bundle | {"text/html": self.still()}
 
 
 def render(template: str, **values: Any) -> str:
@@ -58,12 +67,31 @@ def _templates() -> Environment:
 
 
 def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
-    """Take the frames out of a result as `gather` does, and hold each to its columns.
+    """Take the frames out of what a widget was given, and hold those needed to their columns.
+
+    Args:
+        result: an `attribution.Attribution`, an `experiment.Evaluation`, or frames by name, as
+            `evaluate` answers them.
+        *needed: the frames that must be there, with at least one row.
 
     Raises:
         ValueError: one of them is absent, empty, or not the table its name says.
     """
-    found = gather(result, *needed)
+    import pandas as pd
+
+    told = result if isinstance(result, Mapping) else getattr(result, "frames", None)
+    if not isinstance(told, Mapping):
+        told = getattr(result, "__dict__", {})
+    found = {name: each for name, each in told.items() if isinstance(each, pd.DataFrame)}
+    absent = [name for name in needed if name not in found]
+    if absent:
+        raise ValueError(
+            f"this widget needs the frames {', '.join(needed)}; {', '.join(absent)} missing, there "
+            f"are: {', '.join(found) or 'none'}. wb.evaluate answers them"
+        )
+    bare = [name for name in needed if found[name].empty]
+    if bare:
+        raise ValueError(f"there is nothing to show: the frame {bare[0]} has no rows")
     for name in needed:
         if name in frames.SCHEMAS:
             found[name] = frames.check(found[name], name)
@@ -75,6 +103,20 @@ def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
                 f"it has: {', '.join(map(str, found[name].columns))}"
             )
     return found
+
+
+def store_of(result: Any, store: Store | None) -> Store:
+    """Answer the store given, else the result's own, else the user's."""
+    return store or getattr(result, "store", None) or Store()
+
+
+@lru_cache(maxsize=30_000)
+def thumbnail(store: Store, picture: str, side: int = SIDE) -> str | None:
+    """Answer a picture of the store as a data URI, None where the store has it no longer."""
+    try:
+        return images.data_uri(store.picture(picture), side)
+    except StoreError:
+        return None
 
 
 class Evidence:

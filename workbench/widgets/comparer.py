@@ -12,8 +12,7 @@ import ipywidgets
 from workbench import evaluation, ranking
 from workbench.statistics import Interval, bootstrap_interval, paired_difference
 from workbench.store import Store
-from workbench.widgets._page import Evidence, Page, Pager, render, tables
-from workbench.widgets._panel import gather, store_of, thumbnail
+from workbench.widgets._page import Evidence, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +70,7 @@ class Comparer(Page):
     """
 
     def __init__(self, result: Any, *, store: Store | None = None) -> None:
-        if "truth" not in gather(result):
+        if "truth" not in tables(result):
             raise ValueError(
                 "the comparer needs the frame truth beside the others; experiment.crossed "
                 "answers all of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -9,8 +10,7 @@ import ipywidgets
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._page import HERE, Evidence, Page, Pager, render, tables
-from workbench.widgets._panel import store_of, thumbnail
+from workbench.widgets._page import Evidence, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class Matrix(anywidget.AnyWidget):
     ``counts`` is (rows, columns); ``chosen`` holds the row and the column of the cell, or nothing.
     """
 
-    _esm = HERE / "confusion.js"
+    _esm = Path(__file__).with_suffix(".js")
     rows = traitlets.List(traitlets.Unicode()).tag(sync=True)
     columns = traitlets.List(traitlets.Unicode()).tag(sync=True)
     counts: Any = traitlets.List().tag(sync=True)

@@ -13,8 +13,7 @@ import numpy as np
 
 from workbench import catalogue, figures, images, pipeline, space
 from workbench.store import Store, StoreError
-from workbench.widgets._page import Page, render, tables
-from workbench.widgets._panel import store_of, thumbnail
+from workbench.widgets._page import Page, render, store_of, tables, thumbnail
 from workbench.widgets.gallery import Gallery
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class Explorer(Page):
         """Make a map of the points at (N, 2) places."""
         import jscatter
 
-        table = self._table.assign(x=places[:, 0], y=places[:, 1])
+        table = self._table.assign(x=places[:, 0], y=places[:, 1], preview="")
         plot = jscatter.Scatter(data=table, x="x", y="y", height=360)
         view = plot.widget  # made first: what is set before it is lost on it
         plot.background(GROUND)
@@ -210,28 +209,13 @@ class Explorer(Page):
         plot.tooltip(
             enable=True,
             properties=list(TOLD),
-            preview="picture",
+            preview="preview",
             preview_type="image",
             preview_image_height=96,
         )
-        view._handle_custom_msg = lambda event, _: self._tooltip(view, event)
         view.observe(self._lassoed, "selection")
         view.observe(self._hovered, "hovering")
         return plot
-
-    def _tooltip(self, view: Any, event: dict[str, Any]) -> None:
-        """Answer a map that asks what a point is; its picture is made only now."""
-        if event.get("type") != "tooltip":
-            return
-        row = self._table.iloc[event["index"]]
-        view.send(
-            {
-                "type": "tooltip",
-                "index": event["index"],
-                "preview": thumbnail(self._store, self._points["picture"].iat[event["index"]]),
-                "properties": {name: str(row[name]) for name in event["properties"]},
-            }
-        )
 
     def _anew(self) -> None:
         """Lay the points out anew, and say so: a first UMAP takes its time."""
@@ -318,20 +302,22 @@ class Explorer(Page):
 
     def _point(self, place: int) -> None:
         """Hover a point everywhere, and tell of it."""
+        row, name = self._table.iloc[place], self._points["picture"].iat[place]
+        picture = thumbnail(self._store, name)
         self._linking = True
         try:
             for plot in self._maps:
+                plot.widget.data.at[place, "preview"] = picture or ""  # before its tooltip asks
                 if plot.widget.hovering != place:
                     plot.widget.hovering = place
         finally:
             self._linking = False
-        row, name = self._table.iloc[place], self._points["picture"].iat[place]
         near = self._nearest(place)
         self._tie(self._points["image_id"].iat[place], near["picture"])
         self._detail.value = render(
             "explorer.html",
             point=row.to_dict(),
-            picture=thumbnail(self._store, name),
+            picture=picture,
             told=TOLD,
             near=[
                 {"uri": thumbnail(self._store, each.picture), "name": each.generator,

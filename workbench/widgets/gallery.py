@@ -10,7 +10,7 @@ import anywidget
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._panel import SIDE, thumbnail
+from workbench.widgets._page import SIDE, thumbnail
 
 SHOWN = 200
 """Pictures shown at a time; of the others their number is told."""

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests import toys
-from workbench import calibration, catalogue, decision
+from workbench import calibration, catalogue, decision, presets
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibrations.learned import Learned
 from workbench.calibrations.standardised import Standardised
-from workbench.catalogue import Preset
 from workbench.inverters.natural import Natural
+from workbench.presets import Preset
 from workbench.similarities.mse import NegativeMSE
 
 
@@ -86,7 +86,7 @@ def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monke
     (tmp_path / "catalogue").mkdir()
     (tmp_path / "catalogue" / "presets.toml").write_text(text, encoding="utf-8")
     monkeypatch.setattr(catalogue, "data_folder", lambda: tmp_path)
-    row = catalogue.preset("toy")
+    row = presets.preset("toy")
     assert (row.threshold, row.conformal) == (found.value, found.conformal)
     for name, scores in row.known:
         np.testing.assert_allclose(scores, found.known[name], rtol=1e-5)
@@ -109,7 +109,7 @@ def test_twins_leave_nothing_to_accept(preset, store):
 
 def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):
     parts = ("bank", "selection", "threshold", "evaluation")
-    texts = [text for part in parts for text in catalogue.prompts(preset, part)]
+    texts = [text for part in parts for text in presets.prompts(preset, part)]
     assert len(texts) == len(set(texts)) == 240
 
 
@@ -126,7 +126,7 @@ def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset,
     )  # fmt: skip
     assert fitted.calibration.fitted.pictures == 5 * 4
     made = {line.partition(" scene ")[2].split()[0] for call in log for line in call}
-    allowed = {text.split()[1] for text in catalogue.prompts(preset, "selection")}
+    allowed = {text.split()[1] for text in presets.prompts(preset, "selection")}
     assert len(made) == 5
     assert made <= allowed
     assert {"fit: generate", "fit: invert", "fit: similarity"} == set(stages)

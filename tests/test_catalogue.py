@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from tests import toys
-from workbench import catalogue, checkpoints, intake
+from workbench import catalogue, checkpoints, intake, presets
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
 from workbench.checkpoints import Checkpoint, resolve_class
+from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 
 ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows(role)]
@@ -176,7 +176,7 @@ def test_unknown_names_list_what_there_is():
         catalogue.load("pocket-blp", "inverter")
     there = "modern, paper, pocket, pocket-paper, refprint, small"
     with pytest.raises(LookupError, match=f"^no preset named 'x'; there are: {there}$"):
-        catalogue.preset("x")
+        presets.preset("x")
     with pytest.raises(LookupError, match=r"^no zoo named 'pokcet'; .* mean 'pocket'"):
         catalogue.zoo("pokcet")
     with pytest.raises(LookupError, match=r"^no generator named 'pocket-clip'; there are: "):
@@ -195,7 +195,7 @@ def test_unknown_names_list_what_there_is():
 )
 def test_a_preset_lends_an_inverter_what_it_needs_of_other_plug_ins(name, expected):
     for which in ("pocket-paper", "pocket"):  # one looks at a layer below the projection
-        preset = catalogue.preset(which)
+        preset = presets.preset(which)
         assert repr(catalogue.inverter(name, preset)) == expected
         assert catalogue.parse(expected) == catalogue.inverter(name, preset)
 
@@ -255,7 +255,7 @@ def test_a_zoo_has_at_least_two_distinct_models():
 
 
 def test_presets_are_whole():
-    for name, preset in catalogue.presets().items():
+    for name, preset in presets.read().items():
         assert preset.name == name
         rows = intake.members(name)
         models = catalogue.zoos()[preset.zoo]
@@ -289,11 +289,11 @@ def preset(tmp_path):
 
 
 def test_prompts_are_read_by_portion_each_once(preset):
-    assert catalogue.prompts(preset, "evaluation") == ["c"]
-    assert catalogue.prompts(preset, "calibration") == ["a, b", "d"]
-    assert catalogue.prompts(preset, "bank") == ["a, b"]
+    assert presets.prompts(preset, "evaluation") == ["c"]
+    assert presets.prompts(preset, "calibration") == ["a, b", "d"]
+    assert presets.prompts(preset, "bank") == ["a, b"]
     with pytest.raises(LookupError, match=r"^no portion of prompts named 'train'; there are: "):
-        catalogue.prompts(preset, "train")
+        presets.prompts(preset, "train")
 
 
 def test_a_preset_without_prompts_says_so(preset):
@@ -303,12 +303,13 @@ def test_a_preset_without_prompts_says_so(preset):
         "CSV file with the columns prompt and split"
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
-        catalogue.prompts(lacking, "evaluation")
+        presets.prompts(lacking, "evaluation")
 
 
 def test_names_answer_without_torch_or_pandas():
     code = (
-        "import sys, workbench.catalogue as c; [c.names(role) for role in c.ROLES]; c.presets();"
+        "import sys; from workbench import catalogue as c, presets; presets.read();"
+        "[c.names(role) for role in c.ROLES];"
         "c.load('pocket-blip'); c.parse('Cosine(\"pocket-clip\")');"
         "print([m for m in ('torch', 'pandas', 'diffusers', 'transformers') if m in sys.modules])"
     )

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import catalogue, evaluation, experiment, frames
+from workbench import evaluation, experiment, frames, presets
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
+from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.store import Store
@@ -73,7 +73,7 @@ def test_every_model_gets_the_same_prompts_and_more_extend_fewer(preset, store):
     more = evaluate(preset, store, n=6).frames["images"]
     assert few.groupby("source")["prompt"].agg(sorted).map(tuple).nunique() == 1
     assert set(few["image_id"]) < set(more["image_id"])
-    assert set(few["prompt"]) <= set(catalogue.prompts(preset, "evaluation"))
+    assert set(few["prompt"]) <= set(presets.prompts(preset, "evaluation"))
 
 
 def test_the_second_time_nothing_is_made_and_all_is_equal(preset, store):
@@ -228,7 +228,7 @@ def test_the_same_attack_twice_counts_once_and_nothing_is_made_again(preset, sto
 
 def test_a_query_that_could_not_be_made_is_a_miss_under_every_attack(preset, store):
     zoo = {**toys.zoo(), "blue": toys.Toy((0, 0, 1), refuses="scene")}
-    images, truth = evaluation.queries(catalogue.prompts(preset, "evaluation")[:3], zoo, store)
+    images, truth = evaluation.queries(presets.prompts(preset, "evaluation")[:3], zoo, store)
     methods = {"mse": Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)}
     found = experiment.evaluate(
         methods, images, zoo, truth=truth, attacks=[toys.Stain(10)], store=store
@@ -245,7 +245,7 @@ def test_n_is_bounded_by_the_prompts(preset, store):
 
 
 def cross(preset, store, gamma=2, log=None, n=3, **options):
-    texts = catalogue.prompts(preset, "evaluation")[:n]
+    texts = presets.prompts(preset, "evaluation")[:n]
     images, truth = evaluation.queries(texts, toys.zoo(), store)
     given = {
         "inverters": [Natural(), toys.Teller(log)],

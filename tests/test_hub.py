@@ -302,7 +302,7 @@ def test_what_cannot_become_a_row_is_told(there, tmp_path):
 
 
 def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
-    states = {fact.what: fact for fact in machine.presets()}
+    states = {fact.what: fact for fact in machine.readiness()}
     assert states["preset pocket"].todo == ""
     assert states["preset modern"].todo == "workbench zoo download modern"
     assert "licences to accept for sd-3-5-large" in states["preset modern"].found

@@ -16,7 +16,7 @@ import workbench as wb
 from workbench import experiment, experiments, frames, images
 from workbench.attributors import Stages
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
+from workbench.presets import Preset
 from workbench.generators import Failure
 from workbench.inverters import Prompt
 from workbench.similarities.cosine import Cosine
@@ -123,7 +123,7 @@ found = wb.attribute(PICTURE, zoo=zoo, attributor=Alphabet(), store=store)
 assert list(found.rankings["generator"]) == ["blue", "green", "red"]
 """
 EXPERIMENT = """
-preset = wb.catalogue.preset("pocket")
+preset = wb.preset("pocket")
 bench = experiments.Bench(
     preset, 4, store=store, zoo=zoo, inverter=Brightness(), similarity=Cosine(MeanColour())
 )

@@ -33,7 +33,7 @@ from tests.hub import Hub
 from tests.images_endpoint import KEY, Endpoint, refusal
 from tests.test_evidence import A1111, comfy
 from workbench import (
-    catalogue,
+    checkpoints,
     evaluation,
     evidence,
     experiment,
@@ -94,7 +94,7 @@ def copied(tmp_path):
 
 def use(row):
     """Let a model do one picture."""
-    tool = catalogue.class_of(row)(row)
+    tool = checkpoints.resolve_class(row.plugin)(row)
     return tool(["x"], [0]) if row.role == "generator" else tool([Image.new("RGB", (32, 32))])
 
 

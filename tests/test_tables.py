@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import catalogue, tables
+from workbench import catalogue, presets, tables
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_zoos_and_presets_of_the_user_join_the_shipped_ones(mine):
     )
     assert list(catalogue.zoo("mine")) == ["pocket-sd", "pocket-ld"]
     assert {"pocket", "mine"} <= set(catalogue.zoos())
-    assert catalogue.preset("pocket").similarity == "mse"
-    assert catalogue.preset("pocket").threshold is None  # nothing is left of the shipped one
-    assert catalogue.preset("mine").zoo == "mine"
+    assert presets.preset("pocket").similarity == "mse"
+    assert presets.preset("pocket").threshold is None  # nothing is left of the shipped one
+    assert presets.preset("mine").zoo == "mine"
 
 
 def test_writing_keeps_what_else_stands_in_the_file(mine):

@@ -38,7 +38,7 @@ _HOME = {
     "evaluate_preset": "experiment",
     "load": "catalogue",
     "zoo": "catalogue",
-    "preset": "catalogue",
+    "preset": "presets",
     "names": "catalogue",
     "Store": "store",
     "invert": "pipeline",
@@ -102,8 +102,9 @@ _HOME = {
 _MODULES = (
     "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
     "checkpoints", "decision", "elimination", "encoders", "evaluation", "evidence", "experiment",
-    "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "ranking",
-    "report", "running", "similarities", "space", "statistics", "store", "widgets", "wording",
+    "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "presets",
+    "ranking", "report", "running", "similarities", "space", "statistics", "store", "widgets",
+    "wording",
 )  # fmt: skip
 __all__ = sorted([*_HOME, *_MODULES])
 

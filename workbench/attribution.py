@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, checkpoints, decision, evidence, images, intake, ranking
+from workbench import catalogue, checkpoints, decision, evidence, images, intake, presets, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibration import fit
 from workbench.fitted import Fitted
 from workbench.inverters.natural import Natural
+from workbench.pipeline import Progress
 from workbench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = Callable[[str, int, int], None]
 FUSED = ("regeneration", "defake")
 """What a fusion asked for by name fuses: the paper's attributor and a trained one."""
 OPTIONS = {
@@ -327,7 +327,7 @@ def plan(
     if aggregate is not None and aggregate not in ranking.AGGREGATIONS:
         known = ", ".join(ranking.AGGREGATIONS)
         raise ValueError(f"no aggregation named {aggregate!r}; there are: {known}")
-    given = catalogue.preset(preset)
+    given = presets.preset(preset)
     if zoo is inverter is similarity is prompt is None:
         intake.check(given)
     row = given.override(
@@ -378,7 +378,7 @@ def plan(
 
 
 def _method(
-    name: str, shared: dict[str, Any], preset: catalogue.Preset, asked: Iterable[str] = ()
+    name: str, shared: dict[str, Any], preset: presets.Preset, asked: Iterable[str] = ()
 ) -> Any:
     """Make the attributor of a name from those parts of the preset that it has fields for.
 
@@ -399,7 +399,7 @@ def _method(
     if "parts" in known:
         parts["parts"] = tuple(_method(each, shared, preset) for each in FUSED)
     if "prompts" in known:
-        parts["prompts"] = tuple(catalogue.prompts(preset, "bank"))
+        parts["prompts"] = tuple(presets.prompts(preset, "bank"))
     return kind(**{field: value for field, value in parts.items() if field in known})
 
 

@@ -4,7 +4,7 @@
 attributor learn what it has to; `threshold` finds the smallest reliable margin of a preset, the
 quantile of its attribution sets and what its models' own pictures score. The threshold takes other
 calibration prompts than these two, and none shares one with the reference bank
-(`catalogue.PORTIONS`). The command ``workbench calibrate`` prints what `select` or `threshold`
+(`presets.PORTIONS`). The command ``workbench calibrate`` prints what `select` or `threshold`
 found as lines for presets.toml.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, decision, evaluation, frames, pipeline, ranking
+from workbench import catalogue, decision, evaluation, frames, pipeline, presets, ranking
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
 from workbench.fitted import Fitted
 from workbench.pipeline import Progress
+from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.similarities.ssim import SSIM
@@ -121,7 +121,7 @@ def select(
         LookupError: weights or prompts are missing.
         ValueError: n makes no sense, or the preset's similarity has no encoder.
     """
-    row = catalogue.preset(preset) if isinstance(preset, str) else preset
+    row = presets.preset(preset)
     if encoder is None:
         encoder = getattr(catalogue.load(row.similarity, "similarity"), "encoder", None)
         if encoder is None:
@@ -244,7 +244,7 @@ def threshold(
         LookupError: weights or prompts are missing.
         ValueError: n makes no sense.
     """
-    row = catalogue.preset(preset) if isinstance(preset, str) else preset
+    row = presets.preset(preset)
     if store is None:
         store = Store()
     models, images, truth = _pictures(row, "threshold", n, seed, zoo, store, progress)
@@ -302,8 +302,8 @@ def fit(
     """
     if not getattr(attributor, "unfitted", False):
         return attributor
-    row = catalogue.preset(preset) if isinstance(preset, str) else preset
-    n = min(n, len(catalogue.prompts(row, "selection")))
+    row = presets.preset(preset)
+    n = min(n, len(presets.prompts(row, "selection")))
     if store is None:
         store = Store()
 
@@ -326,7 +326,7 @@ def _pictures(
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Answer the zoo, fresh calibration pictures and their truth."""
     models = catalogue.zoo(row.zoo if zoo is None else zoo)
-    texts = catalogue.draw(catalogue.prompts(row, portion), n, seed)
+    texts = presets.draw(presets.prompts(row, portion), n, seed)
     return models, *evaluation.queries(texts, models, store, seed, progress)
 
 

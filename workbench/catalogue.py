@@ -1,26 +1,27 @@
-"""Names: of checkpoints, plug-ins, zoos and presets, and the way from a name to its object.
+"""Names: of checkpoints, plug-ins and zoos, and the way from a name to its object.
 
 A name is a catalogue row (``pocket-blip``), a plug-in without weights (``natural``, ``ssim``) or
 a repr (``Cosine("pocket-clip", layer=4)``), which is read back with `ast`, never evaluated.
-The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and presets.toml
-with the zoos and the presets; over them lie the user's own (`tables`).
+The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and the zoos in
+presets.toml; over them lie the user's own (`tables`).
 """
 
 from __future__ import annotations
 
 import ast
-import csv
 import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench import checkpoints, frames, tables
+from workbench import checkpoints, tables
 from workbench.checkpoints import Checkpoint
 from workbench.data import data_folder as data_folder
+
+if TYPE_CHECKING:
+    from workbench.presets import Preset
 
 ROLES = {
     "generator": "generators",
@@ -33,66 +34,6 @@ ROLES = {
     "experiment": "experiments",
     "runner": "runners",
 }
-PORTIONS = {
-    "evaluation": ("evaluation", 0.0, 1.0),
-    "calibration": ("calibration", 0.0, 1.0),
-    "bank": ("calibration", 0.0, 0.5),
-    "selection": ("calibration", 0.5, 0.75),
-    "threshold": ("calibration", 0.75, 1.0),
-}
-"""Parts of a preset's prompts: split, and where in it the part begins and ends.
-
-The reference bank, the choice of a setting and its threshold take disjoint calibration prompts."""
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named setting of the whole path, from presets.toml.
-
-    ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
-    setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
-    quantile of the attribution sets, and ``known`` the calibration scores of each model's own
-    pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
-    a CSV file of the data folder with the columns prompt and split (calibration, evaluation).
-    ``labels`` is the label list of an ``interrogator``; the general one when left out.
-    """
-
-    name: str
-    zoo: str | tuple[str, ...]
-    inverter: str
-    similarity: str
-    aggregate: str = "mean"
-    gamma: int = 4
-    size: int = 64
-    threshold: float | None = None
-    threshold_from: str = ""
-    prompts: str = ""
-    labels: str = ""
-    conformal: float | None = None
-    known: Any = dataclasses.field(default=(), repr=False)
-
-    def __post_init__(self) -> None:
-        """Freeze the calibration scores that TOML gives as a table of lists."""
-        items = self.known.items() if isinstance(self.known, Mapping) else self.known
-        pairs = ((name, tuple(map(float, scores))) for name, scores in items)
-        object.__setattr__(self, "known", tuple(sorted(pairs)))
-
-    def override(self, **fields: Any) -> Preset:
-        """Change fields; ``None`` keeps one. What is really changed loses its calibration.
-
-        >>> preset("pocket-paper").override(aggregate="max").threshold is None
-        True
-        """
-        new = {
-            name: value
-            for name, value in fields.items()
-            if value is not None and value != getattr(self, name)
-        }
-        if not new:
-            return self
-        return dataclasses.replace(
-            self, **new, threshold=None, threshold_from="", conformal=None, known=()
-        )
 
 
 def rows(role: str) -> dict[str, Checkpoint]:
@@ -112,7 +53,7 @@ def checkpoint(name: str) -> Checkpoint:
     """
     found = {name: row for role in ROLES for name, row in rows(role).items()}
     if name not in found:
-        raise _unknown("checkpoint", name, found)
+        raise unknown("checkpoint", name, found)
     return found[name]
 
 
@@ -140,13 +81,8 @@ def kind(name: str, role: str) -> Any:
     """
     found = _files(_folder(role))
     if name not in found:
-        raise _unknown(role, name, found)
+        raise unknown(role, name, found)
     return _class(_folder(role), name)
-
-
-def class_of(row: Checkpoint) -> Any:
-    """Import the plug-in class that a row names."""
-    return checkpoints.resolve_class(row.plugin)
 
 
 def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
@@ -174,11 +110,11 @@ def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
         return _make(_class("similarities", "cosine"), [name], fields)
     for each in [role] if role else ROLES:
         if name in (table := rows(each)):
-            return _make(class_of(table[name]), [_pinned(name)], fields)
+            return _make(checkpoints.resolve_class(table[name].plugin), [_pinned(name)], fields)
         if name in [*_weightless(each), *_nested(each)]:
             return _make(_class(ROLES[each], name), [], fields)
     known = names(role) if role else [n for each in ROLES for n in names(each)]
-    raise _unknown(role or "plug-in", name, known)
+    raise unknown(role or "plug-in", name, known)
 
 
 def inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
@@ -197,6 +133,7 @@ def inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
         LookupError: there is no such name; the sentence lists what there is.
         ValueError: the similarity has no encoder.
 
+    >>> from workbench.presets import preset
     >>> inverter("pez", preset("pocket"))
     Pez("pocket-clip")
     """
@@ -267,7 +204,7 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
             parts = _commas(names)
             if len(parts) == 1 and parts[0] not in rows("generator") and "(" not in names:
                 if parts[0] not in known:
-                    raise _unknown("zoo", parts[0], [*known, *rows("generator")])
+                    raise unknown("zoo", parts[0], [*known, *rows("generator")])
                 parts = known[parts[0]]
             names = parts
         pairs = [
@@ -287,77 +224,6 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
 def zoos() -> dict[str, list[str]]:
     """List the named zoos and their models."""
     return dict(tables.read("presets.toml", data_folder()).get("zoos", {}))
-
-
-def presets() -> dict[str, Preset]:
-    """Read every preset."""
-    table = tables.read("presets.toml", data_folder()).get("presets", {})
-    found = {}
-    for name, row in table.items():
-        numbers = {each: float(row[each]) for each in ("threshold", "conformal") if each in row}
-        found[name] = Preset(name, **{**row, **numbers})
-    return found
-
-
-def preset(name: str) -> Preset:
-    """Look up a preset.
-
-    Raises:
-        LookupError: there is no such preset; the sentence lists what there is.
-
-    >>> preset("pocket-paper").aggregate
-    'mean'
-    """
-    known = presets()
-    if name not in known:
-        raise _unknown("preset", name, known)
-    return known[name]
-
-
-def prompts(preset: Preset, portion: str) -> list[str]:
-    """Read the prompts of a preset, in the order of its file, each text once.
-
-    Args:
-        preset: whose ``prompts`` file is read.
-        portion: ``evaluation``, ``calibration``, or a part of the latter (see `PORTIONS`).
-
-    Raises:
-        LookupError: the preset has no prompts, or no such portion is known.
-    """
-    if portion not in PORTIONS:
-        raise _unknown("portion of prompts", portion, PORTIONS)
-    if not preset.prompts:
-        raise LookupError(
-            f"the preset {preset.name!r} has no file of prompts to evaluate with: copy it into "
-            f'{tables.user_folder() / "presets.toml"} and add prompts = "FILE.csv" (an absolute '
-            "path; columns prompt and split, calibration or evaluation)"
-        )
-    split, start, stop = PORTIONS[portion]
-    try:
-        with (data_folder() / preset.prompts).open(newline="", encoding="utf-8") as file:
-            table = list(csv.DictReader(file))
-        texts = list(dict.fromkeys(row["prompt"] for row in table if row["split"] == split))
-    except (OSError, KeyError) as error:
-        raise LookupError(
-            f"the prompts of the preset {preset.name!r} cannot be read: {preset.prompts} in the "
-            "data folder should be a CSV file with the columns prompt and split"
-        ) from error
-    return texts[round(start * len(texts)) : round(stop * len(texts))]
-
-
-def draw(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
-    """Draw n prompts with a seed; more extend fewer, and the order of the file does not matter.
-
-    Raises:
-        ValueError: fewer than n are there, or n is below 1.
-
-    >>> draw(["a", "b", "c"], 2) == draw(["c", "b", "a"], 3)[:2]
-    True
-    """
-    order = sorted(set(texts), key=lambda text: frames.digest(["draw", seed, text]))
-    if not 1 <= n <= len(order):
-        raise ValueError(f"n must be between 1 and the {len(order)} prompts there are; seen {n}")
-    return order[:n]
 
 
 def weights(*plugins: Any) -> dict[str, str]:
@@ -393,7 +259,7 @@ def _inside(plugin: Any) -> list[Checkpoint]:
 
 def _folder(role: str) -> str:
     if role not in ROLES:
-        raise _unknown("role", role, ROLES)
+        raise unknown("role", role, ROLES)
     return ROLES[role]
 
 
@@ -440,15 +306,6 @@ def _nested(role: str) -> list[str]:
     return [stem for stem, (_, needed) in files if needed and all(map(_role, needed))]
 
 
-def _homes() -> dict[str, tuple[str, str]]:
-    """Tell the folder and stem of every plug-in class."""
-    return {
-        name: (folder, stem)
-        for folder in ROLES.values()
-        for stem, (name, _) in _files(folder).items()
-    }
-
-
 def _as_role(plugin: Any, role: str | None) -> Any:
     """Hold a plug-in that was read from a repr to its role; an encoder may stand for its cosine."""
     home = type(plugin).__module__
@@ -477,9 +334,13 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
                 "fit it again, or hand over the plug-in itself"
             )
         if made is None:
-            homes = _homes()
+            homes = {
+                name: (folder, stem)
+                for folder in ROLES.values()
+                for stem, (name, _) in _files(folder).items()
+            }
             if node.func.id not in homes:
-                raise _unknown("class", node.func.id, [*classes, *homes])
+                raise unknown("class", node.func.id, [*classes, *homes])
             made = _class(*homes[node.func.id])
         if any(k.arg is None for k in node.keywords):
             raise ValueError(f"{text!r} is not a repr: ** does not stand in one")
@@ -549,7 +410,7 @@ def _commas(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> LookupError:
+def unknown(kind: str, name: str, known: Iterable[str]) -> LookupError:
     """Say what there is instead, and what was perhaps meant."""
     there = sorted(known)
     near = difflib.get_close_matches(name, there, n=1)

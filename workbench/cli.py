@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench import catalogue, machine, stock, terminal
+from workbench import catalogue, machine, presets, stock, terminal
 from workbench.store import Store
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def doctor() -> None:
     from rich.table import Column, Table
 
     with terminal.answering():
-        states = machine.presets()
+        states = machine.readiness()
         columns = [Column(overflow="fold") for _ in range(4)]  # a command is never cut
         table = Table(*columns, box=None, pad_edge=False, show_header=False)
         for fact in [*machine.facts(), *states]:
@@ -161,7 +161,7 @@ def invert(
 ) -> None:
     """Tell the prompt that each picture may have been made from."""
     with terminal.answering():
-        row = catalogue.preset(preset)
+        row = presets.preset(preset)
         tool = catalogue.inverter(inverter or row.inverter, row)
         from workbench import images
 
@@ -250,7 +250,7 @@ def evaluate(
     over prompts.
     """
     with terminal.answering():
-        catalogue.preset(preset)
+        presets.preset(preset)
         if out is not None and out.exists() and not out.is_dir():
             raise ValueError(f"{str(out)!r} is not a folder")
         from workbench import experiment
@@ -292,7 +292,7 @@ def run_experiment(
     Stopped, the same command goes on from what was made.
     """
     with terminal.answering():
-        row, name = catalogue.preset(preset), name.replace("-", "_")
+        row, name = presets.preset(preset), name.replace("-", "_")
         catalogue.kind(name, "experiment")
         by = catalogue.load(runner, "runner")
         folder = Path("out/experiments") / name if out is None else out
@@ -323,7 +323,7 @@ def reproduce(
         reference, kept = experiments.reference(name)
         with terminal.progress_bars() as progress:
             bench = experiments.Bench(
-                catalogue.preset(kept["preset"]), kept["n"], kept["seed"], progress=progress
+                presets.preset(kept["preset"]), kept["n"], kept["seed"], progress=progress
             )
             found = experiments.run(name, bench)
         table = experiments.compare(reference, found.frames["results"])
@@ -353,7 +353,7 @@ def calibrate(
     The threshold of the margin, the quantile of attribution sets, and every model's own scores.
     """
     with terminal.answering():
-        catalogue.preset(preset)
+        presets.preset(preset)
         if grid is not None and not select:
             raise ValueError("--grid needs --select")
         from workbench import calibration

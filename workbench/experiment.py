@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import calibration, catalogue, evaluation, frames, intake, pipeline, ranking
+from workbench import calibration, catalogue, evaluation, frames, intake, pipeline, presets, ranking
 from workbench.attacks import without_intensity
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
 from workbench.inverters.natural import Natural
 from workbench.pipeline import Progress
+from workbench.presets import Preset
 from workbench.store import Store
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def evaluate_preset(
         ValueError: n or an option makes no sense.
         StoreError: the store cannot be used.
     """
-    given = catalogue.preset(preset) if isinstance(preset, str) else preset
+    given = presets.preset(preset)
     if zoo is inverter is similarity is None:
         intake.check(given)
     models = catalogue.zoo(given.zoo if zoo is None else zoo)
@@ -176,7 +176,7 @@ def evaluate_preset(
         aggregate=aggregate,
         gamma=gamma,
     )
-    texts = catalogue.draw(catalogue.prompts(given, "evaluation"), n, seed)
+    texts = presets.draw(presets.prompts(given, "evaluation"), n, seed)
     methods = _methods(row, plugs)
     if store is None:
         store = Store()
@@ -331,7 +331,7 @@ def _methods(row: Preset, plugs: dict[str, Any]) -> dict[str, Any]:
         "gamma": row.gamma,
         "size": row.size,
     }
-    bank = tuple(catalogue.prompts(row, "bank"))
+    bank = tuple(presets.prompts(row, "bank"))
     methods: dict[str, Any] = {
         "regeneration": Regeneration(plugs["inverter"], **shared),
         "natural": Regeneration(Natural(), **shared),

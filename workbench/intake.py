@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from workbench import catalogue, checkpoints, hub, tables
+from workbench import catalogue, checkpoints, hub, presets, tables
 from workbench.checkpoints import Checkpoint
 from workbench.hub import File, Repository
 
@@ -70,25 +70,25 @@ def members(name: str) -> list[Checkpoint]:
     ['pocket-blip', 'pocket-clip']
     """
     known = {row.name: row for role in catalogue.ROLES for row in catalogue.rows(role).values()}
-    zoos, presets = catalogue.zoos(), catalogue.presets()
+    zoos, settings = catalogue.zoos(), presets.read()
     if name in known:
         return [known[name]]
-    if name in presets:
-        preset = presets[name]
+    if name in settings:
+        preset = settings[name]
         models = zoos.get(preset.zoo, [preset.zoo]) if isinstance(preset.zoo, str) else preset.zoo
         texts = [*models, preset.inverter, preset.similarity]
     elif name in zoos:
         texts = zoos[name]
     else:
-        there = ", ".join(sorted({*presets, *zoos, *known}))
+        there = ", ".join(sorted({*settings, *zoos, *known}))
         raise LookupError(f"no preset, zoo or checkpoint named {name!r}; there are: {there}")
     words = [word for text in texts for word in _words(text)]
     return [known[word] for word in dict.fromkeys(words) if word in known]
 
 
-def check(preset: catalogue.Preset) -> None:
+def check(preset: presets.Preset) -> None:
     """Raise LookupError, with the one command that helps, where a preset lacks several weights."""
-    rows = members(preset.name) if preset.name in catalogue.presets() else []
+    rows = members(preset.name) if preset.name in presets.read() else []
     away = [row.name for row in rows if _away(row)]
     if len(away) > 1:
         raise LookupError(

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import catalogue, checkpoints, hub, intake, memory, tables
+from workbench import checkpoints, hub, intake, memory, presets, tables
 from workbench.generators.glide import PACKAGE
 from workbench.store import Store
 
@@ -71,10 +71,10 @@ def facts() -> list[Fact]:
     return found
 
 
-def presets() -> list[Fact]:
+def readiness() -> list[Fact]:
     """Tell of each preset whether it is ready, and the command that makes it so."""
     found = []
-    for name in catalogue.presets():
+    for name in presets.read():
         rows = intake.members(name)
         away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
         gated = [row.name for row in away if row.gated]

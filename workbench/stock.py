@@ -15,6 +15,7 @@ from workbench import (
     intake,
     machine,
     memory,
+    presets,
     running,
     tables,
     terminal,
@@ -214,7 +215,7 @@ def _tell_presets(name: str | None) -> None:
     for zoo, models in catalogue.zoos().items():
         if name in (None, zoo):
             print(f"zoo {zoo}: {', '.join(models)}")
-    for each in catalogue.presets():
+    for each in presets.read():
         if name in (None, each):
             rows = intake.members(each)
             away = [row.name for row in rows if _where(row) in ("hub", "mirror")]
@@ -253,7 +254,7 @@ def _agreed(left: int) -> bool:
 
 def _next(name: str) -> str:
     """Name the next command after a download."""
-    if name in catalogue.presets():
+    if name in presets.read():
         return f"Next: `workbench attribute PICTURE --preset {name}`"
     return f"Next: `workbench zoo verify {name}`" if name not in catalogue.zoos() else ""
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from workbench import catalogue
-from workbench.catalogue import Preset
+from workbench.presets import Preset
 
 Slots = Mapping[str, Sequence[str]]
 

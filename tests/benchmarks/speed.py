@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import naive
-from workbench import attribution, catalogue, evaluation
+from workbench import attribution, evaluation, presets
 from workbench.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -114,8 +114,8 @@ def pictures(n: int, folder: Path) -> list[Path]:
 
     No prompt comes twice, so that the store saves nothing within the first run.
     """
-    zoo, row = attribution.plan().zoo, catalogue.preset("pocket")
-    texts = catalogue.draw(catalogue.prompts(row, "evaluation"), n)
+    zoo, row = attribution.plan().zoo, presets.preset("pocket")
+    texts = presets.draw(presets.prompts(row, "evaluation"), n)
     folder.mkdir()
     with Store.temporary() as store:
         for place, (name, model) in enumerate(zoo.items()):

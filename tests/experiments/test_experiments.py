@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests import toys
-from workbench import catalogue, experiments
-from workbench.catalogue import Preset
+from workbench import catalogue, experiments, presets
 from workbench.experiments import Bench
+from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 
 NAMES = catalogue.names("experiment")
@@ -59,7 +59,7 @@ def found(request, bench, tiny, shared_store):
 
     def run(name, log=None):
         if name in SEARCHING:
-            ours = Bench(catalogue.preset("pocket"), 2, store=shared_store)
+            ours = Bench(presets.preset("pocket"), 2, store=shared_store)
         else:
             ours = bench(log=log)
         return experiments.run(name, ours, **SMALL.get(name, {}))

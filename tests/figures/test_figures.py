@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests import toys
 from workbench import evaluation, experiment, figures, frames, ranking
-from workbench.catalogue import Preset
+from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 
 

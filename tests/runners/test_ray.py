@@ -16,7 +16,7 @@ import sys
 import pandas as pd
 from tests import toys
 from workbench import experiments, pipeline, frames
-from workbench.catalogue import Preset
+from workbench.presets import Preset
 from workbench.runners.ray import Ray
 from workbench.similarities.cosine import Cosine
 from workbench.store import Store

@@ -18,13 +18,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import catalogue, evaluation, experiment, runners
+from workbench import catalogue, evaluation, experiment, presets, runners
 from workbench.attributors.defake import DeFake
 from workbench.attributors.knn import KNN
 from workbench.attributors.probe import Probe
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import Preset
 from workbench.pipeline import Progress
+from workbench.presets import Preset
 from workbench.statistics import Interval
 from workbench.store import Store
 
@@ -104,7 +104,7 @@ class Bench:
         self, portion: str = "evaluation", n: int | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Make fresh test images of every model, and their truth (`evaluation.queries`)."""
-        texts = catalogue.draw(catalogue.prompts(self.preset, portion), n or self.n, self.seed)
+        texts = presets.draw(presets.prompts(self.preset, portion), n or self.n, self.seed)
         return evaluation.queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
 
     def regeneration(self, **changes: Any) -> Regeneration:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import catalogue
+from workbench import presets
 from workbench.attributors.aedr import AEDR
 from workbench.attributors.chance import Chance
 from workbench.attributors.reference_bank import ReferenceBank
@@ -77,7 +77,7 @@ class Rivals(Named):
         return methods
 
     def _banks(self, bench: Bench) -> dict[str, Any]:
-        prompts = tuple(catalogue.prompts(bench.preset, "bank"))
+        prompts = tuple(presets.prompts(bench.preset, "bank"))
         method = bench.regeneration()
         return {
             f"{'matched' if matched else 'arbitrary'} bank": ReferenceBank(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import catalogue, frames, images
+from workbench import frames, images, presets
 from workbench.data import data_folder
 from workbench.store import Store, StoreError
 from workbench.widgets._page import Page, render
@@ -80,7 +80,7 @@ class AttributePicture(Page):
             self._shown,
         )
         try:
-            catalogue.preset(preset)
+            presets.preset(preset)
         except LookupError as error:
             self._message = _sentence(error)
             for control in (self._upload, self._sample, self._path):

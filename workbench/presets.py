@@ -1,0 +1,148 @@
+"""Presets: named settings of the whole path, and the prompts they are measured with.
+
+They lie in ``data/catalogue/presets.toml``, over it the user's own (`tables`).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench import catalogue, frames, tables
+
+PORTIONS = {
+    "evaluation": ("evaluation", 0.0, 1.0),
+    "calibration": ("calibration", 0.0, 1.0),
+    "bank": ("calibration", 0.0, 0.5),
+    "selection": ("calibration", 0.5, 0.75),
+    "threshold": ("calibration", 0.75, 1.0),
+}
+"""Parts of a preset's prompts: split, and where in it the part begins and ends.
+
+The reference bank, the choice of a setting and its threshold take disjoint calibration prompts."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named setting of the whole path, from presets.toml.
+
+    ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
+    setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
+    quantile of the attribution sets, and ``known`` the calibration scores of each model's own
+    pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
+    a CSV file of the data folder with the columns prompt and split (calibration, evaluation).
+    ``labels`` is the label list of an ``interrogator``; the general one when left out.
+    """
+
+    name: str
+    zoo: str | tuple[str, ...]
+    inverter: str
+    similarity: str
+    aggregate: str = "mean"
+    gamma: int = 4
+    size: int = 64
+    threshold: float | None = None
+    threshold_from: str = ""
+    prompts: str = ""
+    labels: str = ""
+    conformal: float | None = None
+    known: Any = dataclasses.field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the calibration scores that TOML gives as a table of lists."""
+        items = self.known.items() if isinstance(self.known, Mapping) else self.known
+        pairs = ((name, tuple(map(float, scores))) for name, scores in items)
+        object.__setattr__(self, "known", tuple(sorted(pairs)))
+
+    def override(self, **fields: Any) -> Preset:
+        """Change fields; ``None`` keeps one. What is really changed loses its calibration.
+
+        >>> preset("pocket-paper").override(aggregate="max").threshold is None
+        True
+        """
+        new = {
+            name: value
+            for name, value in fields.items()
+            if value is not None and value != getattr(self, name)
+        }
+        if not new:
+            return self
+        return dataclasses.replace(
+            self, **new, threshold=None, threshold_from="", conformal=None, known=()
+        )
+
+
+def read() -> dict[str, Preset]:
+    """Read every preset."""
+    table = tables.read("presets.toml", catalogue.data_folder()).get("presets", {})
+    found = {}
+    for name, row in table.items():
+        numbers = {each: float(row[each]) for each in ("threshold", "conformal") if each in row}
+        found[name] = Preset(name, **{**row, **numbers})
+    return found
+
+
+def preset(name: str | Preset) -> Preset:
+    """Look up a preset by its name; a `Preset` is answered as it is.
+
+    Raises:
+        LookupError: there is no such preset; the sentence lists what there is.
+
+    >>> preset("pocket-paper").aggregate
+    'mean'
+    """
+    if isinstance(name, Preset):
+        return name
+    known = read()
+    if name not in known:
+        raise catalogue.unknown("preset", name, known)
+    return known[name]
+
+
+def prompts(preset: Preset, portion: str) -> list[str]:
+    """Read the prompts of a preset, in the order of its file, each text once.
+
+    Args:
+        preset: whose ``prompts`` file is read.
+        portion: ``evaluation``, ``calibration``, or a part of the latter (see `PORTIONS`).
+
+    Raises:
+        LookupError: the preset has no prompts, or no such portion is known.
+    """
+    if portion not in PORTIONS:
+        raise catalogue.unknown("portion of prompts", portion, PORTIONS)
+    if not preset.prompts:
+        raise LookupError(
+            f"the preset {preset.name!r} has no file of prompts to evaluate with: copy it into "
+            f'{tables.user_folder() / "presets.toml"} and add prompts = "FILE.csv" (an absolute '
+            "path; columns prompt and split, calibration or evaluation)"
+        )
+    split, start, stop = PORTIONS[portion]
+    try:
+        with (catalogue.data_folder() / preset.prompts).open(newline="", encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+        texts = list(dict.fromkeys(row["prompt"] for row in table if row["split"] == split))
+    except (OSError, KeyError) as error:
+        raise LookupError(
+            f"the prompts of the preset {preset.name!r} cannot be read: {preset.prompts} in the "
+            "data folder should be a CSV file with the columns prompt and split"
+        ) from error
+    return texts[round(start * len(texts)) : round(stop * len(texts))]
+
+
+def draw(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
+    """Draw n prompts with a seed; more extend fewer, and the order of the file does not matter.
+
+    Raises:
+        ValueError: fewer than n are there, or n is below 1.
+
+    >>> draw(["a", "b", "c"], 2) == draw(["c", "b", "a"], 3)[:2]
+    True
+    """
+    order = sorted(set(texts), key=lambda text: frames.digest(["draw", seed, text]))
+    if not 1 <= n <= len(order):
+        raise ValueError(f"n must be between 1 and the {len(order)} prompts there are; seen {n}")
+    return order[:n]

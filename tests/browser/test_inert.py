@@ -102,3 +102,9 @@ def test_a_prompt_in_a_file_turns_nothing_around_that_follows(page):
     )
     quote = page.locator("q").bounding_box()
     assert quote["x"] < ends[0] < ends[1]
+
+
+def test_a_report_fits_a_phone(page, result, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(result.report(tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

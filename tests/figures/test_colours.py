@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench import catalogue, figures
-from workbench.figures.colours import PALETTE, SHADES, colour
+from workbench.figures.colours import FULL, PALETTE, SHADES, colour
 
 SIGHT = {  # Machado, Oliveira, Fernandes 2009, severity 1: linear RGB → linear RGB
     "full": np.eye(3),
@@ -84,3 +84,10 @@ def test_the_palette_begins_anew_in_other_shades():
     many = len(PALETTE) * len(SHADES)
     assert len({colour(place) for place in range(many)}) == many
     assert colour(many) == PALETTE[0]
+
+
+def test_numbers_in_a_heatmap_are_read_on_every_cell():
+    def light(colour: str) -> float:
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear(colour))) + 0.05
+
+    assert light(FULL) / light("#1A1A1A") >= 4.5  # WCAG 2; lighter cells contrast more

@@ -9,6 +9,8 @@ PALETTE = (
     "#0173B2", "#DE8F05", "#44AA99", "#882255", "#CC3311", "#B9AC70", "#1845FB", "#A96B59",
 )  # fmt: skip
 """Told apart under deuteranopia and protanopia too (Machado et al. 2009), and seen on white."""
+FULL = "#5AA4CD"
+"""The darkest cell of a heatmap: the first colour, so light that dark numbers are read on it."""
 MARKS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
 SHADES = (0.0, -0.4, 0.45, -0.65)

@@ -33,7 +33,7 @@ def confusion(
 
     from workbench import evaluation
     from workbench.figures._canvas import axes, pt, source, tidy
-    from workbench.figures.colours import PALETTE
+    from workbench.figures.colours import FULL
     from workbench.statistics import bootstrap_interval
 
     if outcomes["attributor"].nunique() > 1:
@@ -51,7 +51,8 @@ def confusion(
             shares.astype(float).fillna(0.0),
             annot=counts,
             fmt="d",
-            cmap=sns.light_palette(PALETTE[0], as_cmap=True),
+            annot_kws={"color": "0.1"},
+            cmap=sns.light_palette(FULL, as_cmap=True),
             vmin=0,
             vmax=1,
             cbar=False,

@@ -36,7 +36,7 @@ def grid(
     from matplotlib.patches import Rectangle
 
     from workbench.figures._canvas import pt, resize, source, tidy, tiny
-    from workbench.figures.colours import PALETTE
+    from workbench.figures.colours import FULL, PALETTE
 
     table = results.pivot(index=rows, columns=columns, values="value")
     table = table.reindex(index=pd.unique(results[rows]), columns=pd.unique(results[columns]))
@@ -50,8 +50,8 @@ def grid(
             100 * table.astype(float),
             annot=True,
             fmt=".1f",
-            annot_kws={"fontsize": "small"},
-            cmap=sns.light_palette(PALETTE[0], as_cmap=True),
+            annot_kws={"fontsize": "small", "color": "0.1"},
+            cmap=sns.light_palette(FULL, as_cmap=True),
             cbar=False,
             linewidths=pt(1.5),
             linecolor="white",

@@ -32,7 +32,7 @@ def matrix(
     import seaborn as sns
 
     from workbench.figures._canvas import axes, pt, source, tidy
-    from workbench.figures.colours import PALETTE, colours
+    from workbench.figures.colours import FULL, colours
 
     table = similarities if image_id is None else similarities[similarities["image_id"] == image_id]
     runs = table[["image_id", "prompt_id", "similarity"]].drop_duplicates()
@@ -50,8 +50,8 @@ def matrix(
         wide.astype(float),
         annot=across <= 8,
         fmt=".3f",
-        annot_kws={"fontsize": "small"},
-        cmap=sns.light_palette(PALETTE[0], as_cmap=True),
+        annot_kws={"fontsize": "small", "color": "0.1"},
+        cmap=sns.light_palette(FULL, as_cmap=True),
         cbar=across > 8,
         linewidths=pt(1.5),
         linecolor="white",

@@ -69,7 +69,7 @@ def pictures(
             "draw a part of the table"
         )
     lines, places = list(pd.unique(down)), list(pd.unique(across))
-    high = 1.2 if note else 1.0
+    high = 1.2 + 0.2 * table[note].astype(str).str.count("\n").max() if note else 1.0
     if ax is None:
         width, _ = size(min(1.1 * len(places), 9.0) + 1.0, 0)
         ax = new(width, (width - 1.0) / len(places) * high * len(lines) + 0.6)

@@ -183,18 +183,17 @@ def known_p_values(scores: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
     return found["p"].where(found["seen"] > 0).reset_index()
 
 
-def reject(attributions: pd.DataFrame, known: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:
-    """Abstain where p ≤ α: none of the candidate models is likely to have made the image.
+def reject(attributions: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Abstain where p ≤ `ALPHA`: none of the candidate models is likely to have made the image.
 
     Args:
         attributions: frame of that name.
         known: what `known_p_values` answered.
-        alpha: largest share of each model's own pictures that is rejected.
 
     Returns:
         attributions frame, those images no longer ``accepted``.
     """
-    refused = known.loc[known["p"] <= alpha, "image_id"]
+    refused = known.loc[known["p"] <= ALPHA, "image_id"]
     kept = attributions["accepted"] & ~attributions["image_id"].isin(refused)
     return frames.check(attributions.assign(accepted=kept), "attributions")
 

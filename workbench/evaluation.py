@@ -166,9 +166,7 @@ def metrics(outcomes: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.Dat
     return _summarised(outcomes, _MEASURES, seed, draws)
 
 
-def set_metrics(
-    sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0, draws: int = DRAWS
-) -> pd.DataFrame:
+def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Summarise attribution sets with bootstrap intervals over prompts.
 
     The metrics: ``set_coverage``, the share of sets that hold the true model, and ``set_size``, the
@@ -178,7 +176,6 @@ def set_metrics(
         sets: what `decision.conformal_sets` answers.
         truth: as of `outcomes`.
         seed: of the bootstrap.
-        draws: of the bootstrap.
 
     Returns:
         evaluations frame; slices as of `metrics`.
@@ -193,7 +190,7 @@ def set_metrics(
     table["covered"] = table["covered"].eq(True)
     table["size"] = table["size"].fillna(0)
     measures = {"set_coverage": lambda part: part["covered"], "set_size": lambda part: part["size"]}
-    return _summarised(table, measures, seed, draws)
+    return _summarised(table, measures, seed, DRAWS)
 
 
 def auroc(known: Sequence[float] | np.ndarray, unknown: Sequence[float] | np.ndarray) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench import decision, elimination, frames, pipeline, ranking
 from workbench.attributors import Stages
+from workbench.attributors._training import score_table
 from workbench.attributors.regeneration import Regeneration
 from workbench.checkpoints import Named
 from workbench.inverters import Inverter
@@ -89,7 +90,9 @@ class Adaptive(Named):
         Candidates and similarities hold what was drawn, no more. Raises LookupError when weights
         are missing, ValueError for softmax without a bound.
         """
-        trails = self._trails(len(zoo))
+        trails = elimination.rule(
+            self.aggregate, self.gamma, self.step, len(zoo), self.delta, self.bound
+        )
         prompts = pipeline.invert(images, self.inverter, store, progress)
         rows, models = list(images["image_id"]), sorted(zoo)
         made, compared = [frames.empty("candidates")], [frames.empty("similarities")]
@@ -110,11 +113,15 @@ class Adaptive(Named):
         rounds = elimination.counts(self.gamma, self.step)
         whole = ranking.AGGREGATIONS[self.aggregate]
         _, scores = elimination.race(draw, len(rows), len(models), rounds, whole, trails)
+        found = {
+            image: dict(zip(models, row, strict=True))
+            for image, row in zip(rows, scores, strict=True)
+        }
         return Stages(
             prompts,
             _joined(made, "candidates"),
             _joined(compared, "similarities"),
-            self._scores(scores, rows, models),
+            score_table(self, images, zoo, found),
         )
 
     def fit(
@@ -160,24 +167,6 @@ class Adaptive(Named):
                 f"seen {len(set(groups))}"
             )
         return dataclasses.replace(self, bound=bound)
-
-    def _trails(self, models: int) -> elimination.Trails:
-        return elimination.rule(
-            self.aggregate, self.gamma, self.step, models, self.delta, self.bound
-        )
-
-    def _scores(self, scores: np.ndarray, rows: list[str], models: list[str]) -> pd.DataFrame:
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            {
-                "image_id": np.repeat(np.array(rows, dtype=object), len(models)),
-                "attributor": repr(self),
-                "generator": np.tile(np.array(models, dtype=object), len(rows)),
-                "score": scores.ravel(),
-            }
-        )
-        return frames.check(frame, "scores")
 
 
 def _generated(

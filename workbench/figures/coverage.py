@@ -17,12 +17,11 @@ LEVELS = 20
 def coverage(
     outcomes: pd.DataFrame,
     *,
-    line: str = "attributor",
     names: Mapping[str, str] | None = None,
     title: str = "Accuracy of what is accepted",
     ax: Any = None,
 ) -> Any:
-    """Draw the accuracy of the pictures with the largest margins over their share.
+    """Draw each attributor's accuracy on the pictures with the largest margins, over their share.
 
     A line that falls to the right says that the margin knows when the attribution is wrong; a flat
     one, that abstaining by margin buys nothing.
@@ -30,8 +29,7 @@ def coverage(
     Args:
         outcomes: what `evaluation.outcomes` answers; a failed picture is a miss with the smallest
             margin.
-        line: the column of the lines.
-        names: label of each line, where it is not its own.
+        names: label of each attributor, where it is not its own.
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
@@ -50,16 +48,16 @@ def coverage(
     if outcomes.empty:
         raise ValueError("there is nothing to draw: the table has no rows")
     rows = []
-    for name, part in outcomes.groupby(line, sort=False):
+    for name, part in outcomes.groupby("attributor", sort=False):
         part = part.assign(margin=part["margin"].fillna(-np.inf))
         part = part.sort_values(["margin", "image_id"], ascending=[False, True])
         for share in np.arange(1, LEVELS + 1) / LEVELS:
             best = part.head(max(1, round(share * len(part))))
             found = bootstrap_interval(best["correct"], best["prompt"])
             ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
-            rows.append({line: name, "share accepted": share, **ends})
+            rows.append({"attributor": name, "share accepted": share, **ends})
     table = pd.DataFrame(rows)
-    ax = curve(table, x="share accepted", line=line, names=names, title=title, ax=ax)
+    ax = curve(table, x="share accepted", line="attributor", names=names, title=title, ax=ax)
     for drawn in ax.get_lines():
         drawn.set_marker("")
     ax.xaxis.set_major_formatter("{x:.0%}")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 def oscr(
     pictures: pd.DataFrame,
     *,
-    line: str = "unknown",
-    score: str = "p",
     title: str = "Open-set classification rate",
     ax: Any = None,
 ) -> Any:
@@ -25,11 +23,9 @@ def oscr(
     bootstrap over prompts (`evaluation.oscr`, Dhamija et al. 2018, arXiv:1811.04110).
 
     Args:
-        pictures: such as the experiment openset answers: the score, ``known`` and ``correct``
-            (bool), ``prompt``, and the column of the lines.
-        line: a line for each of its values; the name of a candidate model, where it is the one left
-            out, has that model's colour.
-        score: the column of the scores, higher is more likely known.
+        pictures: as the experiment openset answers them: ``p`` (higher is more likely known),
+            ``known`` and ``correct`` (bool), ``prompt``, and ``unknown``, whose values each have a
+            line; a candidate model that was left out has its own colour.
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
@@ -47,25 +43,25 @@ def oscr(
     from workbench.statistics import bootstrap_statistic
 
     ax = axes(ax, 6.0, 4.4)
-    names = list(dict.fromkeys(pictures[line]))
+    names = list(dict.fromkeys(pictures["unknown"]))
     models = colours(name for name in names if name in catalogue.rows("generator"))
     traced, sizes = [], []
     for place, name in enumerate(names):
-        part = pictures[pictures[line] == name]
+        part = pictures[pictures["unknown"] == name]
         known = part["known"].to_numpy(bool)
         if known.all() or not known.any():
             raise ValueError(
                 f"{name!r} needs known and unknown pictures; "
                 f"{known.sum()} of {len(known)} are known"
             )
-        of = part[score].to_numpy(float), known, part["correct"].to_numpy(bool)
+        of = part["p"].to_numpy(float), known, part["correct"].to_numpy(bool)
         found = bootstrap_statistic(partial(_area, *of), part["prompt"])
         curve = _trace(*of, np.arange(len(part)))
         label = f"{name}: {found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
         style = {"color": models.get(name, "0.2" if models else colour(place)), "lw": pt(2)}
         style |= {"ls": DASHES[place % len(DASHES)], "label": label}
         ax.plot(curve["fpr"], curve["ccr"], **style)
-        traced.append(curve.assign(**{line: name}))
+        traced.append(curve.assign(unknown=name))
         sizes += [int(known.sum()), int((~known).sum())]
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
     for axis in (ax.xaxis, ax.yaxis):
@@ -75,7 +71,7 @@ def oscr(
     ax.set_ylabel("known pictures attributed rightly", fontsize="small", color="0.3")
     key(ax, loc="lower right")
     table = pd.concat(traced, ignore_index=True)
-    return source(ax, table[[line, "fpr", "ccr"]])
+    return source(ax, table[["unknown", "fpr", "ccr"]])
 
 
 def _trace(p: np.ndarray, known: np.ndarray, right: np.ndarray, rows: np.ndarray) -> pd.DataFrame:

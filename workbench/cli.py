@@ -33,6 +33,8 @@ app = typer.Typer(
 app.add_typer(stock.zoo, name="zoo")
 app.add_typer(stock.store, name="store")
 
+COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
+"""Of generations.csv."""
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Pictures, or folders of pictures.")
 ]
@@ -418,9 +420,6 @@ def make_figures(
             )
         if failed:
             raise typer.Exit(1)
-
-
-COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
 
 
 def parse_seeds(text: str) -> list[int]:

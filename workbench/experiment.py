@@ -308,12 +308,9 @@ def _encode_layers(
     load = pipeline.pictures_of(good, store)
     for group in groups.values():
         if len(group) > 1:
-            for image in good["image_id"]:
-                load(image)  # a pass over layers reads the store alone
             ids = [*good["image_id"], *candidates["candidate_id"].dropna()]
-            pipeline.encode_layers(
-                ids, next(iter(group.values())), list(group), store, size, progress
-            )
+            first = next(iter(group.values()))
+            pipeline.encode_layers(ids, first, list(group), store, size, progress, load)
 
 
 def under(name: str, progress: Progress | None) -> Progress | None:

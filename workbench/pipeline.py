@@ -181,8 +181,8 @@ def encode(
     Returns:
         `Features` of N pictures, (N, D) float32.
     """
-    load = pictures or store.picture
-    return _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, load)[0]
+    found = _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, pictures)
+    return found[0]
 
 
 def encode_layers(
@@ -192,6 +192,7 @@ def encode_layers(
     store: Store,
     size: int,
     progress: Progress | None = None,
+    pictures: Callable[[str], Image] | None = None,
 ) -> dict[int | None, Features]:
     """Encode pictures at several layers in one pass; arguments as of `encode`.
 
@@ -204,7 +205,7 @@ def encode_layers(
         return [found[layer] for layer in layers]
 
     at = [encoder.at(layer) for layer in layers]
-    found = _encoded(ids, at, compute, store, size, progress, store.picture)
+    found = _encoded(ids, at, compute, store, size, progress, pictures)
     return dict(zip(layers, found, strict=True))
 
 
@@ -230,8 +231,9 @@ def _encoded(
     store: Store,
     size: int,
     progress: Progress | None,
-    load: Callable[[str], Image],
+    pictures: Callable[[str], Image] | None,
 ) -> list[Features]:
+    load = pictures or store.picture
     inputs = {name: {"picture": name, "size": size} for name in ids}
     tick = _ticker("encode", len(inputs), progress)
     return features(

@@ -10,7 +10,7 @@ that failed and is left out, and a model with nothing left scores NaN and ranks 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -283,5 +283,5 @@ def _cube(similarities: pd.DataFrame, rows: list[str], models: list[str]) -> np.
     return cube
 
 
-def _names(names: object) -> str:
-    return ", ".join(str(name) for name in names)  # type: ignore[attr-defined]
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -146,7 +146,7 @@ def payload(result: Attribution) -> dict[str, Any]:
         "made": result.made,
         "versions": {**versions(), "machine": f"{platform.system()} {platform.machine()}"},
         "weights": setting.weights,
-        "pictures": {image_id: _evidence(case) for image_id, case in result.cases.items()},
+        "pictures": {image_id: _outcome(case) for image_id, case in result.cases.items()},
     }
 
 
@@ -353,7 +353,7 @@ def _uri(result: Attribution, picture: str, side: int) -> str:
     return images.data_uri(result.store.picture(picture), side)
 
 
-def _evidence(case: Case) -> dict[str, Any]:
+def _outcome(case: Case) -> dict[str, Any]:
     """Keep what a second run of this case is compared with."""
     return {
         "error": case.error,

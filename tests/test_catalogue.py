@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests import toys
-from workbench import catalogue, checkpoints, intake, presets
+from workbench import catalogue, presets
 from workbench.attributors.regeneration import Regeneration
 from workbench.checkpoints import Checkpoint, resolve_class
 from workbench.presets import Preset
@@ -26,8 +26,7 @@ def test_every_row_is_a_checkpoint_of_a_plug_in_that_exists(role, name):
     row = catalogue.checkpoint(name)
     assert (row.name, row.role) == (name, role)
     assert row.plugin.startswith(f"workbench.{catalogue.ROLES[role]}.")
-    plugin = catalogue._make(catalogue._class(*row.plugin.split(".")[1:3]), [row], {})
-    assert repr(plugin).endswith(f'("{name}")')
+    assert repr(resolve_class(row.plugin)(row)).endswith(f'("{name}")')
 
 
 @pytest.mark.parametrize("name", [n for r, n in ROWS if r == "generator"])
@@ -174,9 +173,6 @@ def test_unknown_names_list_what_there_is():
     )
     with pytest.raises(LookupError, match=exactly(sentence)):
         catalogue.load("pocket-blp", "inverter")
-    there = "modern, paper, pocket, pocket-paper, refprint, small"
-    with pytest.raises(LookupError, match=f"^no preset named 'x'; there are: {there}$"):
-        presets.preset("x")
     with pytest.raises(LookupError, match=r"^no zoo named 'pokcet'; .* mean 'pocket'"):
         catalogue.zoo("pokcet")
     with pytest.raises(LookupError, match=r"^no generator named 'pocket-clip'; there are: "):
@@ -200,9 +196,9 @@ def test_a_preset_lends_an_inverter_what_it_needs_of_other_plug_ins(name, expect
         assert catalogue.parse(expected) == catalogue.inverter(name, preset)
 
 
-def test_a_preset_lends_no_more_than_it_has(preset):
-    own = toys.Teller()
-    assert catalogue.inverter(own, preset) is own
+def test_a_preset_lends_no_more_than_it_has():
+    own, preset = toys.Teller(), Preset("x", "pocket", "natural", "ssim")
+    assert catalogue.inverter(own, preset) is catalogue.load(own, "inverter") is own
     found = catalogue.inverter("interrogator", preset, Cosine(toys.Mean()))
     assert repr(found) == "Interrogator(Natural(), Mean(layer=None))"
     sentence = "pez needs a similarity over an encoder; seen SSIM()"
@@ -252,58 +248,6 @@ def test_a_zoo_has_at_least_two_distinct_models():
     sentence = "a zoo names each model once; seen pocket-sd, pocket-sd"
     with pytest.raises(ValueError, match=exactly(sentence)):
         catalogue.zoo("pocket-sd,pocket-sd")
-
-
-def test_presets_are_whole():
-    for name, preset in presets.read().items():
-        assert preset.name == name
-        rows = intake.members(name)
-        models = catalogue.zoos()[preset.zoo]
-        assert [row.name for row in rows[: len(models)]] == models
-        assert [row.role for row in rows[len(models) :]] == ["inverter", "encoder"]
-        if all(map(checkpoints.here, rows)):
-            catalogue.load(preset.inverter, "inverter")
-            catalogue.load(preset.similarity, "similarity")
-        assert preset.size == min(
-            catalogue.checkpoint(m).size for m in catalogue.zoos()[preset.zoo]
-        )
-        assert (preset.threshold is None) == (preset.threshold_from == "")
-        assert {name for name, _ in preset.known} <= set(models)
-
-
-def test_what_is_really_changed_loses_the_calibration():
-    calibrated = {"threshold": 0.5, "threshold_from": "a test", "conformal": 0.1}
-    known = {"b": [0.25, 1], "a": []}
-    preset = Preset("x", "pocket", "natural", "ssim", **calibrated, known=known)
-    assert preset.known == (("a", ()), ("b", (0.25, 1.0)))
-    assert hash(preset) == hash(Preset("x", "pocket", "natural", "ssim", **calibrated, known=known))
-    assert preset.override(gamma=4, inverter=None, aggregate="mean") is preset
-    assert preset.override(gamma=8) == Preset("x", "pocket", "natural", "ssim", gamma=8)
-
-
-@pytest.fixture
-def preset(tmp_path):
-    path = tmp_path / "prompts.csv"
-    path.write_text('prompt,split\n"a, b",calibration\nc,evaluation\nc,evaluation\nd,calibration\n')
-    return Preset("x", "pocket", "natural", "ssim", prompts=str(path))
-
-
-def test_prompts_are_read_by_portion_each_once(preset):
-    assert presets.prompts(preset, "evaluation") == ["c"]
-    assert presets.prompts(preset, "calibration") == ["a, b", "d"]
-    assert presets.prompts(preset, "bank") == ["a, b"]
-    with pytest.raises(LookupError, match=r"^no portion of prompts named 'train'; there are: "):
-        presets.prompts(preset, "train")
-
-
-def test_a_preset_without_prompts_says_so(preset):
-    lacking = preset.override(prompts="nowhere.csv")
-    sentence = (
-        "the prompts of the preset 'x' cannot be read: nowhere.csv in the data folder should be a "
-        "CSV file with the columns prompt and split"
-    )
-    with pytest.raises(LookupError, match=exactly(sentence)):
-        presets.prompts(lacking, "evaluation")
 
 
 def test_names_answer_without_torch_or_pandas():

@@ -187,3 +187,18 @@ def frames_of(name):
 def test_a_reference_that_is_not_there_is_one_sentence():
     with pytest.raises(LookupError, match=r"^no reference of an experiment named 'x'; there are: "):
         experiments.reference("x")
+
+
+def test_no_pair_is_called_the_hardest_where_none_was_confused():
+    outcomes = pd.DataFrame({"truth": ["a", "b"], "predicted": ["a", "b"], "correct": [True, True]})
+    row = {
+        "pair": "a ↔ b",
+        "metric": "pair accuracy",
+        "value": 1.0,
+        "low": 1.0,
+        "high": 1.0,
+        "n": 2,
+    }
+    frames = {"outcomes": outcomes, "results": pd.DataFrame([row])}
+    told = catalogue.load("confusion", "experiment").answer(frames)
+    assert told == "No pair was confused in its n = 2 pictures."

@@ -71,6 +71,8 @@ class Pairs(Named):
         table = frames["results"]
         table = table[table["metric"] == "pair accuracy"]
         hardest = table.loc[table["value"].idxmin()]
+        if hardest["value"] == 1:
+            return f"No pair was confused in its n = {hardest['n']:.0f} pictures."
         one, two = hardest["pair"].split(" ↔ ")
         counts = evaluation.confusion(outcomes, list(dict.fromkeys(outcomes["truth"])))
         both, total = counts.loc[one, two] + counts.loc[two, one], (~outcomes["correct"]).sum()

@@ -26,11 +26,7 @@ def _row(folder, **fields):
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "mine"
-    (path / "unet").mkdir(parents=True)
-    (path / "model_index.json").write_text("{}")
-    (path / "unet" / "weights.safetensors").write_bytes(b"weights")
-    return path
+    return tiny.hollow(tmp_path / "mine")
 
 
 def test_options_are_frozen_whatever_they_come_as():
@@ -48,6 +44,12 @@ def test_a_shape_must_be_possible():
     sentence = "checkpoint 'mine' needs batch and threads of at least 1; they are 0 and 2"
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         _row("/x", batch=0)
+
+
+def test_a_dtype_must_be_known():
+    sentence = "checkpoint 'mine' has no dtype 'fp16'; there are: float32, float16, bfloat16"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        _row("/x", dtype="fp16")
 
 
 def test_weights_are_known_by_names_and_contents_and_not_by_place(folder, tmp_path):
@@ -78,6 +80,19 @@ def test_missing_weights_are_one_sentence(tmp_path):
     for ask in (Checkpoint.digest, checkpoints.locate):
         with pytest.raises(LookupError, match=f"^{sentence}$"):
             ask(_row(gone))
+
+
+def test_weights_of_a_hub_that_are_here_and_fail_are_not_fetched_again(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    row = Checkpoint("far", "generator", "p", "org/model", revision="abc")
+    tiny.hollow(tmp_path / "models--org--model" / "snapshots" / "abc")
+    sentence = (
+        "the weights of 'far' cannot be loaded: no config; `workbench zoo verify far` checks their "
+        "files"
+    )
+    assert str(checkpoints.missing(row, "no config")) == sentence
 
 
 def test_a_hub_row_never_asks_the_network_unasked():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests import tiny
 from workbench import checkpoints, memory, running
@@ -20,11 +22,7 @@ def _row(folder, **fields):
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "mine"
-    (path / "unet").mkdir(parents=True)
-    (path / "model_index.json").write_text("{}")
-    (path / "unet" / "weights.safetensors").write_bytes(b"weights")
-    return path
+    return tiny.hollow(tmp_path / "mine")
 
 
 @pytest.fixture(autouse=True)
@@ -90,16 +88,62 @@ def test_threads_that_ask_together_load_once(folder):
     assert len(loads) == len(set(found)) == 1
 
 
-def test_a_failed_load_is_one_sentence_and_memory_is_passed_on(folder):
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RuntimeError("size mismatch for conv\n  many\n  lines"), "size mismatch for conv"),
+        (RuntimeError("Errors in CLIP:\n  no conv\n  no norm"), "Errors in CLIP: no conv"),
+        (AttributeError("no class Nothing"), "no class Nothing"),
+        (ImportError("\nit needs sentencepiece\n"), "it needs sentencepiece"),
+        (TypeError(), "TypeError"),
+    ],
+)
+def test_a_failed_load_is_one_sentence(folder, error, why):
     def damaged(row):
-        raise RuntimeError("size mismatch for conv\n  many\n  lines")
+        raise error
 
     sentence = (
-        "^the weights of 'mine' cannot be loaded: size mismatch for conv; "
-        "restore them or choose another model$"
+        f"^the weights of 'mine' cannot be loaded: {why}; restore them or choose another model$"
     )
     with pytest.raises(LookupError, match=sentence):
         running.weights(_row(folder), damaged)
+
+
+LACK = "their files lack {}, or have it in another shape"
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ("text_encoder/model", LACK.format("encoder.layers.0.layer_norm1.bias")),
+        ("unet/diffusion_pytorch_model", LACK.format("conv_in.bias")),
+        ("tokenizer", "the vocabulary of their tokenizer is not there"),
+    ],
+)
+def test_what_a_library_would_fill_with_random_numbers_is_not_run(tmp_path, capfd, part, why):
+    row = tiny.checkpoint("tiny-sd")
+    shutil.copytree(row.source, tmp_path / "sd")
+    if part == "tokenizer":
+        (tmp_path / "sd" / part / "tokenizer.json").unlink()
+    else:
+        file = tmp_path / "sd" / f"{part}.safetensors"
+        lacking = {k: x for k, x in load_file(file).items() if k != why.split()[3].strip(",")}
+        save_file(lacking, file, metadata={"format": "pt"})
+    capfd.readouterr()
+    sentence = f"^the weights of 'tiny-sd' cannot be loaded: {why}; restore them or choose another "
+    with pytest.raises(LookupError, match=sentence):
+        running.weights(dataclasses.replace(row, source=str(tmp_path / "sd")), diffusers._load)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_head_of_a_language_model_that_only_reads_may_be_away(folder):
+    told = ["Key | Status\nlm_head.weight | \x1b[31mMISSING\x1b[0m |\n"]
+    row = _row(folder)
+    assert running._unread(row, told) == LACK.format("lm_head.weight")
+    assert running._unread(dataclasses.replace(row, role="generator"), told) == ""
+
+
+def test_a_lack_of_memory_while_loading_is_passed_on(folder):
 
     def exhausted(row):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")

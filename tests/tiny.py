@@ -120,6 +120,14 @@ def _modules() -> list[ModuleType]:
     return [sys.modules[__name__], *map(import_module, MORE)]
 
 
+def hollow(path: Path) -> Path:
+    """Make a folder of weights with nothing in them."""
+    (path / "unet").mkdir(parents=True)
+    (path / "model_index.json").write_text("{}")
+    (path / "unet" / "weights.safetensors").write_bytes(b"weights")
+    return path
+
+
 @cache
 def folder() -> Path:
     """Make the temporary folder of this process."""

@@ -21,6 +21,7 @@ from workbench import frames, hub
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
 STATUSES = ("current", "mirror", "withdrawn")
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +76,11 @@ class Checkpoint:
             raise ValueError(
                 f"checkpoint {self.name!r} has no status {self.status!r}; "
                 f"there are: {', '.join(STATUSES)}"
+            )
+        if self.dtype not in DTYPES:
+            raise ValueError(
+                f"checkpoint {self.name!r} has no dtype {self.dtype!r}; "
+                f"there are: {', '.join(DTYPES)}"
             )
         if self.batch < 1 or self.threads < 1:
             raise ValueError(
@@ -161,11 +167,12 @@ def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
             f"{name!r} was withdrawn by its owner, and its weights are not on this computer; "
             "choose another model"
         )
-    if checkpoint.folder is not None:
+    if checkpoint.folder is not None or (why and here(checkpoint)):
         trouble = f"cannot be loaded: {why}" if why else f"are not in {checkpoint.source}"
-        return LookupError(
-            f"the weights of {name!r} {trouble}; restore them or choose another model"
-        )
+        helps = "restore them or choose another model"
+        if checkpoint.folder is None:
+            helps = f"`workbench zoo verify {name}` checks their files"
+        return LookupError(f"the weights of {name!r} {trouble}; {helps}")
     because = f" ({why})" if why else ""
     first = ""
     if checkpoint.gated:

@@ -7,6 +7,8 @@ where batch and threads are set.
 from __future__ import annotations
 
 import gc
+import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,14 @@ CACHE_MODELS = 6
 CACHE_BYTES = 16 * 2**30
 GPU_BATCH = 8
 """How many pictures the first call on a GPU makes; halved until they fit."""
+
+LOADERS = ("transformers.modeling_utils", "diffusers.models.modeling_utils")
+"""Loggers that tell which weights were in no file, and were filled with random numbers."""
+
+UNREAD = re.compile(
+    r"^(\S.*?)\s*\|\s*(?:\x1b\[\d+m)?(?:MISSING|MISMATCH)|newly initialized: \['([^']+)'",
+    re.MULTILINE,
+)
 
 _cache: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
 _lock = threading.RLock()
@@ -45,6 +55,7 @@ def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> A
             _make_room(checkpoint)
             with _loading(checkpoint):
                 loaded = loader(checkpoint)
+                _check_words(loaded)
             _cache[key] = (loaded, _bytes(loaded))
             while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
                 _forget()
@@ -140,34 +151,77 @@ def _bytes(loaded: Any) -> int:
 def _loading(checkpoint: Checkpoint) -> Iterator[None]:
     """Silence the libraries' bars while loading; turn a failed load into one sentence."""
     from diffusers.utils import logging as diffusers_logging
-    from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
     bars = [x for x in (diffusers_logging, transformers_logging) if x.is_progress_bar_enabled()]
     for library in bars:
         library.disable_progress_bar()
+    told: list[str] = []
     try:
-        yield
-    except LookupError as error:
-        if type(error) is LookupError:
+        with _listening(told):
+            yield
+        if unread := _unread(checkpoint, told):
+            raise ValueError(unread)
+    except Exception as error:
+        if type(error) is LookupError or exhausted(error):
             raise
-        raise checkpoints.missing(checkpoint, _first_line(error)) from error
-    except (UnpicklingError, EOFError) as error:
-        raise checkpoints.missing(
-            checkpoint, "a pickle holds more than tensors, or is damaged"
-        ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if exhausted(error):
-            raise
-        raise checkpoints.missing(checkpoint, _first_line(error)) from error
+        why = _unread(checkpoint, told) or _first_line(error)
+        if isinstance(error, (UnpicklingError, EOFError)):
+            why = "a pickle holds more than tensors, or is damaged"
+        raise checkpoints.missing(checkpoint, why) from error
     finally:
         for library in bars:
             library.enable_progress_bar()
 
 
+@contextmanager
+def _listening(told: list[str]) -> Iterator[None]:
+    """Collect what the libraries warn of while they load, in place of their printing it."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in LOADERS]
+    before = [(each.level, each.propagate) for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+        each.propagate = False
+        each.addHandler(handler)
+    try:
+        yield
+    finally:
+        for each, (level, propagate) in zip(loggers, before, strict=True):
+            each.setLevel(level)
+            each.propagate = propagate
+            each.removeHandler(handler)
+
+
+def _unread(checkpoint: Checkpoint, told: Sequence[str]) -> str:
+    """Name a tensor that the files lack, by what a library told; "" where they lack none.
+
+    The head of a language model that only reads prompts does not count.
+    """
+    names = ["".join(found) for text in told for found in UNREAD.findall(text)]
+    if checkpoint.role == "generator":
+        names = [name for name in names if "lm_head" not in name]
+    return f"their files lack {names[0]}, or have it in another shape" if names else ""
+
+
+def _check_words(loaded: Any) -> None:
+    """Refuse tokenizers that the libraries made of nothing, for want of a file; ValueError."""
+    if hasattr(loaded, "all_special_ids") and hasattr(loaded, "__len__"):
+        if len(loaded) <= len(set(loaded.all_special_ids)):
+            raise ValueError("the vocabulary of their tokenizer is not there")
+    elif isinstance(loaded, (list, tuple)):
+        for part in loaded:
+            _check_words(part)
+    elif loaded is not None:
+        _check_words(list(getattr(loaded, "components", {}).values()))
+        _check_words(getattr(loaded, "tokenizer", None))
+
+
 def _first_line(error: BaseException) -> str:
-    """Shorten an error of a library to its first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """Shorten an error of a library to its first line, and the next where that only leads to it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(each.strip() for each in lines[: 1 + lines[0].endswith(":")])[:200]
 
 
 def exhausted(error: BaseException) -> bool:

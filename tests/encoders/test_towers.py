@@ -9,6 +9,8 @@ import torch
 import workbench as wb
 from tests import tiny
 from tests.contracts.plugins import pictures
+from workbench import running
+from workbench.encoders import in_layers
 
 
 def unit(rows: torch.Tensor) -> np.ndarray:
@@ -64,6 +66,19 @@ def test_what_a_tower_lacks_is_one_sentence(name):
     with pytest.raises(ValueError, match="no pooling 'max'; there are: cls, mean"):
         kind(row, pooling="max")
     assert not hasattr(kind(row), "text")
+
+
+def test_a_tower_without_blocks_is_told(monkeypatch):
+    monkeypatch.setattr(running, "weights", lambda *_: (torch.nn.Identity(), None))
+    sentence = "^'tiny-timm' has no blocks to read, as it is no vision transformer but Identity$"
+    with pytest.raises(ValueError, match=sentence):
+        wb.Timm(tiny.checkpoint("tiny-timm"))(pictures(1))
+
+
+def test_values_that_are_no_numbers_are_told():
+    row = tiny.checkpoint("tiny-dino")
+    with pytest.raises(ValueError, match=r"^'tiny-dino' answers values that are not numbers$"):
+        in_layers(lambda *_: {1: torch.full((1, 4), torch.nan)}, pictures(1), [1], row)
 
 
 def test_a_folder_without_weights_is_one_sentence(tmp_path):

@@ -15,7 +15,7 @@ from tests.contracts import laws
 from tests.contracts.plugins import pictures
 from workbench import catalogue, checkpoints, running
 from workbench.checkpoints import Checkpoint
-from workbench.inverters import load_seeing
+from workbench.inverters import Prompt, load_seeing
 from workbench.inverters.captioner import CLASSES, Captioner, _text
 
 NAMES = [n for n, row in tiny_inverters.ROWS.items() if row[1] == tiny_inverters.CAPTIONER]
@@ -185,6 +185,11 @@ def test_weights_of_another_class_are_told():
     )
     with pytest.raises(LookupError, match=f"^{re.escape(sentence)}$"):
         Captioner(row)(pictures(1))
+
+
+def test_a_score_that_is_no_number_is_told():
+    with pytest.raises(ValueError, match=r"^the model answers values that are not numbers$"):
+        Prompt("a fish", float("nan"))
 
 
 def test_a_class_that_does_not_caption_is_told():

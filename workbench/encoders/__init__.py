@@ -88,6 +88,9 @@ def in_layers(
 
     Returns:
         {layer: (N, D) float32 unit rows}.
+
+    Raises:
+        ValueError: the model answers values that are not numbers.
     """
     import numpy as np
 
@@ -95,6 +98,8 @@ def in_layers(
 
     def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
         found = {layer: unit(rows).cpu().numpy() for layer, rows in forward(chunk, wanted).items()}
+        if not all(np.isfinite(rows).all() for rows in found.values()):
+            raise ValueError(f"{checkpoint.name!r} answers values that are not numbers")
         return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
 
     batch = 1 if alone and checkpoints.device() == "cpu" else None
@@ -102,6 +107,17 @@ def in_layers(
     if not rows:
         return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
     return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}
+
+
+def count_blocks(tower: Any, checkpoint: Checkpoint) -> int:
+    """Count the blocks L of a tower; ValueError for one that has none, such as a ResNet."""
+    try:
+        return len(tower.blocks)
+    except AttributeError as error:
+        raise ValueError(
+            f"{checkpoint.name!r} has no blocks to read, as it is no vision transformer but "
+            f"{type(tower).__name__}"
+        ) from error
 
 
 def unit(rows: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint
-from workbench.encoders import Layered, check_layers, in_layers, unit
+from workbench.encoders import Layered, check_layers, count_blocks, in_layers, unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ class OpenClip(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the vision tower."""
-        return _depth(self.loaded()[0])
+        return _depth(self.loaded()[0], self.checkpoint)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
@@ -100,7 +100,7 @@ class OpenClip(Layered):
     ) -> dict[int | None, Any]:
         """Run prepared pixels (B, 3, H, W) once; answer {layer: (B, D) tensor}, as they come."""
         blocks = sorted({layer for layer in layers if layer is not None})
-        check_layers(self.checkpoint, blocks, _depth(model))
+        check_layers(self.checkpoint, blocks, _depth(model, self.checkpoint))
         output = model.visual.forward_intermediates(
             pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
             indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
@@ -121,10 +121,12 @@ class OpenClip(Layered):
         return output["image_intermediates_prefix"][place][:, 0]
 
 
-def _depth(model: Any) -> int:
+def _depth(model: Any, checkpoint: Checkpoint) -> int:
     """Count the blocks of a vision tower, ours or timm's."""
     tower = getattr(model.visual, "transformer", None)
-    return len(tower.resblocks if tower is not None else model.visual.trunk.blocks)
+    if tower is not None:
+        return len(tower.resblocks)
+    return count_blocks(getattr(model.visual, "trunk", model.visual), checkpoint)
 
 
 def _load(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:

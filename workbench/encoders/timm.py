@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint
-from workbench.encoders import Layered, check_layers, in_layers
+from workbench.encoders import Layered, check_layers, count_blocks, in_layers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class Timm(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the model."""
-        return len(running.weights(self.checkpoint, _load)[0].blocks)
+        return count_blocks(running.weights(self.checkpoint, _load)[0], self.checkpoint)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]

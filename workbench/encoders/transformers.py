@@ -65,9 +65,11 @@ class Transformers(Layered):
 
 
 def _before_patches(tower: Any) -> int:
-    """Count the tokens before the patches: CLS and registers; 0 where there is no CLS."""
+    """Count the tokens before the patches: CLS, distillation, registers; 0 without a CLS."""
     own = any(hasattr(tower.embeddings, name) for name in ("cls_token", "class_embedding"))
-    return 1 + int(getattr(tower.config, "num_register_tokens", 0)) if own else 0
+    others = int(getattr(tower.config, "num_register_tokens", 0))
+    others += hasattr(tower.embeddings, "distillation_token")
+    return 1 + others if own else 0
 
 
 def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ To add one, copy the nearest file beside this one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,7 +36,9 @@ class Prompt:
     trace: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Let no letter in that no table can hold."""
+        """Let no letter in that no table can hold; ValueError for a score that is no number."""
+        if self.score is not None and math.isnan(self.score):
+            raise ValueError("the model answers values that are not numbers")
         object.__setattr__(self, "text", frames.plain(self.text))
 
 

@@ -521,17 +521,30 @@ def test_watermarks_are_named_and_counted(files):
     assert "48 of 48 bits" in xl.text
 
 
-def test_pictures_without_a_watermark_seldom_seem_to_have_one():
+def unmarked(count: int):
+    """Yield pictures without a watermark: photographs, noise, flat ones, ramps, stripes, waves."""
+    rng = np.random.default_rng(0)
     photos = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
-    tiles = [
-        Image.fromarray(np.ascontiguousarray(photo[top : top + 256, left : left + 256]))
-        for photo in photos
-        for top in (0, 40)
-        for left in (0, 90, 180)
-    ]
-    tiles += [Image.new("RGB", (256, 256), colour) for colour in ("black", "white", "red")]
-    found = [evidence._watermark(tile).state for tile in tiles]
-    assert found == ["absent"] * len(tiles)
+    for number in range(count):
+        colours, turn = rng.random((2, 3)) * 255, rng.integers(2)
+        across = np.arange(320) / rng.uniform(4, 320) + rng.random()
+        if number % 6 == 0:
+            photo = photos[rng.integers(4)]
+            top, left = (rng.integers(0, side - 256) for side in photo.shape[:2])
+            pixels = photo[top : top + 256, left : left + 256]
+        elif number % 6 == 1:
+            pixels = rng.random((256, 320, 3)) * 255
+        else:
+            share = [0 * across, across % 1, across % 1 < 0.5, np.sin(across * 6.283) / 2 + 0.5]
+            mixed = np.multiply.outer(share[number % 6 - 2], colours[0] - colours[1]) + colours[1]
+            pixels = np.broadcast_to(mixed, (256, 320, 3))
+        made = np.ascontiguousarray(pixels.swapaxes(0, 1) if turn else pixels)
+        yield Image.fromarray(made.astype(np.uint8))
+
+
+def test_pictures_without_a_watermark_seldom_seem_to_have_one():
+    found = [evidence._watermark(each).state for each in unmarked(24)]
+    assert found == ["absent"] * 24
 
 
 def test_a_folder_is_a_frame_and_a_broken_file_is_a_row(files, tmp_path):
@@ -597,3 +610,15 @@ def test_the_command_tells_each_file_and_fails_where_one_cannot_be_opened(files)
     assert [each["state"] for each in cut["evidence"]] == ["unchecked"]
     assert [each["state"] for each in good["evidence"]] == ["absent", "claimed", "absent"]
     assert good["evidence"][0]["prompt"] is None
+
+
+def test_each_file_tells_its_own_prompt_though_the_pixels_are_the_same(
+    files, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path))
+    names = ["a1111.png", "comfy.png", "stripped.png", "noise.png"]
+    told = ["invert", "--json", "--inverter", "metadata", *(str(files / name) for name in names)]
+    found = CliRunner().invoke(app, told)
+    prompts = [json.loads(line)["prompt"] for line in found.stdout.splitlines()]
+    assert prompts == ["a red star on snow", "a blue ring", None, None]
+    assert found.exit_code == 1

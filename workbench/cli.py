@@ -170,14 +170,19 @@ def invert(
         images.find(paths)
         store = Store()
         entries = images.index(paths, keep=store.put_picture)
+        # files of the same pixels are one picture, but each may tell a prompt of its own
+        parts = [[entry] for entry in entries] if hasattr(tool, "of_file") else [entries]
+        rows: dict[Path, Any] = {}
         with terminal.progress_bars() as progress:
             from workbench import pipeline
 
-            found = pipeline.invert(images.frame(entries), tool, store, progress=progress)
-        rows = {row.image_id: row for row in found.itertuples()}
+            for some in parts:
+                found = pipeline.invert(images.frame(some), tool, store, progress=progress)
+                told = {row.image_id: row for row in found.itertuples()}
+                rows |= {entry.path: told[entry.image_id] for entry in some}
         failed = False
         for entry in entries:
-            made = rows[entry.image_id]
+            made = rows[entry.path]
             error = entry.failure or (made.failure if isinstance(made.failure, str) else None)
             failed |= error is not None
             text = None if error else made.prompt

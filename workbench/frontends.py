@@ -160,7 +160,7 @@ def _executed(nodes: dict[str, Any]) -> Parameters:
     kinds = {name: str(node["class_type"]) for name, node in nodes.items()}
     ends = [here.get("positive") for here in inputs.values()]
     ends += [inputs[name].get("conditioning") for name in inputs if "Guider" in kinds[name]]
-    prompts = dict.fromkeys(text.strip() for end in ends for text in _behind(end, inputs))
+    prompts = dict.fromkeys(text.strip() for text in _behind(ends, inputs))
     models = [here.get(name) for here in inputs.values() for name in WEIGHTS]
     settings: dict[str, Any] = dict.fromkeys(kind.lower() for kind in kinds.values())
     empty = [inputs[name] for name in inputs if re.search("Empty.*Latent", kinds[name])]
@@ -169,11 +169,10 @@ def _executed(nodes: dict[str, Any]) -> Parameters:
     return Parameters("ComfyUI", _names(models), ", ".join(filter(None, prompts)), settings)
 
 
-def _behind(end: Any, inputs: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Follow the wires of a ComfyUI graph back from one input to the texts behind it."""
-    found, todo, rest = [], [end], dict(inputs)
-    while todo:
-        value = todo.pop(0)
+def _behind(ends: list[Any], inputs: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Follow the wires of a ComfyUI graph back from inputs to the texts behind them."""
+    found, todo, rest = [], ends, dict(inputs)
+    for value in todo:  # which grows meanwhile
         if isinstance(value, str):
             found.append(value)
         elif isinstance(value, list) and value:

@@ -21,7 +21,8 @@ class Metadata(Named):
 
     Nothing is inverted, and nothing is proved: anybody can write a prompt into a file. Pixels alone
     hold none, so the caller hands over the path, to `of_file`. A picture whose file holds no prompt
-    fails, or is given to the inverter `otherwise`.
+    fails, or is given to the inverter `otherwise`. In a frame, files of the same pixels are one
+    picture, and the first one's prompt counts.
 
     >>> Metadata()
     Metadata()

@@ -28,8 +28,12 @@ demo: $(MADE)
 	@echo
 	@echo 'Open out/report.html in a browser. Next: make lab, and notebooks/01_attribution_step_by_step.ipynb.'
 
+# Two at a time; what has a budget of time, drives a browser or starts a cluster, then alone.
+ALONE := tests/benchmarks tests/browser tests/runners
+
 test: $(MADE)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 lab: $(MADE)
 	$(BIN)/jupyter lab notebooks

@@ -12,7 +12,11 @@ OFFLINE = Path(__file__).parent / "offline"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Block the network here, and in every child Python through PYTHONPATH."""
+    """Block the network here, and in every child Python through PYTHONPATH.
+
+    Threads of torch that wait sleep: those of two processes would else hold each other up.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     path = [str(OFFLINE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     runpy.run_path(str(OFFLINE / "sitecustomize.py"))

@@ -1,4 +1,4 @@
-"""What the widgets share: their frames, thumbnails, escaped HTML, evidence, and pages."""
+"""What the widgets share: their frames, thumbnails, escaped HTML, comparisons, pages."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def thumbnail(store: Store, picture: str, side: int = SIDE) -> str | None:
         return None
 
 
-class Evidence:
+class Compared:
     """Look up what spoke for a model in a picture: its candidate images and their similarities.
 
     Args:

@@ -12,7 +12,7 @@ import ipywidgets
 from workbench import evaluation, ranking
 from workbench.statistics import Interval, bootstrap_interval, paired_difference
 from workbench.store import Store
-from workbench.widgets._page import Evidence, Page, Pager, render, store_of, tables, thumbnail
+from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ class Comparer(Page):
         self._store = store_of(result, store)
         self._models = list(self._candidates["generator"].unique())
         self._parts: dict[tuple[str, str], pd.DataFrame] = {}
-        self._evidence: dict[tuple[str, str], Evidence] = {}
+        self._compared: dict[tuple[str, str], Compared] = {}
         self._results: dict[Setting, Result] = {}
         self._gamma = int(self._candidates["index"].max()) + 1
         inverters = list(self._prompts["inverter"].unique())
@@ -271,15 +271,15 @@ class Comparer(Page):
         found = self._result(setting)
         row = found.outcomes.iloc[place]
         at = (setting.inverter, setting.similarity)
-        if at not in self._evidence:
-            self._evidence[at] = Evidence(self._part(*at), self._candidates, self._store)
+        if at not in self._compared:
+            self._compared[at] = Compared(self._part(*at), self._candidates, self._store)
         failure = row["failure"]
         return {
             "side": side,
             "correct": bool(row["correct"]),
             "prompt": self._texts.get((setting.inverter, image)),
             "ranking": [r for r in found.rankings.get(image, []) if r.score == r.score],
-            "pair": self._evidence[at].pair(image, row["truth"], row["predicted"], setting.gamma),
+            "pair": self._compared[at].pair(image, row["truth"], row["predicted"], setting.gamma),
             "failure": failure if isinstance(failure, str) else "",
         }
 

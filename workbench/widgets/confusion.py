@@ -10,7 +10,7 @@ import ipywidgets
 import traitlets
 
 from workbench.store import Store
-from workbench.widgets._page import Evidence, Page, Pager, render, store_of, tables, thumbnail
+from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ class Matrix(anywidget.AnyWidget):
 
 
 class ConfusionInspector(Page):
-    """Show which models are taken for which, and for every cell its pictures and the evidence.
+    """Show which models are taken for which, and for each cell its pictures and what spoke for them.
 
     A click on a cell (arrows move, Enter chooses) shows its pictures, each with the best candidate
     images of the true and of the predicted model and their similarities a_kj; where both are one,
@@ -62,7 +62,7 @@ class ConfusionInspector(Page):
         found = tables(result, "images", "prompts", "candidates", "similarities", "outcomes")
         self._outcomes = _conditioned(found["outcomes"])
         self._store = store_of(result, store)
-        self._evidence = Evidence(found["similarities"], found["candidates"], self._store)
+        self._compared = Compared(found["similarities"], found["candidates"], self._store)
         prompts = found["prompts"].drop_duplicates("image_id")
         self._prompts = dict(zip(prompts["image_id"], prompts["prompt"], strict=True))
         self._labels = _labels(self._outcomes, found["candidates"])
@@ -183,9 +183,9 @@ class ConfusionInspector(Page):
         }
 
     def _card(self, row: dict[str, Any], kept: bool) -> dict[str, Any]:
-        """Lay out one picture, and the evidence where it is kept."""
+        """Lay out one picture, and what spoke for it where that is kept."""
         image, margin = row["image_id"], row["margin"]
-        sides = self._evidence.pair(image, row["truth"], row["predicted"]) if kept else []
+        sides = self._compared.pair(image, row["truth"], row["predicted"]) if kept else []
         failure = row.get("failure")
         return {
             "uri": thumbnail(self._store, image) if ":" not in image else None,
@@ -202,7 +202,7 @@ def strips(sides: list[dict[str, Any]]) -> dict[str, Any]:
     """Place the similarities of several models on one axis, in percent of its length.
 
     Args:
-        sides: what `Evidence.pair` answers.
+        sides: what `Compared.pair` answers.
 
     Returns:
         low and high, the ends of the axis, and lanes: a list of places for each of the sides.

@@ -95,6 +95,22 @@ NOVEL = {"sampler": "k_euler", "seed": 1, "scale": 5, "width": 64, "height": 64,
 SWARM = {"prompt": "a black bee", "model": "sd_xl", "width": 64, "height": 64, "seed": 1}
 EASY = {"prompt": "a red apple", "use_stable_diffusion_model": "sd-v1-5", "seed": "1"}
 DRAW = {"c": "a ripe pear", "uc": "blurry", "model": "sd_v1.5", "size": "64x64", "seed": 1}
+DRAWN = {
+    "nodes": [
+        {"id": 1, "type": "UNETLoader", "widgets_values": ["flux1-dev", "default"]},
+        {"id": 2, "type": "CLIPTextEncode", "widgets_values": ["a blue ring"]},
+        {"id": 3, "type": "CLIPTextEncode", "widgets_values": ["blurry"]},
+        {"id": 4, "type": "EmptySD3LatentImage", "widgets_values": [64, 64, 1]},
+        {
+            "id": 5,
+            "type": "KSampler",
+            "inputs": [{"name": "positive", "link": 7}, {"name": "negative", "link": 8}],
+            "widgets_values": [5, "fixed", 20, 8, "euler"],
+        },
+        {"id": 6, "type": "Note", "widgets_values": {"text": "by hand"}, "inputs": []},
+    ],
+    "links": [[7, 2, 0, 5, 1, "CONDITIONING"], [8, 3, 0, 5, 2, "CONDITIONING"]],
+}
 XMP = "<rdf:li><exif:UserComment><rdf:li>{}</rdf:li></exif:UserComment></rdf:li>"
 
 
@@ -312,7 +328,8 @@ def files(tmp_path_factory) -> Path:
         "comfy-forged.png": with_text(small, **comfy(1024)),
         "comfy-scaled.png": with_text(small, **comfy(32, more=("ImageScale", {"image": ["3", 0]}))),
         "comfy-prompt.png": with_text(small, prompt=comfy(64)["prompt"]),
-        "comfy-drawn.png": with_text(small, workflow='{"nodes": []}'),
+        "comfy-drawn.png": with_text(small, workflow=json.dumps(DRAWN)),
+        "comfy-drawn-forged.png": with_text(wide, workflow=json.dumps(DRAWN)),
         "comfy.webp": bytes_of(small, "WEBP", exif=commented("", **comfy(64))),
         "comfy-odd.png": with_text(
             small, **comfy(64, **{"4": ("CheckpointLoaderSimple", {"ckpt_name": {"a": 1}})})
@@ -354,7 +371,7 @@ TABLE = [
     ("signed.gif", "signed", "absent", "absent"),
     ("edited.jpg", "signed", "absent", "absent"),
     ("edited-forged.jpg", "signed", "absent", "absent"),
-    ("elsewhere.jpg", "unchecked", "absent", "absent"),
+    ("elsewhere.jpg", "claimed", "absent", "absent"),
     ("tampered.png", "broken", "absent", "absent"),
     ("tampered.jpg", "broken", "absent", "absent"),
     ("copied.png", "broken", "absent", "absent"),
@@ -376,6 +393,7 @@ TABLE = [
     ("comfy.webp", "absent", "claimed", "absent"),
     ("comfy-prompt.png", "absent", "claimed", "absent"),
     ("comfy-drawn.png", "absent", "claimed", "absent"),
+    ("comfy-drawn-forged.png", "absent", "contradicted", "absent"),
     ("comfy-scaled.png", "absent", "claimed", "absent"),
     ("comfy-odd.png", "absent", "claimed", "absent"),
     ("comfy-forged.png", "absent", "contradicted", "absent"),
@@ -403,7 +421,7 @@ PROMPTS = [
     ("a1111-little.jpg", "v1-5-pruned", "a red star on snow"),
     ("comfy.png", "sd_xl_base_1.0.safetensors", "a blue ring"),
     ("comfy-odd.png", "ComfyUI", "a blue ring"),
-    ("comfy-drawn.png", "ComfyUI (as drawn, not as executed)", None),
+    ("comfy-drawn.png", "flux1-dev", "a blue ring"),
     ("fooocus.png", "juggernaut", "a green tree"),
     ("invoke.png", "sdxl-base", "a grey owl"),
     ("novel.png", "NovelAI Diffusion V4", "a tall girl"),
@@ -434,7 +452,7 @@ def test_a_manifest_names_its_maker_and_says_that_the_signer_is_unchecked(files)
         "tampered.png": "The picture was changed since it was signed, or the manifest is another "
         "picture's (assertion.dataHash.mismatch)",
         "renamed.jpg": "The manifest was changed since it was signed (assertion.hashedURI.mism",
-        "elsewhere.jpg": "A C2PA manifest that lies elsewhere and was not fetched",
+        "elsewhere.jpg": "A C2PA manifest is said to lie elsewhere; it was not fetched",
     }
     for name, text in wrong.items():
         assert evidence.inspect(files / name)[0].text.startswith(text)

@@ -186,8 +186,8 @@ def _c2pa(data: bytes) -> Evidence:
     except c2pa.C2paError as error:
         reason = str(error).splitlines()[0]
         if reason.startswith("Remote"):
-            text = f"A C2PA manifest that lies elsewhere and was not fetched ({reason})."
-            return Evidence("C2PA", "unchecked", text)
+            text = f"A C2PA manifest is said to lie elsewhere; it was not fetched ({reason})."
+            return Evidence("C2PA", "claimed", text)
         if b"c2pa" not in data:
             text = f"No C2PA manifest could be looked for ({reason})."
             return Evidence("C2PA", "unchecked", text)

@@ -37,6 +37,13 @@ PLAIN = {
 WORDS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "string", "value")
 WEIGHTS = ("ckpt_name", "unet_name")
 """Inputs of ComfyUI's nodes that hold a prompt, and a model's name."""
+WIDGETS = {
+    "CLIPTextEncode": ("text",),
+    "CheckpointLoader": ("ckpt_name",),
+    "UNETLoader": ("unet_name",),
+    "Latent": ("width", "height"),
+}
+"""What the first widgets of a node are, by a part of its class."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,9 @@ def read(texts: Mapping[str, str]) -> Parameters | None:
     nodes = {name: each for name, each in graph.items() if _is_node(each)}
     if nodes:
         return _executed(nodes)
-    if "nodes" in _json(texts.get("workflow", "")):
-        return Parameters("ComfyUI (as drawn, not as executed)", (), None, {})
+    drawn = _json(texts.get("workflow", ""))
+    if "nodes" in drawn:
+        return _executed(_wired(drawn))
     texts = {"parameters": texts.get("comment", ""), **texts}
     if len(texts["parameters"]) > LONGEST:
         raise ValueError(f"more than {LONGEST:,} characters")
@@ -167,6 +175,23 @@ def _executed(nodes: dict[str, Any]) -> Parameters:
     if len(empty) == 1:
         settings |= {side: empty[0].get(side) for side in ("width", "height")}
     return Parameters("ComfyUI", _names(models), ", ".join(filter(None, prompts)), settings)
+
+
+def _wired(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Turn a ComfyUI workflow, as it is drawn, into what would be executed, as far as it is read.
+
+    A link is [its name, node, slot, …]; values stand in the order of the widgets.
+    """
+    links = {str(each[0]): [str(each[1]), each[2]] for each in drawn.get("links", [])}
+    nodes = {}
+    for node in drawn["nodes"]:
+        kind, values = str(node.get("type")), node.get("widgets_values")
+        names = next((names for part, names in WIDGETS.items() if part in kind), ())
+        inputs = dict(zip(names, values if isinstance(values, list) else [], strict=False))
+        ends = {each["name"]: links.get(str(each.get("link"))) for each in node.get("inputs", [])}
+        inputs |= {name: wire for name, wire in ends.items() if wire}
+        nodes[str(node.get("id"))] = {"class_type": kind, "inputs": inputs}
+    return nodes
 
 
 def _behind(ends: list[Any], inputs: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -36,7 +36,7 @@ class Matrix(anywidget.AnyWidget):
 
 
 class ConfusionInspector(Page):
-    """Show which models are taken for which, and for each cell its pictures and what spoke for them.
+    """Show which models are taken for which, and for every cell its pictures and why.
 
     A click on a cell (arrows move, Enter chooses) shows its pictures, each with the best candidate
     images of the true and of the predicted model and their similarities a_kj; where both are one,

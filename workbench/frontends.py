@@ -39,11 +39,13 @@ WEIGHTS = ("ckpt_name", "unet_name")
 """Inputs of ComfyUI's nodes that hold a prompt, and a model's name."""
 WIDGETS = {
     "CLIPTextEncode": ("text",),
-    "CheckpointLoader": ("ckpt_name",),
+    "CheckpointLoaderSimple": ("ckpt_name",),
+    "unCLIPCheckpointLoader": ("ckpt_name",),
+    "CheckpointLoader": ("config_name", "ckpt_name"),
     "UNETLoader": ("unet_name",),
     "Latent": ("width", "height"),
 }
-"""What the first widgets of a node are, by a part of its class."""
+"""What the first widgets of a node are, by a part of its class, the first that fits."""
 
 
 @dataclass(frozen=True)

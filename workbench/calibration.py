@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import catalogue, decision, evaluation, frames, pipeline, presets, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.fitted import Fitted
-from workbench.pipeline import Progress
+from workbench.pipeline import Progress, under
 from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -306,11 +306,7 @@ def fit(
     n = min(n, len(presets.prompts(row, "selection")))
     if store is None:
         store = Store()
-
-    def told(stage: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress(f"fit: {stage}", done, total)
-
+    told = under("fit", progress)
     models, images, _ = _pictures(row, "selection", n, seed, zoo, store, told)
     return attributor.fit(images, models, store=store, seed=seed, progress=told)
 

@@ -18,7 +18,7 @@ from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
-from workbench.pipeline import Progress
+from workbench.pipeline import Progress, under
 from workbench.presets import Preset
 from workbench.store import Store
 
@@ -311,13 +311,6 @@ def _encode_layers(
             ids = [*good["image_id"], *candidates["candidate_id"].dropna()]
             first = next(iter(group.values()))
             pipeline.encode_layers(ids, first, list(group), store, size, progress, load)
-
-
-def under(name: str, progress: Progress | None) -> Progress | None:
-    """Put a name before every stage that is told; None stays None."""
-    if progress is None:
-        return None
-    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
 
 
 def _methods(row: Preset, plugs: dict[str, Any]) -> dict[str, Any]:

@@ -470,6 +470,13 @@ def _attacked(
     return {image: found[key] for key, image in jobs.items()}
 
 
+def under(name: str, progress: Progress | None) -> Progress | None:
+    """Put a name before every stage that is told; None stays None."""
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
+
+
 def _ticker(stage: str, total: int, progress: Progress | None, before: int = 0) -> Tick:
     """Bind the name and the total of a stage, of which ``before`` are done."""
 

@@ -23,7 +23,7 @@ from workbench.attributors.defake import DeFake
 from workbench.attributors.knn import KNN
 from workbench.attributors.probe import Probe
 from workbench.attributors.regeneration import Regeneration
-from workbench.pipeline import Progress
+from workbench.pipeline import Progress, under
 from workbench.presets import Preset
 from workbench.statistics import Interval
 from workbench.store import Store
@@ -160,7 +160,7 @@ class Bench:
 
     def under(self, name: str) -> Progress | None:
         """Put a name before every stage that is told."""
-        return experiment.under(name, self.progress)
+        return under(name, self.progress)
 
 
 @dataclass(frozen=True)

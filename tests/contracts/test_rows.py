@@ -90,7 +90,10 @@ def test_a_bundled_row_runs(name, mine):
         steps = options["steps"]
         options["steps"] = [2] * len(steps) if isinstance(steps, tuple) else 2
     tables.write(f"{ROWS[name].role}s.toml", name, {"options": _plain(options)})
-    _obeys(name)
+    if ROWS[name].role == "generator":
+        _answers(name)  # test_same_pixels holds it to the rest
+    else:
+        _obeys(name)
 
 
 @pytest.mark.parametrize("made", sorted(TINY))
@@ -110,7 +113,7 @@ def test_the_rows_of_a_class_run(made, mine):
             "source": made,
             "stages": list(built.stages),
             "size": built.size,
-            "batch": 4,
+            "batch": len(PROMPTS),
             "options": _plain(dict(built.options) | own),
         }
         tables.write(f"{ROWS[name].role}s.toml", name, fields)
@@ -146,9 +149,6 @@ def _obeys(name: str) -> None:
         answers_prompts_in_any_company(plugin)
     else:
         answers_unit_rows_in_any_company(plugin)
-    if hasattr(plugin, "loaded") and ROWS[name].role == "generator":
-        first = plugin.loaded()[0]
-        assert ROWS[name].class_name.endswith(f".{type(first).__name__}")
 
 
 def _paints(model: Any) -> None:
@@ -175,7 +175,9 @@ def _answers(name: str) -> None:
 def _pictures(model: Any, prompts: list[str], seeds: list[int]) -> list[str]:
     """Make pictures, hold them to mode and size, and answer their digests."""
     made = model(prompts, seeds)
-    side = model.checkpoint.size
+    side, kind = model.checkpoint.size, model.checkpoint.class_name
+    if hasattr(model, "loaded"):
+        assert kind.endswith(f".{type(model.loaded()[0]).__name__}")
     assert [getattr(x, "mode", x) for x in made] == ["RGB"] * len(made)
     assert [x.size for x in made] == [(side, side)] * len(made)
     return [images.digest(x) for x in made]

@@ -184,7 +184,7 @@ def _c2pa(data: bytes) -> Evidence:
     except c2pa.C2paError.ManifestNotFound:
         return Evidence("C2PA", "absent", "No C2PA manifest.")
     except c2pa.C2paError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:200]
         if reason.startswith("Remote"):
             text = f"A C2PA manifest is said to lie elsewhere; it was not fetched ({reason})."
             return Evidence("C2PA", "claimed", text)

@@ -234,20 +234,22 @@ def _ddim():
     )
 
 
-def _sd(path: Path) -> None:
-    from diffusers import StableDiffusionPipeline
+UNCHECKED = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+
+
+def _sd(path: Path, kind: str = "StableDiffusionPipeline", scheduler=None, **fields) -> None:
+    """Write a Stable Diffusion, or what differs from it in class, scheduler and U-Net."""
+    import diffusers
     from transformers import CLIPTextModel
 
     tokenizer = _clip_tokenizer()
-    pipeline = StableDiffusionPipeline(
+    pipeline = getattr(diffusers, kind)(
         vae=_autoencoder(2),
         text_encoder=CLIPTextModel(_clip_text(tokenizer)),
         tokenizer=tokenizer,
-        unet=_unet(SIZE // 2),
-        scheduler=_ddim(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        unet=_unet(SIZE // 2, **fields),
+        scheduler=scheduler or _ddim(),
+        **UNCHECKED,
     )
     _save(pipeline, path)
 
@@ -307,10 +309,8 @@ def _if(path: Path) -> None:
         "tokenizer": tokenizer,
         "text_encoder": text_encoder,
         "scheduler": noise(),
-        "safety_checker": None,
-        "feature_extractor": None,
         "watermarker": None,
-        "requires_safety_checker": False,
+        **UNCHECKED,
     }
     _save(IFPipeline(unet=_unet(SIZE // 2, in_channels=3, **pixels), **shared), path / "base")
     shared |= {"tokenizer": None, "text_encoder": None}  # the base encodes for both
@@ -349,11 +349,11 @@ def _xl(path: Path) -> None:
     _save(pipeline, path)
 
 
-def _pixart(path: Path) -> None:
-    from diffusers import PixArtAlphaPipeline, PixArtTransformer2DModel
+def _pixart(path: Path, kind: str = "PixArtAlphaPipeline", **fields) -> None:
+    import diffusers
 
     tokenizer, text_encoder = _t5()
-    transformer = PixArtTransformer2DModel(
+    transformer = diffusers.PixArtTransformer2DModel(
         sample_size=SIZE // 2,
         num_layers=2,
         patch_size=2,
@@ -363,8 +363,9 @@ def _pixart(path: Path) -> None:
         in_channels=4,
         cross_attention_dim=24,
         out_channels=8,
+        **fields,
     )
-    pipeline = PixArtAlphaPipeline(
+    pipeline = getattr(diffusers, kind)(
         tokenizer=tokenizer,
         text_encoder=text_encoder,
         vae=_autoencoder(2),

@@ -5,7 +5,16 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from tests.tiny import DIFFUSERS, SIZE, _autoencoder, _clip_text, _clip_tokenizer, _save, _t5
+from tests.tiny import (
+    DIFFUSERS,
+    SIZE,
+    UNCHECKED,
+    _autoencoder,
+    _clip_text,
+    _clip_tokenizer,
+    _save,
+    _t5,
+)
 
 ROWS = {
     "tiny-sd3": ("generator", DIFFUSERS, "diffusers.StableDiffusion3Pipeline", {"guidance": 3.0}),
@@ -389,9 +398,7 @@ def _hunyuan_dit(path: Path) -> None:
         tokenizer=bert,
         transformer=transformer,
         scheduler=DDPMScheduler(prediction_type="v_prediction"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        **UNCHECKED,
         text_encoder_2=text_encoder,
         tokenizer_2=tokenizer,
     )

@@ -8,11 +8,12 @@ from pathlib import Path
 from tests.tiny import (
     DIFFUSERS,
     SIZE,
-    _autoencoder,
     _clip_text,
     _clip_tokenizer,
     _ddim,
+    _pixart,
     _save,
+    _sd,
     _t5,
     _unet,
 )
@@ -110,21 +111,34 @@ def _published(path: Path, part: str, library: str) -> None:
     (path / "model_index.json").write_text(json.dumps(index, indent=2))
 
 
+def _resnet_unet(side: int, **fields):
+    """Make the U-Net of unCLIP and of what came after it."""
+    return _unet(
+        side,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        resnet_time_scale_shift="scale_shift",
+        **fields,
+    )
+
+
+def _hears(kind: str) -> dict:
+    """Tell what the U-Net of a Kandinsky is conditioned on."""
+    return {
+        "out_channels": 8,
+        "addition_embed_type": kind,
+        "encoder_hid_dim": WIDTH,
+        "encoder_hid_dim_type": f"{kind}_proj",
+    }
+
+
 def _karlo(path: Path) -> None:
     from diffusers import UnCLIPPipeline, UNet2DModel
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 
     tokenizer, text_encoder = _clip()
-    decoder = _unet(
-        SIZE // 4,
-        in_channels=3,
-        out_channels=6,
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        class_embed_type="identity",
-        resnet_time_scale_shift="scale_shift",
-    )
+    decoder = _resnet_unet(SIZE // 4, in_channels=3, out_channels=6, class_embed_type="identity")
 
     def larger():
         return UNet2DModel(
@@ -199,7 +213,7 @@ def _kandinsky(path: Path) -> None:
     _priors(KandinskyPriorPipeline, path / "prior")
     unigrams, _ = _t5()
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces += [(word, -3.0) for word in unigrams.get_vocab() if len(word) == 1]
+    pieces += [(word, -3.0) for word in sorted(unigrams.get_vocab()) if len(word) == 1]
     tokenizer = XLMRobertaTokenizer(vocab=[*pieces, ("<mask>", 0.0)], model_max_length=77)
     config = MCLIPConfig(
         transformerDimSize=WIDTH,
@@ -211,17 +225,7 @@ def _kandinsky(path: Path) -> None:
         num_attention_heads=4,
         max_position_embeddings=80,
     )
-    unet = _unet(
-        SIZE // 8,
-        out_channels=8,
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        addition_embed_type="text_image",
-        encoder_hid_dim=WIDTH,
-        encoder_hid_dim_type="text_image_proj",
-        resnet_time_scale_shift="scale_shift",
-    )
+    unet = _resnet_unet(SIZE // 8, **_hears("text_image"))
     decoder = KandinskyPipeline(
         text_encoder=MultilingualCLIP(config),
         tokenizer=tokenizer,
@@ -236,17 +240,7 @@ def _kandinsky_2_2(path: Path) -> None:
     from diffusers import KandinskyV22Pipeline, KandinskyV22PriorPipeline
 
     _priors(KandinskyV22PriorPipeline, path / "prior")
-    unet = _unet(
-        SIZE // 8,
-        out_channels=8,
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        addition_embed_type="image",
-        encoder_hid_dim=WIDTH,
-        encoder_hid_dim_type="image_proj",
-        resnet_time_scale_shift="scale_shift",
-    )
+    unet = _resnet_unet(SIZE // 8, **_hears("image"))
     decoder = KandinskyV22Pipeline(unet=unet, scheduler=_kandinsky_noise(), movq=_movq())
     _save(decoder, path / "decoder")
 
@@ -275,29 +269,7 @@ def _kandinsky_3(path: Path) -> None:
 
 
 def _sigma(path: Path) -> None:
-    from diffusers import PixArtSigmaPipeline, PixArtTransformer2DModel
-
-    tokenizer, text_encoder = _t5()
-    transformer = PixArtTransformer2DModel(
-        sample_size=SIZE // 2,
-        num_layers=2,
-        patch_size=2,
-        attention_head_dim=8,
-        num_attention_heads=3,
-        caption_channels=WIDTH,
-        in_channels=4,
-        cross_attention_dim=24,
-        out_channels=8,
-        use_additional_conditions=False,
-    )
-    pipeline = PixArtSigmaPipeline(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        vae=_autoencoder(2),
-        transformer=transformer,
-        scheduler=_ddim(),
-    )
-    _save(pipeline, path)
+    _pixart(path, "PixArtSigmaPipeline", use_additional_conditions=False)
 
 
 def _vq(path: Path) -> None:
@@ -424,27 +396,10 @@ def _cascade(path: Path) -> None:
 
 
 def _lcm(path: Path) -> None:
-    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
-    from transformers import CLIPTextModel
+    from diffusers import LCMScheduler
 
-    tokenizer = _clip_tokenizer()
-    pipeline = LatentConsistencyModelPipeline(
-        vae=_autoencoder(2),
-        text_encoder=CLIPTextModel(_clip_text(tokenizer)),
-        tokenizer=tokenizer,
-        unet=_unet(SIZE // 2, time_cond_proj_dim=8),
-        scheduler=LCMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    _save(pipeline, path)
+    noise = LCMScheduler.from_config(_ddim().config)
+    _sd(path, "LatentConsistencyModelPipeline", noise, time_cond_proj_dim=8)
 
 
 def _siglip(path: Path) -> None:

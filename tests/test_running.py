@@ -51,7 +51,10 @@ def test_weights_load_once_and_the_oldest_goes(folder):
     running.weights(rows[1], loader)
     assert loads[-1] == rows[1].size
     running.clear_weights()
-    assert running.weights(rows[0], loader) is not first
+    second = running.weights(rows[0], loader)
+    assert second is not first
+    (folder / "unet" / "weights.safetensors").write_bytes(b"trained longer")
+    assert running.weights(rows[0], loader) is not second
 
 
 def test_weights_of_many_bytes_push_others_out(folder, monkeypatch):

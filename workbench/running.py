@@ -43,9 +43,11 @@ _lock = threading.RLock()
 def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> Answer:
     """Load through `loader(checkpoint)` once, and keep the few models used last.
 
-    Raises LookupError when the weights are missing or damaged.
+    A folder whose files have changed since is loaded anew. Raises LookupError when the weights are
+    missing or damaged.
     """
-    key = (checkpoint, loader.__module__, loader.__qualname__, checkpoints.device())
+    where, name = checkpoints.device(), (loader.__module__, loader.__qualname__)
+    key = (checkpoint, *name, where, _state(checkpoint.folder))
     with _lock:
         if key in _cache:
             _cache.move_to_end(key)
@@ -60,6 +62,13 @@ def weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> A
             while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
                 _forget()
         return _cache[key][0]
+
+
+def _state(folder: Path | None) -> int:
+    """Tell one state of the files in a folder from another, by their sizes and times."""
+    files = sorted(folder.rglob("*")) if folder else []
+    found = [(str(file), file.stat()) for file in files if file.is_file()]
+    return hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
 
 
 def needs(checkpoint: Checkpoint) -> dict[str, int]:

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests import tiny
-from workbench import catalogue, checkpoints, images, running
+from workbench import checkpoints, images, running
 from workbench.generators import Failure
 from workbench.generators import diffusers as module
 from workbench.generators.diffusers import Diffusers
@@ -455,7 +455,7 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
         name, AutoencoderKL
     )
     model = kind.from_pretrained(f"{row.source}/{part}", torch_dtype=torch.float32).eval()
-    generator = catalogue._make(catalogue._class(*row.plugin.split(".")[1:3]), [row], {})
+    generator = checkpoints.resolve_class(row.plugin)(row)
     pictures = _smooth(3, 50)
     found = generator.reconstruct(pictures)
     for picture, ours in zip(pictures, found, strict=True):

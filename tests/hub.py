@@ -2,7 +2,9 @@
 
 `Hub(folders)` serves folders as repositories under 127.0.0.1. What goes wrong on real hubs can be
 switched on: `gated`, `corrupt` (a file's bytes are others than promised), `cut` (the connection
-ends after so many bytes of a file, once).
+ends after so many bytes of a file, once), `refused` (status and error code of a file), `moved` (the
+address that files are sent on to), `says` (what the listing holds besides, or alone where it is
+bytes).
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ class Hub:
         self.gated: set[str] = set()
         self.corrupt: set[str] = set()
         self.cut: dict[str, int] = {}
+        self.refused: dict[str, tuple[int, str]] = {}
+        self.moved = ""
+        self.says: dict | bytes = {}
         self.asked: list[tuple[str, str, str]] = []  # method, path, range
         hub = self
 
@@ -47,7 +52,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_):
@@ -75,17 +80,22 @@ class Hub:
         if path.startswith("plain/"):
             return self._file(request, "", Path(self.folders["plain"]) / path[6:])
         if path.startswith("api/models/"):
-            return self._card(request, "/".join(path.split("/")[2:4]))
+            return self._card(request, *path.removeprefix("api/models/").split("/revision/"))
         repository, _, name = path.partition("/resolve/")
         if repository not in self.folders:
             return self._refuse(request, 404, "RepoNotFound")
         if repository in self.gated:
             return self._refuse(request, 403, "GatedRepo")
+        if self.moved:
+            there = {"Location": self.moved + request.path, "Content-Length": "0"}
+            return self._send(request, 302, b"", there)
         return self._file(request, repository, self.folders[repository] / name.partition("/")[2])
 
-    def _card(self, request, repository):
+    def _card(self, request, repository, revision="main"):
         if repository not in self.folders:
             return self._refuse(request, 404, "RepoNotFound")
+        if revision not in ("main", self.commit(repository)):
+            return self._refuse(request, 404, "RevisionNotFound")
         files = []
         for path in sorted(p for p in self.folders[repository].rglob("*") if p.is_file()):
             name = path.relative_to(self.folders[repository]).as_posix()
@@ -104,9 +114,12 @@ class Hub:
             "tags": [],
             "cardData": {"license": "mit"},
         }
-        return self._send(request, 200, json.dumps(card).encode(), {})
+        said = self.says if isinstance(self.says, bytes) else json.dumps(card | self.says).encode()
+        return self._send(request, 200, said, {})
 
     def _file(self, request, repository, path):
+        if path.name in self.refused:
+            return self._refuse(request, *self.refused[path.name])
         if not path.is_file():
             return self._refuse(request, 404, "EntryNotFound")
         data = path.read_bytes()

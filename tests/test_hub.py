@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -288,7 +289,7 @@ def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path
 def test_what_cannot_become_a_row_is_told(there, tmp_path):
     assert zoo("add", SD, "--name", "sd-1-5") == (
         2,
-        "workbench: there is a checkpoint named 'sd-1-5' already; give another --name",
+        "workbench: the name 'sd-1-5' is taken (checkpoint); give another --name",
     )
     (tmp_path / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}')
     code, said = zoo("add", str(tmp_path))
@@ -315,6 +316,158 @@ def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     away = {fact.what: fact.found for fact in machine.facts()}["hub"]
     assert away == "http://127.0.0.1:9 does not answer (ConnectError)"
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind", "sentence"),
+    [
+        ((401, ""), LookupError, r"answered 401: your token is not, .*`hf auth login` sets a new"),
+        ((403, ""), LookupError, r"answered 403: look at http://127.0.0.1:\d+/Salesforce/"),
+        ((404, "EntryNotFound"), LookupError, "^a file that .* listed is gone from it; the same"),
+        ((429, ""), OSError, "answered 429: too much was asked of it; wait some minutes: what was"),
+        ((503, ""), OSError, "answered 503: it has trouble now; what was fetched is kept"),
+    ],
+)
+def test_what_a_hub_refuses_is_told_with_what_helps(there, refused, kind, sentence):
+    place = hub.listing("Salesforce/blip-image-captioning-base")
+    there.refused = {place.files[0].name: refused}
+    with pytest.raises(kind, match=sentence):
+        hub.fetch(place, place.files[0])
+
+
+@pytest.mark.parametrize("says", [b"<html>Log in to this network</html>", b"[]", b""])
+def test_what_stands_in_the_place_of_a_hub_is_told(there, says):
+    there.says = says
+    with pytest.raises(OSError, match=r"answers as no hub does: a log-in page of this network"):
+        hub.listing(SD)
+
+
+def test_a_repository_without_weights_is_not_pinned_as_if_it_were_here(there):
+    there.says = {"siblings": []}
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 2
+    assert f"{SD} holds no weights for 'sd-1-5': of its 0 files 0 are asked for" in said
+    there.says = {"siblings": [{"rfilename": "x.safetensors", "size": 3}]}
+    with pytest.raises(ValueError, match="or cannot be checked: nothing of it is fetched"):
+        hub.listing(SD)  # without a digest
+    assert catalogue.checkpoint("sd-1-5").revision == ""
+
+
+def test_a_token_does_not_follow_to_another_host(there, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    place, sent = hub.listing(SD), []
+    with Hub(there.folders) as other:
+        answer = other.answer
+        other.answer = lambda request: (
+            sent.append(request.headers["authorization"]),
+            answer(request),
+        )
+        there.moved = other.url.replace("127.0.0.1", "localhost")
+        hub.fetch(place, place.files[0])
+    assert sent == [None]
+
+
+def test_a_file_is_fetched_by_one_process_at_a_time(there):
+    place = hub.listing(SD)
+    blob = hub._places(place, place.files[0])[1]
+    with hub._alone(blob, "held"), pytest.raises(OSError, match=r"^another process is fetching .*"):
+        hub.fetch(place, place.files[0])
+    assert hub.fetch(place, place.files[0]).is_file()
+    assert not list(blob.parent.glob("*.lock"))
+
+
+def test_one_gated_or_missing_member_keeps_none_of_the_others(there):
+    there.gated = {SD}
+    del there.folders["SimianLuo/LCM_Dreamshaper_v7"]
+    code, said = zoo("download", "small", "--yes")
+    assert code == 2
+    assert f"workbench: {SD} is gated: " in said
+    assert "workbench: the hub has no SimianLuo/LCM_Dreamshaper_v7" in said
+    here = [row.name for row in intake.members("small") if checkpoints.here(row)]
+    assert here == ["sd-2-1-base", "blip-base", "clip-vit-l-14"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "sentence"),
+    [
+        ("far", "", "lies at an address: it begins with https://, and files of the row names what"),
+        ("far", 'files = ["../a.pt"]', "'../a.pt' leads elsewhere: nothing of 'far' is fetched"),
+        ("../far", 'files = ["a.pt"]', "'../far' leads elsewhere: nothing of '../far' is fetched"),
+    ],
+)
+def test_a_row_of_an_address_writes_nowhere_else(there, tmp_path, name, row, sentence):
+    (tmp_path / "catalogue").mkdir()
+    (tmp_path / "catalogue" / "generators.toml").write_text(
+        f'["{name}"]\nplugin = "workbench.generators.diffusers.Diffusers"\nrevision = ""\n'
+        f'source = "{there.url}/plain"\n{row}\n'
+    )
+    code, said = zoo("download", name, "--yes")
+    assert code == 2
+    assert sentence in said
+
+
+def test_where_nothing_can_be_kept_is_told_before_anything_is_fetched(there, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path / "file"))
+    code, said = zoo("download", "sd-1-5", "--yes")
+    assert code == 1
+    assert f"{tmp_path / 'file'} is no folder that can be written; set HF_HOME" in said
+    assert not [path for method, path, _ in there.asked if "/resolve/" in path]
+
+
+def test_commits_and_names_that_are_none_are_told(there):
+    said = zoo("download", "sd-1-5", "--yes", "--revision", "deadbeef")[1]
+    assert f"{SD} has no such revision; see {there.url}/{SD}/commits/main" in said
+    said = zoo("download", "glide", "--revision", "deadbeef")[1]
+    assert said == "workbench: 'glide' lies at an address without commits: no --revision"
+    assert zoo("download", "sd-15")[1].endswith("did you mean 'sd-1-5'?")
+
+
+def pipeline(folder, name, configs):
+    """Write the configs of a pipeline, which are all that `zoo add` reads."""
+    for path, config in {"model_index.json": {"_class_name": name}, **configs}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(json.dumps(config))
+    return folder
+
+
+def test_a_cascade_becomes_a_row(there, tmp_path):
+    sizes = {"unet/config.json": {"sample_size": 64}}
+    sizes["movq/config.json"] = {"block_out_channels": [1, 2, 3, 4]}
+    there.folders["k/prior"] = pipeline(tmp_path / "k" / "p", "KandinskyV22PriorPipeline", {})
+    there.folders["k/decoder"] = pipeline(tmp_path / "k" / "d", "KandinskyV22Pipeline", sizes)
+    code, said = zoo("add", "k/decoder")
+    assert code == 2
+    assert "k/decoder cannot run by itself, it needs image_embeds, negative_image_embeds" in said
+    assert "in their order: `workbench zoo add FIRST k/decoder`" in said
+    assert "it is a KandinskyV22PriorPipeline; " in zoo("add", "k/prior")[1]
+    there.says = {"cardData": {"license": ["mit"], "prior": ["k/prior"]}}
+    assert zoo("add", "k/decoder")[0] == 0
+    row = catalogue.checkpoint("decoder")
+    assert row.stages == ("k/prior", "k/decoder")
+    assert (row.class_name, row.size) == ("diffusers.KandinskyV22PriorPipeline", 512)
+    assert set(row.repositories) == {"k/prior", "k/decoder"}
+    assert "holds a cascade: name the folders of its stages" in zoo("add", str(tmp_path / "k"))[1]
+    assert (
+        zoo("add", str(tmp_path / "k" / "p"), str(tmp_path / "k" / "d"), "--name", "mine")[0] == 0
+    )
+    row = catalogue.checkpoint("mine")
+    assert (row.folder, row.stages) == (tmp_path / "k", ("p", "d"))
+    said = zoo("add", "k/prior", str(tmp_path / "k" / "d"), "--name", "both")[1]
+    assert "the stages of a cascade are hub ids alone, or folders of one folder; seen k/p" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("../evil", "a name is of letters, digits, - _ and . alone; seen '../evil'"),
+        ("small", "the name 'small' is taken (preset); give another --name"),
+        ("pocket-sd", "the name 'pocket-sd' is taken (checkpoint); give another --name"),
+        ("pez", "the name 'pez' is taken (inverter); give another --name"),
+    ],
+)
+def test_a_new_row_takes_no_name_that_means_something(there, name, sentence):
+    assert zoo("add", SD, "--name", name) == (2, f"workbench: {sentence}")
 
 
 def readme_commands():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from workbench import catalogue, checkpoints, memory, stock
+from workbench import catalogue, checkpoints, intake, machine, memory, terminal
 from workbench.cli import app
 
 
@@ -25,4 +29,50 @@ def test_a_gpu_is_not_ruled_out_before_the_parts_are_known(name, size, fits, mon
     monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
     monkeypatch.setattr(checkpoints, "dtype", lambda row: getattr(torch, row.dtype))
     monkeypatch.setattr(memory, "total", lambda device: 24 * 2**30)
-    assert stock._weight(catalogue.checkpoint(name)) == (size, fits)
+    assert machine.weight(catalogue.checkpoint(name)) == (size, fits)
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, False), (120, True)])
+def test_a_narrow_terminal_cuts_nothing_and_leaves_the_classes_out(width, shown, monkeypatch):
+    console = partial(terminal.results, width)
+    monkeypatch.setattr(terminal, "results", console)
+    text = CliRunner().invoke(app, ["zoo", "list"]).stdout.split("\n\n")[0]
+    assert {line.split()[0] for line in text.splitlines()[1:]} == {
+        row.name for row in intake.rows()
+    }
+    assert "…" not in text
+    assert ("StableDiffusionPipeline" in text) is shown
+
+
+def test_a_row_without_its_package_names_it(monkeypatch):
+    found = importlib.util.find_spec
+    lost = ("min_dalle", "num2words")
+    hidden = lambda name, *rest: None if name in lost else found(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hidden)
+    listed = CliRunner().invoke(app, ["zoo", "list", "dalle-mini"]).stdout
+    assert "dalle-mini needs min_dalle: pip install 'attribution-workbench[dalle-mini]'" in listed
+    paper = next(each for each in machine.readiness() if each.what == "preset paper")
+    assert "min_dalle" in paper.found
+    assert "pip install 'attribution-workbench[dalle-mini]'" in paper.todo
+    assert machine.lacking(intake.rows()).items() >= {
+        ("min_dalle", "'attribution-workbench[dalle-mini]'"),
+        ("num2words", "'attribution-workbench[chat]'"),
+    }
+    assert not machine.packages(catalogue.checkpoint("qwen3-vl-4b"))
+
+
+def test_a_preset_whose_folder_is_gone_tells_which_and_how_it_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
+    (tmp_path / "generators.toml").write_text('[pocket-sd]\nsource = "gone"\n')
+    states = {each.what: each for each in machine.readiness()}
+    assert states["preset pocket"].found == f"pocket-sd is not in {tmp_path / 'gone'}"
+    edit = f"edit [pocket-sd] in {tmp_path / 'generators.toml'}"
+    assert states["preset pocket"].todo == f"restore the folder, or {edit}"
+    shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(catalogue.data_folder() / "x"))
+    assert machine._restore(shipped) == f"git -C {catalogue.data_folder().parent} restore data/x"
+
+
+def test_a_role_without_rows_is_told():
+    done = CliRunner().invoke(app, ["zoo", "list", "attack"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "workbench: there are no checkpoints of the role attack\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ class Repository:
     files: tuple[File, ...]
     gated: bool = False
     licence: str = ""
+    prior: str = ""  # the repository whose answer a decoder takes
 
 
 def snapshot(repository: str, commit: str) -> Path:
@@ -57,26 +59,40 @@ def snapshot(repository: str, commit: str) -> Path:
 def listing(repository: str, revision: str = "") -> Repository:
     """Ask the hub what a repository holds at a revision (the newest where none is given).
 
-    Raises LookupError: no such repository or revision, or not for you. OSError: no network.
-    ValueError: it names a file outside of it.
+    Raises LookupError: no such repository or revision, or not for you. OSError: no network, or
+    no hub at its address. ValueError: it names a file outside of it, or one without a digest.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
 
-    with _sentences(repository):
-        info = HfApi().model_info(repository, revision=revision or None, files_metadata=True)
-    files = tuple(
-        File(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else each.blob_id or "")
-        for each in info.siblings or []
-    )
+    try:
+        with _sentences(repository):
+            info = HfApi().model_info(repository, revision=revision or None, files_metadata=True)
+        files = tuple(
+            File(
+                str(each.rfilename),
+                int(each.size or 0),
+                str((each.lfs.sha256 if each.lfs else each.blob_id) or ""),
+            )
+            for each in info.siblings or []
+        )
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise OSError(
+            f"{constants.ENDPOINT} answers as no hub does: a log-in page of this network, or a "
+            "wrong HF_ENDPOINT, may stand in its place"
+        ) from error
     for file in files:
         parts = file.name.replace("\\", "/").split("/")
-        if {"", ".."} & {*parts} or not f"{info.sha}{file.digest}".isalnum():
+        if {"", ".."} & {*parts} or not all(map(str.isalnum, (info.sha or "", file.digest))):
             raise ValueError(
                 f"{repository} names the file {file.name!r} (commit {info.sha!r}, digest "
-                f"{file.digest!r}), which may lie outside of it: nothing of it is fetched"
+                f"{file.digest!r}), which may lie outside of it, or cannot be checked: nothing of "
+                "it is fetched"
             )
-    licence = str(getattr(info.card_data, "license", None) or "")
-    return Repository(repository, str(info.sha), files, bool(info.gated), licence)
+    licence = getattr(info.card_data, "license", None) or ""
+    licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
+    prior = getattr(info.card_data, "prior", None) or ""
+    prior = str(prior[0] if isinstance(prior, list) else prior)
+    return Repository(repository, str(info.sha), files, bool(info.gated), licence, prior)
 
 
 def wanted(files: Sequence[File], pickles: bool = False, variant: str = "") -> list[File]:
@@ -132,7 +148,8 @@ def fetch(
     The hub's own client begins a file anew after a stop; the layout of its cache is kept.
     `tick` is called with the bytes of each step.
 
-    Raises LookupError: gated, or not there. OSError: no network, no room. ValueError: wrong digest.
+    Raises LookupError: gated, or not there. OSError: no network, no room, or another process is
+    fetching it. ValueError: wrong digest.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -140,24 +157,24 @@ def fetch(
     path, blob = _places(repository, file)
     if path.exists():
         return path
-    if not blob.exists():
-        url = hf_hub_url(repository.id, file.name, revision=repository.commit)
-        part = _part(blob)
-        with _sentences(repository.id):
+    url = hf_hub_url(repository.id, file.name, revision=repository.commit)
+    with _sentences(repository.id), _alone(blob, file.name) as part:
+        if not blob.exists():
             _get(url, part, file.size, tick, build_hf_headers())
-        if (seen := digest_of(part, file.digest)) != file.digest:
-            part.unlink()
-            raise ValueError(
-                f"the file {file.name} of {repository.id} is not the hub's: its digest is {seen}, "
-                f"not {file.digest}; it was removed, and the same command fetches it again"
-            )
-        part.replace(blob)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # a link to what was deleted
-    try:
-        path.symlink_to(os.path.relpath(blob, path.parent))
-    except OSError:  # a system without links
-        blob.replace(path)
+            if (seen := digest_of(part, file.digest)) != file.digest:
+                part.unlink()
+                raise ValueError(
+                    f"the file {file.name} of {repository.id} is not the hub's: its digest is "
+                    f"{seen}, not {file.digest}; it was removed, and the same command fetches it "
+                    "again"
+                )
+            part.replace(blob)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a link to what was deleted
+        try:
+            path.symlink_to(os.path.relpath(blob, path.parent))
+        except OSError:  # a system without links
+            blob.replace(path)
     return path
 
 
@@ -166,12 +183,12 @@ def fetch_url(
 ) -> None:
     """Fetch a file of `size` bytes from a plain address to `path`, going on where it stopped.
 
-    Raises LookupError: not there. OSError: no network, no room.
+    Raises LookupError: not there. OSError: no network, no room, or another process is fetching it.
     """
-    part = _part(path)
-    with _sentences(url):
-        _get(url, part, size, tick)
-    part.replace(path)
+    with _sentences(url), _alone(path, path.name) as part:
+        if not path.exists():
+            _get(url, part, size, tick)
+            part.replace(path)
 
 
 def left(repository: Repository, file: File) -> int:
@@ -198,11 +215,30 @@ def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
+@contextlib.contextmanager
+def _alone(path: Path, name: str) -> Iterator[Path]:
+    """Hold a file that is to be fetched against other processes; answer where it grows."""
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    part = _part(path)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f"{path.name}.lock")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(WeakFileLock(lock, timeout=0.5))
+        except TimeoutError as error:
+            raise BlockingIOError(
+                f"another process is fetching {name}: wait for it, or stop it, and give the "
+                f"same command again (where there is none, delete {lock})"
+            ) from error
+        yield part
+        lock.unlink(missing_ok=True)  # whoever waited for it finds the file there
+
+
 def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: Any = None) -> None:
     """Add to `part` what it lacks of the `size` bytes at an address."""
     from huggingface_hub.file_download import http_get
 
-    part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab") as out:
         begun = out.tell()
         if begun > size:  # of another file
@@ -285,8 +321,13 @@ def reachable() -> str:
 
 
 def room_for(folder: Path, size: int) -> None:
-    """Raise OSError where the disk of `folder` has no room for `size` more bytes."""
+    """Raise OSError where `folder` cannot be written, or its disk lacks `size` more bytes."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise PermissionError(
+            f"{there} is no folder that can be written; set HF_HOME (for weights), or "
+            "WORKBENCH_CATALOGUE (for rows), to a folder elsewhere"
+        )
     free = shutil.disk_usage(there).free
     if size > free:
         raise OSError(
@@ -300,7 +341,7 @@ def _sentences(source: str) -> Iterator[None]:
     """Turn what a hub, the network or the disk does into one sentence."""
     from huggingface_hub import constants, errors
 
-    page = f"{constants.ENDPOINT}/{source}"
+    page = source if "://" in source else f"{constants.ENDPOINT}/{source}"
     again = "what was fetched is kept: the same command goes on from there"
     try:
         yield
@@ -320,15 +361,36 @@ def _sentences(source: str) -> Iterator[None]:
         raise OSError("nothing is fetched while HF_HUB_OFFLINE is set") from error
     except errors.LocalEntryNotFoundError as error:  # what the library makes of a lost network
         raise OSError(f"{source} cannot be reached now; {again}") from error
+    except errors.EntryNotFoundError as error:
+        raise LookupError(
+            f"a file that {source} listed is gone from it; the same command asks anew what it holds"
+        ) from error
     except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]
         answer = getattr(error, "response", None)
-        if answer is not None:
-            raise OSError(f"{source} answered {answer.status_code}; {again}") from error
-        raise OSError(f"the network went away ({type(error).__name__}); {again}") from error
+        if answer is None:
+            raise OSError(f"the network went away ({type(error).__name__}); {again}") from error
+        status = answer.status_code
+        if status == 401:
+            why = "your token is not, or no longer, valid; `hf auth login` sets a new one"
+        elif status == 429:
+            why = f"too much was asked of it; wait some minutes: {again}"
+        elif status == 408 or status >= 500:
+            why = f"it has trouble now; {again}"
+        else:
+            why = f"look at {page}"
+        kind = LookupError if status < 500 and status not in (408, 429) else OSError
+        raise kind(f"{source} answered {status}: {why}") from error
+    except BlockingIOError:
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(
                 f"the disk is full; free some space, or set HF_HOME to a folder elsewhere; {again}",
+            ) from error
+        if error.filename:
+            raise OSError(
+                f"{error.filename} cannot be read or written ({error.strerror}); mend that, or set "
+                "HF_HOME to a folder elsewhere"
             ) from error
         raise OSError(f"{source} cannot be fetched: {_first(error)}; {again}") from error
 

@@ -6,6 +6,7 @@ Only what is called here goes to the network, and only because a user gave the c
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,10 @@ DIFFUSERS = "workbench.generators.diffusers.Diffusers"
 TIMM = "workbench.encoders.timm.Timm"
 OPEN_CLIP = "workbench.encoders.open_clip.OpenClip"
 CHAT = "workbench.inverters.chat.Chat"
-OPEN_CLIP_FILES = ("open_clip_*", "*token*", "vocab*", "merges*")
+OPEN_CLIP_FILES = (
+    *("open_clip_model.safetensors", "open_clip_config.json"),
+    *("*token*", "vocab*", "merges*"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Plan:
         )
 
 
+def rows() -> list[Checkpoint]:
+    """List the rows of every role."""
+    return [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
+
+
 def members(name: str) -> list[Checkpoint]:
     """List the rows that a name stands for: a row, or all that a zoo or a preset needs.
 
@@ -69,7 +78,7 @@ def members(name: str) -> list[Checkpoint]:
     >>> [row.name for row in members("pocket-paper")][-2:]
     ['pocket-blip', 'pocket-clip']
     """
-    known = {row.name: row for role in catalogue.ROLES for row in catalogue.rows(role).values()}
+    known = {row.name: row for row in rows()}
     zoos, settings = catalogue.zoos(), presets.read()
     if name in known:
         return [known[name]]
@@ -80,8 +89,8 @@ def members(name: str) -> list[Checkpoint]:
     elif name in zoos:
         texts = zoos[name]
     else:
-        there = ", ".join(sorted({*settings, *zoos, *known}))
-        raise LookupError(f"no preset, zoo or checkpoint named {name!r}; there are: {there}")
+        there = {*settings, *zoos, *known}
+        raise catalogue.unknown("preset, zoo or checkpoint", name, there)
     words = [word for text in texts for word in _words(text)]
     return [known[word] for word in dict.fromkeys(words) if word in known]
 
@@ -118,11 +127,21 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     """Ask what a download of a row would fetch.
 
     Raises LookupError: not on the hub, not for you, or nothing to fetch. ValueError: pickles only,
-    and the row does not allow them. OSError: no network.
+    and the row does not allow them, or a row that leads elsewhere. OSError: no network.
     """
     if row.status == "withdrawn":
         raise LookupError(f"{row.name!r} was withdrawn by its owner: nobody can fetch it any more")
     if "://" in row.source:
+        if revision:
+            raise ValueError(f"{row.name!r} lies at an address without commits: no --revision")
+        if not row.files or not row.source.startswith(("https://", "http://")):
+            raise ValueError(
+                f"{row.name!r} lies at an address: it begins with https://, and files of the row "
+                f"names what to fetch there; seen {row.source}, {len(row.files)} files"
+            )
+        for name in (row.name, *row.files):
+            if Path(name).name != name or name.startswith("."):
+                raise ValueError(f"{name!r} leads elsewhere: nothing of {row.name!r} is fetched")
         there = tuple(File(x, hub.size_of_url(f"{row.source}/{x}"), "") for x in row.files)
         return Plan(row, (Repository(row.source, "", there),), (there,))
     if revision and len(row.repositories) > 1:
@@ -138,15 +157,21 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     for place in places:
         files = [f for f in place.files if any(fnmatch(f.name, x) for x in row.files or ("*",))]
         chosen.append(tuple(hub.wanted(files, row.allow_pickle, variant)))
+        if not any(f.name.endswith(hub.SAFE + hub.PICKLES) for f in chosen[-1]):
+            raise LookupError(
+                f"{place.id} holds no weights for {row.name!r}: of its {len(place.files)} files "
+                f"{len(files)} are asked for, and none is a .safetensors that a loader would read"
+            )
     return Plan(row, places, tuple(chosen))
 
 
 def room_for(plans: Sequence[Plan]) -> None:
-    """Raise OSError where the disk has no room for all that is still to fetch.
+    """Raise OSError where the disk has no room for all that is still to fetch, or nothing is kept.
 
     The hub's cache and the user's folder are each held to the whole: they often share a disk.
     """
     left = sum(plan.left for plan in plans)
+    hub.room_for(tables.user_folder(), 0)
     for folder in {_place(plan.row, place) for plan in plans for place in plan.repositories}:
         hub.room_for(folder, left)
 
@@ -195,40 +220,117 @@ def fault(row: Checkpoint) -> str | None:
     )
 
 
-def row_of(source: str, **given: Any) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class _Source:
+    """A folder or a repository that becomes a row, or a stage of one, and its configs by name."""
+
+    name: str
+    read: Mapping[str, Any]
+    place: Repository | None = None
+
+
+def row_of(*sources: str, **given: Any) -> tuple[str, dict[str, Any]]:
     """Write the row of a new checkpoint: its role, and its fields, told by its own configs.
 
     Args:
-        source: a folder, or a hub id (org/name), whose small files are asked for.
+        *sources: a folder, or a hub id (org/name), whose small files are asked for; of a cascade
+            all that make a picture one after the other, in order. A prior that a decoder's card
+            names need not be.
         **given: fields that go before what is found: ``size``, ``class``, ``options`` …
 
     Raises:
         LookupError: there is no such folder or repository.
-        ValueError: no class of ours reads it, or its native size is not told by its configs.
+        ValueError: no class of ours reads it, its native size is not told by its configs, or it is
+            part of a cascade.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        place, folder = None, folder.resolve()
-        configs = {x.name: x for x in folder.glob("*.json")}
-        configs |= {x.relative_to(folder).as_posix(): x for x in folder.glob("*/config.json")}
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        place = hub.listing(source)
-        names = [f for f in place.files if f.name.endswith("config.json") or f.name == INDEX]
-        configs = {file.name: hub.fetch(place, file) for file in names if file.name.count("/") < 2}
-    else:
-        raise LookupError(f"no folder {source!r} here, and it is no hub id such as org/name")
-    read = {name: _json(path) for name, path in configs.items()}
-    role, fields = _kind(read, source)
-    if size := _size(read):
+    parts = [_source(name) for name in sources]
+    if len(parts) == 1 and parts[0].place and _needed(parts[0]) and parts[0].place.prior:
+        parts.insert(0, _source(parts[0].place.prior))
+    role, fields = _kind(parts[0].read, parts[0].name)
+    if role == "generator":
+        _check_cascade(parts)
+    elif len(parts) > 1:
+        raise ValueError(f"{parts[0].name} is no generator, and stages are of a generator alone")
+    if size := _size(parts[-1].read):
         fields["size"] = size
     fields = {**fields, **{name: value for name, value in given.items() if value is not None}}
     if "size" not in fields:
-        raise ValueError(f"the native size of {source} is not told by its configs; give --size")
-    where: dict[str, Any] = {"source": str(folder)}
-    if place is not None:
-        where = {"source": source, "revision": "", "gated": place.gated}  # a download pins it
-        where |= {"licence": place.licence}
-    return role, {**where, **fields}
+        raise ValueError(
+            f"the native size of {sources[-1]} is not told by its configs; give --size"
+        )
+    return role, {**_where(parts), **fields}
+
+
+def _source(name: str) -> _Source:
+    """Read the configs of a folder, or of a repository."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        configs = {x.name: x for x in folder.glob("*.json")}
+        configs |= {x.relative_to(folder).as_posix(): x for x in folder.glob("*/config.json")}
+        if not configs and (stages := sorted(x.parent for x in folder.glob(f"*/{INDEX}"))):
+            raise ValueError(
+                f"{name} holds a cascade: name the folders of its stages in their order, such as "
+                f"`workbench zoo add {' '.join(map(str, stages))}`"
+            )
+        return _Source(str(folder.resolve()), {x: _json(path) for x, path in configs.items()})
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        raise LookupError(f"no folder {name!r} here, and it is no hub id such as org/name")
+    place = hub.listing(name)
+    names = [f for f in place.files if f.name.endswith("config.json") or f.name == INDEX]
+    read = {f.name: _json(hub.fetch(place, f)) for f in names if f.name.count("/") < 2}
+    return _Source(name, read, place)
+
+
+def _where(parts: Sequence[_Source]) -> dict[str, Any]:
+    """Tell where the weights of a row lie, and its stages."""
+    names = [part.name for part in parts]
+    places = [part.place for part in parts if part.place]
+    if len(places) not in (0, len(parts)) or (not places and len({*map(_above, names)}) > 1):
+        raise ValueError(
+            "the stages of a cascade are hub ids alone, or folders of one folder; seen "
+            + ", ".join(names)
+        )
+    if not places:
+        if len(names) == 1:
+            return {"source": names[0]}
+        return {"source": _above(names[0]), "stages": [Path(name).name for name in names]}
+    licence = ", ".join(dict.fromkeys(place.licence for place in places if place.licence))
+    stages = {"stages": names} if len(names) > 1 else {}
+    gated = any(place.gated for place in places)
+    where = {"source": names[-1], "revision": "", "gated": gated}  # a download pins it
+    return {**where, "licence": licence, **stages}
+
+
+def _above(folder: str) -> str:
+    return str(Path(folder).parent)
+
+
+def _check_cascade(parts: Sequence[_Source]) -> None:
+    """Raise ValueError unless the first stage needs no other, and the last makes a picture."""
+    from workbench.generators.diffusers import PRIORS
+
+    last = str(parts[-1].read.get(INDEX, {}).get("_class_name"))
+    how = "name all of its stages in their order: `workbench zoo add"
+    if last in PRIORS:
+        raise ValueError(
+            f"{parts[-1].name} makes no picture, it is a {last}; {how} {parts[-1].name} DECODER`"
+        )
+    if needed := _needed(parts[0]):
+        raise ValueError(
+            f"{parts[0].name} cannot run by itself, it needs {needed}; {how} FIRST {parts[0].name}`"
+        )
+
+
+def _needed(part: _Source) -> str:
+    """Name what a pipeline's call needs beside a prompt, such as the picture of a stage before."""
+    if INDEX not in part.read:
+        return ""
+    name = str(part.read[INDEX].get("_class_name", ""))
+    kind: Any = checkpoints.resolve_class(f"diffusers.{name}")
+    call = list(inspect.signature(kind.__call__).parameters.values())[1:]
+    call = [each for each in call if each.kind is each.POSITIONAL_OR_KEYWORD]
+    needed = [each.name for each in call if each.default is each.empty and each.name != "prompt"]
+    return ", ".join(needed) or ("image" if re.search("SuperResolution|Upscale", name) else "")
 
 
 def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
@@ -261,7 +363,8 @@ def _size(read: Mapping[str, Any]) -> int:
     for name in ("unet/config.json", "transformer/config.json", "prior/config.json"):
         side = read.get(name, {}).get("sample_size")
         if isinstance(side, int):
-            blocks = read.get("vae/config.json", read.get("vqvae/config.json", {}))
+            makers = (f"{name}/config.json" for name in ("vae", "vqvae", "movq"))
+            blocks: Any = next((read[name] for name in makers if name in read), {})
             blocks = blocks.get("block_out_channels") or blocks.get("encoder_block_out_channels")
             return side * 2 ** (len(blocks) - 1) if blocks else side
     top = read.get("config.json", {})

@@ -7,23 +7,22 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import checkpoints, hub, intake, memory, presets, tables
-from workbench.generators.glide import PACKAGE
+from workbench import catalogue, checkpoints, hub, intake, memory, presets, running, tables
+from workbench.checkpoints import Checkpoint
 from workbench.store import Store
 
 DISTRIBUTION = "attribution-workbench"
 OPTIONAL = {
     f"'{DISTRIBUTION}[evidence]'": ("c2pa", "sd_parsers", "imwatermark"),
-    f"'{DISTRIBUTION}[hosted]'": ("openai",),
-    f"'{DISTRIBUTION}[dalle-mini]'": ("min_dalle",),
-    f"'{DISTRIBUTION}[chat]'": ("num2words",),
     f"'{DISTRIBUTION}[ray]'": ("ray",),
-    PACKAGE: ("glide_text2im",),
 }
-"""What may be installed besides, as pip is told it, and the modules that each brings."""
+"""What may be installed besides, as pip is told it, and the modules that each brings.
+
+What rows need, their plug-ins tell: see `packages`."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,51 @@ def facts() -> list[Fact]:
         _disk("hub's cache", Path(constants.HF_HUB_CACHE)),
         Fact("your catalogue", str(tables.user_folder())),
     ]
+    needed: dict[str, dict[str, list[str]]] = {}  # what pip calls it: its modules, for which rows
     for what, modules in OPTIONAL.items():
-        absent = any(importlib.util.find_spec(name) is None for name in modules)
-        state = "not installed" if absent else "here"
-        found.append(Fact(", ".join(modules), state, f"pip install {what}" if absent else ""))
+        needed[what] = {module: [] for module in modules}
+    for row in intake.rows():
+        for module, what in packages(row).items():
+            needed.setdefault(what, {}).setdefault(module, []).append(row.name)
+    for what, users in needed.items():
+        away = any(importlib.util.find_spec(module) is None for module in users)
+        names = ", ".join(name for rows in users.values() for name in rows)
+        state = ("not installed" + (names and f", for {names}")) if away else "here"
+        found.append(Fact(", ".join(users), state, f"pip install {what}" if away else ""))
     found.append(Fact("hub", hub.reachable() or f"{constants.ENDPOINT} answers"))
     found.append(Fact("hub log-in", "yes" if get_token() else "none (gated models need one)"))
     return found
+
+
+def packages(row: Checkpoint) -> dict[str, str]:
+    """Name the modules that a row's plug-in needs besides, and what pip calls each."""
+    try:
+        tells = getattr(checkpoints.resolve_class(row.plugin), "packages", None)
+    except ValueError:  # no such plug-in: who loads the row will tell
+        return {}
+    return dict(tells(row)) if tells else {}
+
+
+def lacking(rows: Sequence[Checkpoint]) -> dict[str, str]:
+    """Name the modules that rows need and that are not installed, and what pip calls each."""
+    needed = {module: what for row in rows for module, what in packages(row).items()}
+    return {module: x for module, x in needed.items() if importlib.util.find_spec(module) is None}
+
+
+def weight(row: Checkpoint) -> tuple[str, str]:
+    """Tell what weights take on this machine, in GiB, and whether that fits: two cells.
+
+    How large their parts are is known once they are here; before, a GPU may still hold them one
+    part at a time where it does not hold the whole.
+    """
+    sizes, where = running.needs(row), checkpoints.device()
+    if not sizes:
+        return "?", "?"
+    room = memory.total(where)
+    never = "no" if where == "cpu" or checkpoints.here(row) else "not whole"
+    words = {"whole": "yes", "offload": "in parts", "": never}
+    fits = words[memory.placement(sizes, room, offload=where != "cpu")]
+    return f"{sum(sizes.values()) / 2**30:.1f}", fits
 
 
 def readiness() -> list[Fact]:
@@ -77,14 +114,35 @@ def readiness() -> list[Fact]:
     for name in presets.read():
         rows = intake.members(name)
         away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
-        gated = [row.name for row in away if row.gated]
-        state = "ready" if not away else f"{len(away)} of {len(rows)} checkpoints not here"
-        if gated:
-            state += f", licences to accept for {', '.join(gated)}"
-        found.append(
-            Fact(f"preset {name}", state, f"workbench zoo download {name}" if away else "")
-        )
+        lost = [row for row in away if row.folder is not None]
+        gone = [row for row in away if row.status == "withdrawn"]
+        far = [row for row in away if row not in (*lost, *gone)]
+        gated = [row.name for row in far if row.gated]
+        large = [row.name for row in rows if weight(row)[1] == "no"]
+        states = [f"{row.name} is not in {row.folder}" for row in lost]
+        states += [f"{row.name} was withdrawn" for row in gone]
+        states += [f"{len(far)} of {len(rows)} checkpoints not here"] if far else []
+        states += [f"licences to accept for {', '.join(gated)}"] if gated else []
+        states += [f"too large for this machine: {', '.join(large)}"] if large else []
+        absent = lacking(rows)
+        states += [f"needs {', '.join(absent)}"] if absent else []
+        todo = [_restore(row) for row in lost]
+        todo += ["choose another zoo"] if gone or (large and not far) else []
+        todo += [f"pip install {what}" for what in absent.values()]
+        todo += [f"workbench zoo download {name}"] if far else []
+        found.append(Fact(f"preset {name}", "; ".join(states) or "ready", " && ".join(todo)))
     return found
+
+
+def _restore(row: Checkpoint) -> str:
+    """Tell how the folder of a row comes back."""
+    ours = catalogue.data_folder().parent
+    if row.folder is None or not row.folder.is_relative_to(ours):
+        table = tables.user_folder() / f"{catalogue.ROLES[row.role]}.toml"
+        return f"restore the folder, or edit [{row.name}] in {table}"
+    if (ours / ".git").exists():
+        return f"git -C {ours} restore {row.folder.relative_to(ours)}"
+    return f"install {DISTRIBUTION} anew"
 
 
 def next_command(states: list[Fact]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -16,12 +18,15 @@ from workbench import (
     machine,
     memory,
     presets,
-    running,
     tables,
     terminal,
 )
 from workbench.checkpoints import Checkpoint
 from workbench.store import Store
+
+Answer = TypeVar("Answer")
+NARROW = 100
+"""Columns of a terminal up to which `zoo list` leaves out the classes."""
 
 zoo = typer.Typer(
     help="Look at the models of the catalogue, fetch and add some.", no_args_is_help=True
@@ -36,24 +41,35 @@ def zoo_list(
     ] = None,
 ) -> None:
     """List checkpoints: what is here, what fits this machine, whose licence is to be accepted."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     with terminal.answering():
         if name in catalogue.ROLES:
             rows = list(catalogue.rows(str(name)).values())
         else:
-            rows = intake.members(name) if name else _rows()
-        head = ("name", "role", "class", "GiB", "fits", "licence", "where")
-        table = Table(*head, box=None, pad_edge=False)
+            rows = intake.members(name) if name else intake.rows()
+        if not rows:
+            raise LookupError(f"there are no checkpoints of the role {name}")
+        out = terminal.results()
+        head = ["name", "role", "GiB", "fits", "licence", "where"]
+        head += ["class"] if out.width > NARROW else []  # `zoo show` tells it too
+        columns = [Column(each, overflow="fold") for each in head]
+        columns[2].justify = "right"
+        table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
             kind = row.class_name.rpartition(".")[2] or row.plugin.rpartition(".")[2]
-            size, fits = _weight(row)
             licence = [x for x in (row.licence, "to accept" if row.gated else "") if x]
             told = ", ".join(licence) or "?"
-            table.add_row(row.name, row.role, kind, size, fits, told, _where(row))
-        terminal.results().print(table)
+            cells = row.name, row.role, *machine.weight(row), told, _where(row), kind
+            table.add_row(*cells[: len(head)])
+        out.print(table)
         print(f"\nGiB and fits are of this machine: {machine.described()}.")
         print("A licence ? was not looked up; one to accept is accepted on the model's page first.")
+        if any(row.status == "mirror" for row in rows):
+            print("A mirror is somebody's copy of what its owner removed.")
+        for row in rows:
+            for module, what in machine.lacking([row]).items():
+                print(f"{row.name} needs {module}: pip install {what}")
         _tell_presets(name)
 
 
@@ -74,44 +90,75 @@ def zoo_download(
         if not rows:
             print(f"{name}: nothing is left to fetch.")
             return
-        plans = [intake.plan(row, revision) for row in rows]
-        _show_plans(plans)
+        faults: list[str] = []  # one that is gated or gone keeps none of the others
+        plans = [plan for row in rows for plan in _tried(intake.plan, faults, row, revision)]
+        if plans:
+            _show_plans(plans)
         left = sum(plan.left for plan in plans)
         if left and not yes and not _agreed(left):
             raise typer.Exit(1)
         intake.room_for(plans)
         with terminal.bytes_bar(left) as tick:
-            for plan in plans:
-                intake.download(plan, tick)
-        for row in rows:
+            done = [p.row for p in plans if _tried(intake.download, faults, p, tick)]
+        for row in done:
             print(f"{row.name}: here")
+        for fault in faults:
+            terminal.tell(f"workbench: {fault}")
+        if faults:
+            raise typer.Exit(2)
         terminal.tell(f"Pinned in {tables.user_folder()}. {_next(name)}")
+
+
+def _tried(do: Callable[..., Answer], faults: list[str], *arguments: Any) -> list[Answer]:
+    """Do something for one row; note the sentence where that row alone cannot be had."""
+    try:
+        return [do(*arguments)]
+    except (KeyError, IndexError):
+        raise
+    except (LookupError, ValueError) as error:
+        faults.append(str(error))
+        return []
 
 
 @zoo.command("add")
 def zoo_add(
-    source: Annotated[str, typer.Argument(help="A folder with weights, or a hub id (org/name).")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="A folder, or a hub id (org/name); of a cascade its stages, in order."),
+    ],
     name: Annotated[str | None, typer.Option(help="Its name; the source's last part.")] = None,
-    size: Annotated[int | None, typer.Option(help="Native side in pixels, if not told.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Default steps of a generator.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Native side in pixels, if not told.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Default steps of a generator.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
     family: Annotated[str | None, typer.Option(help="The family in tables and figures.")] = None,
 ) -> None:
     """Write a checkpoint into your catalogue; of a hub id only the small configs are asked for."""
     with terminal.answering():
-        name = name or source.rstrip("/").rpartition("/")[2].lower().replace(".", "-")
-        there = [row.name for row in _rows()]
-        if name in there:
-            raise ValueError(f"there is a checkpoint named {name!r} already; give another --name")
+        name = name or Path(sources[0]).expanduser().absolute().name.lower().replace(".", "-")
+        _check_name(name)
         options = {"steps": steps, "guidance": guidance}
         options = {key: value for key, value in options.items() if value is not None}
         given = {"size": size, "family": family, "options": options or None}
-        role, fields = intake.row_of(source, **given)
+        role, fields = intake.row_of(*sources, **given)
         file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
         kind = frames.shown(fields.get("class") or fields["plugin"])
         print(f"{name}: {role}, {kind}, {fields['size']} px")
         then = f"zoo verify {name}" if "revision" not in fields else f"zoo download {name}"
         terminal.tell(f"Written into {file}. Next: `workbench {then}`")
+
+
+def _check_name(name: str) -> None:
+    """Raise ValueError for a name that cannot be typed, or that means something already."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"a name is of letters, digits, - _ and . alone; seen {name!r}")
+    there = {row.name: "checkpoint" for row in intake.rows()}
+    there |= dict.fromkeys(catalogue.zoos(), "zoo") | dict.fromkeys(presets.read(), "preset")
+    there |= dict.fromkeys(catalogue.ROLES, "role")
+    there |= {each: role for role in catalogue.ROLES for each in catalogue.names(role)} | there
+    if name in there:
+        raise ValueError(f"the name {name!r} is taken ({there[name]}); give another --name")
 
 
 @zoo.command("show")
@@ -134,11 +181,13 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
 
 @zoo.command("verify")
 def zoo_verify(
-    name: Annotated[str | None, typer.Argument(help="One checkpoint; all that are here.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A preset, a zoo or a checkpoint; all that are here.")
+    ] = None,
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
     with terminal.answering():
-        rows = [catalogue.checkpoint(name)] if name else filter(checkpoints.here, _rows())
+        rows = intake.members(name) if name else filter(checkpoints.here, intake.rows())
         failed = False
         for row in rows:
             fault = _fault(row)
@@ -179,10 +228,6 @@ def store_gc() -> None:
             print(f"{key:16} {value}")
 
 
-def _rows() -> list[Checkpoint]:
-    return [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
-
-
 def _where(row: Checkpoint) -> str:
     """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
     if row.hosted:
@@ -192,22 +237,6 @@ def _where(row: Checkpoint) -> str:
     if row.status == "withdrawn" or row.folder:
         return "withdrawn" if row.status == "withdrawn" else "missing"
     return "mirror" if row.status == "mirror" else "hub"
-
-
-def _weight(row: Checkpoint) -> tuple[str, str]:
-    """Tell what weights take on this machine, in GiB, and whether that fits: two cells.
-
-    How large their parts are is known once they are here; before, a GPU may still hold them one
-    part at a time where it does not hold the whole.
-    """
-    sizes, where = running.needs(row), checkpoints.device()
-    if not sizes:
-        return "?", "?"
-    room = memory.total(where)
-    never = "no" if where == "cpu" or checkpoints.here(row) else "not whole"
-    words = {"whole": "yes", "offload": "part by part", "": never}
-    fits = words[memory.placement(sizes, room, offload=where != "cpu")]
-    return f"{sum(sizes.values()) / 2**30:.1f}", fits
 
 
 def _tell_presets(name: str | None) -> None:
@@ -254,6 +283,8 @@ def _agreed(left: int) -> bool:
 
 def _next(name: str) -> str:
     """Name the next command after a download."""
+    if absent := machine.lacking(intake.members(name)):
+        return f"Next: `pip install {' '.join(absent.values())}`"
     if name in presets.read():
         return f"Next: `workbench attribute PICTURE --preset {name}`"
     return f"Next: `workbench zoo verify {name}`" if name not in catalogue.zoos() else ""

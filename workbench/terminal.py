@@ -206,7 +206,7 @@ def tell(sentence: str) -> None:
     print(shown(sentence), file=sys.stderr)
 
 
-def results() -> Any:
+def results(width: int | None = None) -> Any:
     """Open a rich Console on stdout; what is piped is wide, so that no name is cut.
 
     No text, in a table neither, acts on the terminal (see `shown`): names may be anybody's.
@@ -220,5 +220,5 @@ def results() -> Any:
                 lines = map(shown, each.text.split("\n"))
                 yield each if each.control else each._replace(text="\n".join(lines))
 
-    width = None if sys.stdout.isatty() else 160
+    width = width or (None if sys.stdout.isatty() else 160)
     return Plain(highlight=False, markup=False, emoji=False, width=width)

@@ -40,6 +40,11 @@ class Glide(Named):
     temperature: float | None = None
     revision: ClassVar[int] = 1
 
+    @staticmethod
+    def packages(row: Checkpoint) -> dict[str, str]:
+        """Answer the module that is needed besides, and what pip calls it."""
+        return {"glide_text2im": PACKAGE}
+
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer one RGB image of the upsampler's size, or a Failure, for each (prompt, seed).
 

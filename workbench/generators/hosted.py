@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 OPENAI = "https://api.openai.com/v1"
-INSTALL = "pip install 'attribution-workbench[hosted]'"
+PACKAGE = "'attribution-workbench[hosted]'"
 PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds to wait before asking again, where the server names no time itself."""
 
@@ -61,6 +61,11 @@ class Hosted(Named):
     hosted: ClassVar[bool] = True
     seedable: ClassVar[bool] = False
     paid: ClassVar[bool] = True
+
+    @staticmethod
+    def packages(row: Checkpoint) -> dict[str, str]:
+        """Answer the module that is needed besides, and what pip calls it."""
+        return {"openai": PACKAGE}
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer a new RGB image, or the Failure of a refused prompt, for each (prompt, index).
@@ -136,7 +141,9 @@ class Hosted(Named):
         try:
             import openai
         except ImportError as error:
-            raise LookupError(f"hosted models are asked over the openai SDK: {INSTALL}") from error
+            raise LookupError(
+                f"hosted models are asked over the openai SDK: pip install {PACKAGE}"
+            ) from error
         key = os.environ.get("OPENAI_API_KEY")
         if not key:
             raise LookupError(

@@ -16,6 +16,7 @@ from workbench.generators import Failure, make_pictures, tensors, to_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PACKAGE = "'attribution-workbench[dalle-mini]'"
 HEAD = 64
 """Channels of an attention head, in mini (16 heads) and mega (32 heads) alike."""
 
@@ -38,6 +39,11 @@ class MinDalle(Named):
     temperature: float | None = None
     top_k: int | None = None
     revision: ClassVar[int] = 1
+
+    @staticmethod
+    def packages(row: Checkpoint) -> dict[str, str]:
+        """Answer the module that is needed besides, and what pip calls it."""
+        return {"min_dalle": PACKAGE}
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer one RGB image of 256 px, or a Failure, for each (prompt, seed).
@@ -156,9 +162,7 @@ def _package() -> Any:
         with torch.set_grad_enabled(torch.is_grad_enabled()):
             from min_dalle import min_dalle
     except ModuleNotFoundError as error:
-        raise LookupError(
-            "DALL·E mini needs min-dalle: pip install 'attribution-workbench[dalle-mini]'"
-        ) from error
+        raise LookupError(f"DALL·E mini needs min-dalle: pip install {PACKAGE}") from error
     finally:
         torch.set_num_threads(threads)
         cudnn.enabled, cudnn.allow_tf32 = flags

@@ -44,6 +44,12 @@ class Chat(Named):
     max_new_tokens: int | None = None
     revision: ClassVar[int] = 1
 
+    @staticmethod
+    def packages(row: Checkpoint) -> dict[str, str]:
+        """Answer the module that a row needs besides, and what pip calls it; {} for most."""
+        writes_numbers_out = row.class_name.endswith(".SmolVLMForConditionalGeneration")
+        return {"num2words": "'attribution-workbench[chat]'"} if writes_numbers_out else {}
+
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Answer N Prompts for N RGB images of any size.
 

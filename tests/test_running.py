@@ -133,6 +133,7 @@ def test_what_a_library_would_fill_with_random_numbers_is_not_run(tmp_path, capf
         lacking = {k: x for k, x in load_file(file).items() if k != why.split()[3].strip(",")}
         save_file(lacking, file, metadata={"format": "pt"})
     capfd.readouterr()
+    running.weights(row, diffusers._load)
     sentence = f"^the weights of 'tiny-sd' cannot be loaded: {why}; restore them or choose another "
     with pytest.raises(LookupError, match=sentence):
         running.weights(dataclasses.replace(row, source=str(tmp_path / "sd")), diffusers._load)

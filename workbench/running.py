@@ -191,7 +191,7 @@ def _listening(told: list[str]) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in LOADERS]
     before = [(each.level, each.propagate) for each in loggers]
     for each in loggers:
-        each.setLevel(logging.WARNING)
+        each.setLevel(logging.WARNING - 1)  # at WARNING transformers tells of several GPUs, too
         each.propagate = False
         each.addHandler(handler)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -76,3 +78,12 @@ def test_a_role_without_rows_is_told():
     done = CliRunner().invoke(app, ["zoo", "list", "attack"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "workbench: there are no checkpoints of the role attack\n"
+
+
+def test_looking_at_rows_imports_no_heavy_library():
+    code = (
+        "import sys; from workbench import checkpoints, intake; "
+        "list(map(checkpoints.here, intake.rows())); print({*sys.modules} & {'torch', 'open_clip'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

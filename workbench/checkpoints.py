@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -189,13 +189,13 @@ def hub_id(checkpoint: Checkpoint) -> str:
 
     Raises LookupError for a tag without weights on the hub.
     """
-    if checkpoint.role != "encoder":
+    model, _, tag = checkpoint.source.partition("/")
+    found = importlib.util.find_spec("open_clip")  # importing it takes seconds
+    models = Path(str(found and found.origin)).with_name("model_configs")
+    if checkpoint.role != "encoder" or not (models / f"{model}.json").is_file():
         return checkpoint.source
     import open_clip
 
-    model, _, tag = checkpoint.source.partition("/")
-    if model not in open_clip.list_models():
-        return checkpoint.source
     repository = str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
     if not repository:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model))

@@ -32,6 +32,7 @@ ROWS = {
     "tiny-vq": ("generator", DIFFUSERS, "diffusers.VQDiffusionPipeline", {}),
     "tiny-amused": ("generator", DIFFUSERS, "diffusers.AmusedPipeline", {}),
     "tiny-cascade": ("generator", DIFFUSERS, "diffusers.StableCascadePriorPipeline", {}),
+    "tiny-wuerstchen": ("generator", DIFFUSERS, "diffusers.WuerstchenPriorPipeline", {}),
     "tiny-lcm": ("generator", DIFFUSERS, "diffusers.LatentConsistencyModelPipeline", {}),
     "tiny-siglip": (
         "encoder",
@@ -40,7 +41,7 @@ ROWS = {
         {},
     ),
 }
-CASCADES = ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade")
+CASCADES = ("tiny-kandinsky", "tiny-kandinsky-2-2", "tiny-cascade", "tiny-wuerstchen")
 STAGES = dict.fromkeys(CASCADES, ("prior", "decoder"))
 WIDTH = 32
 
@@ -393,6 +394,41 @@ def _cascade(path: Path) -> None:
     last = StableCascadeDecoderPipeline(decoder=decoder, vqgan=vqgan, latent_dim_scale=2.0, **parts)
     _save(last, path / "decoder")
     _published(path / "decoder", "vqgan", "wuerstchen")
+
+
+def _wuerstchen(path: Path) -> None:
+    from diffusers import (
+        DDPMWuerstchenScheduler,
+        WuerstchenDecoderPipeline,
+        WuerstchenPriorPipeline,
+    )
+    from diffusers.pipelines.deprecated import wuerstchen
+    from transformers import CLIPTextModel
+
+    tokenizer = _clip_tokenizer()
+    parts = {
+        "tokenizer": tokenizer,
+        "text_encoder": CLIPTextModel(_clip_text(tokenizer, width=WIDTH)),
+        "scheduler": DDPMWuerstchenScheduler(),
+    }
+    prior = wuerstchen.WuerstchenPrior(c_in=2, c=16, c_cond=WIDTH, c_r=8, depth=1, nhead=2)
+    decoder = wuerstchen.WuerstchenDiffNeXt(
+        c_cond=WIDTH,
+        c_hidden=[16, 16],
+        nhead=[-1, 2],
+        blocks=[1, 1],
+        level_config=["CT", "CTA"],
+        inject_effnet=[False, True],
+        effnet_embd=2,
+        clip_embd=WIDTH,
+    )
+    first = WuerstchenPriorPipeline(prior=prior, latent_mean=0.0, resolution_multiple=8.0, **parts)
+    _save(first, path / "prior")
+    vqgan = wuerstchen.PaellaVQModel(bottleneck_blocks=1, embed_dim=16, num_vq_embeddings=32)
+    last = WuerstchenDecoderPipeline(decoder=decoder, vqgan=vqgan, latent_dim_scale=2.0, **parts)
+    _save(last, path / "decoder")
+    for folder, part in (("prior", "prior"), ("decoder", "decoder"), ("decoder", "vqgan")):
+        _published(path / folder, part, "wuerstchen")
 
 
 def _lcm(path: Path) -> None:

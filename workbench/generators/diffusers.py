@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -320,6 +321,12 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         except (OSError, UnpicklingError) as error:
             if any(isinstance(each, UnpicklingError) for each in _chain(error)):
                 raise ValueError("a pickle holds more than tensors, or is damaged") from error
+            variants = [x.suffixes[0][1:] for x in Path(folder).glob("*/*.*.safetensors")]
+            if variants and "variant" not in how and "no file named" in str(error):
+                raise ValueError(
+                    "of a part there is a variant alone; write "
+                    f'variant = "{variants[0]}" into the options of the row'
+                ) from error
             raise
         for part in ("watermark", "watermarker"):  # an installed extra must not change pictures
             if getattr(pipe, part, None) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 
 from tests import tiny
 from workbench import checkpoints, images, running
-from workbench.generators import Failure
+from workbench.generators import Failure, reconstruct
 from workbench.generators import diffusers as module
 from workbench.generators.diffusers import Diffusers
 
@@ -478,6 +479,21 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
         expected = (127.5 * (theirs.clamp(-1, 1) + 1)).numpy()
         assert ours.size == (32, 32)
         assert np.abs(np.asarray(ours, float) - expected).max() < 0.6
+
+
+def test_an_autoencoder_of_four_channels_gets_pictures_opaque_and_answers_over_white():
+    blocks = ["DownEncoderBlock2D"], ["UpDecoderBlock2D"]
+    model = AutoencoderKL(4, 4, *blocks, block_out_channels=(4,), norm_num_groups=2).eval()
+    row = checkpoints.Checkpoint("mine", "generator", "", "/weights", size=8)
+    (picture,) = _smooth(1, 8)
+    (ours,) = reconstruct([SimpleNamespace(vae=model)], [picture], row)
+    opaque = np.asarray(picture.convert("RGBA")) / 127.5 - 1
+    with torch.no_grad():
+        values = torch.tensor(opaque, dtype=torch.float32).permute(2, 0, 1)[None]
+        theirs = model.decode(model.encode(values).latent_dist.mode()).sample[0] / 2 + 0.5
+    colours, alpha = theirs.clamp(0, 1).split([3, 1])
+    expected = (255 * (colours * alpha + 1 - alpha)).permute(1, 2, 0).numpy()
+    assert np.abs(np.asarray(ours, float) - expected).max() < 0.6
 
 
 def test_the_latents_of_a_movq_are_not_quantised():

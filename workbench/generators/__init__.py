@@ -136,6 +136,8 @@ def reconstruct(
 
         pixels = np.stack([images.array(images.fit(image, checkpoint.size)) for image in chunk])
         values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(model.device, model.dtype)
+        if getattr(model.config, "in_channels", 3) == 4:
+            values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)  # opaque
         video = hasattr(model, "temperal_downsample")  # (N, 3, frames, H, W), as in Qwen-Image
         found = model.encode((values.unsqueeze(2) if video else values) * 2 - 1)
         variational = getattr(found, "latent_dist", None)
@@ -162,10 +164,16 @@ def _upcast(model: Any) -> Iterator[None]:
 
 
 def to_picture(array: Any) -> Image | Failure:
-    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none."""
+    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none.
+
+    With alpha, (H, W, 4), it lies over white.
+    """
     import numpy as np
     from PIL import Image
 
+    if array.shape[-1] == 4:
+        colours, alpha = np.split(array.clip(0, 1), [3], axis=-1)
+        array = colours * alpha + 1 - alpha
     if not np.isfinite(array).all():
         return Failure("the picture holds values that are not numbers")
     return Image.fromarray((array * 255).round().clip(0, 255).astype("uint8"))

@@ -276,9 +276,7 @@ def _picture(array: Any, flagged: bool, side: int | None) -> Image | Failure:
     if flagged:
         return Failure("the model's safety checker blacked the picture")
     height, width, *rest = array.shape
-    if rest == [4]:
-        array, rest = array[..., :3] * array[..., 3:] + 1 - array[..., 3:], [3]  # over white
-    if rest != [3] or side not in (None, height) or side not in (None, width):
+    if rest not in ([3], [4]) or side not in (None, height) or side not in (None, width):
         seen = " x ".join(map(str, array.shape))
         return Failure(f"the model answers {seen} values, which is no picture of the row's size")
     return to_picture(array)

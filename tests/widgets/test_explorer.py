@@ -64,6 +64,19 @@ def test_a_lasso_on_one_map_is_the_selection_of_both(made):
     assert len(both.selection) == 2, "the gallery marks, the lasso chooses"
 
 
+def test_a_new_map_has_its_colours_and_its_selection_before_it_is_shown(explorer):
+    explorer.selection = [1, 3]
+    shown = []
+
+    def look(_):
+        maps = [each.widget for each in explorer._maps]
+        shown.extend((each.color_by is None, each.selection.tolist()) for each in maps)
+
+    explorer._side.observe(look, "children")
+    explorer._anew()
+    assert shown == [(False, [1, 3])]
+
+
 def test_a_test_image_brings_its_nearest_candidates(explorer):
     explorer.selection = [0]
     explorer._near.click()

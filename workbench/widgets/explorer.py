@@ -242,9 +242,9 @@ class Explorer(Page):
             )
             parts = [plot.widget, ipywidgets.HTML(_sentence(text))]
             columns.append(ipywidgets.VBox(parts, layout={"flex": "1 1 0", "min_width": "0"}))
-        self._side.children = columns
         self._colour()
         self._mark(self._chosen)
+        self._side.children = columns  # last: a map that is shown meanwhile would miss its colours
 
     def _colour(self) -> None:
         column = BY[self._by.value]

@@ -41,7 +41,10 @@ def test_options_are_frozen_whatever_they_come_as():
 
 
 def test_a_shape_must_be_possible():
-    sentence = "checkpoint 'mine' needs batch and threads of at least 1; they are 0 and 2"
+    sentence = (
+        "checkpoint 'mine' needs batch, threads and size of at least 1, and a memory of 0 or more; "
+        "they are 0, 2, 64 and 0.0"
+    )
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         _row("/x", batch=0)
 

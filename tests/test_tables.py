@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,16 +70,57 @@ def test_writing_keeps_what_else_stands_in_the_file(mine):
 
 def test_a_broken_file_or_row_is_told_by_name(mine):
     (mine / "generators.toml").write_text("[sd-1-4\n")
-    with pytest.raises(ValueError, match=rf"^{mine}/generators.toml is not TOML: "):
-        catalogue.rows("generator")
+    for read in (catalogue.rows, lambda role: tables.write(f"{role}s.toml", "new", {})):
+        with pytest.raises(ValueError, match=rf"^{mine}/generators.toml is not TOML: "):
+            read("generator")
     (mine / "generators.toml").write_text("gamma = 4\n")
     sentence = rf"^{mine}/generators.toml should hold tables alone; gamma is 4$"
     with pytest.raises(ValueError, match=sentence):
         catalogue.rows("generator")
-    (mine / "generators.toml").write_text("[mine]\nplugin = 'x'\nsource = 'y'\nstepps = 4\n")
-    sentence = r"^\[mine\] in generators.toml is no checkpoint: got an unexpected keyword .*stepps"
-    with pytest.raises(ValueError, match=sentence):
+
+
+ROWS = {
+    "stepps = 4": r"has no field 'stepps'; there are: allow_pickle, batch, .*, verified$",
+    "name = 'x'": r"has no field 'name'; there are: ",
+    "batch = '4'": "batch should be a whole number; it is '4'$",
+    "batch = true": "batch should be a whole number; it is True$",
+    "memory = nan": "memory should be a number; it is nan$",
+    "allow_pickle = 'false'": "allow_pickle should be true or false; it is 'false'$",
+    "remote_code = 1": "remote_code should be true or false; it is 1$",
+    "files = '*'": r"files should be a list, each text; it is '\*'$",
+    "stages = [1]": r"stages should be a list, each text; it is \[1\]$",
+    "options = { a = { b = 1 } }": "options should be a table of values; it is ",
+    "size = 0": "checkpoint 'mine' needs batch, threads and size of at least 1",
+    "memory = inf": "memory of 0 or more; they are 4, 2, 64 and inf$",
+    "": "lacks plugin, source$",
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_field_of_another_type_is_told_and_never_taken_for_true(mine, row):
+    needed = "plugin = 'x'\nsource = 'y'\nrevision = ''\n" if row else ""
+    (mine / "generators.toml").write_text(f"\ufeff[mine]\n{needed}{row}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=ROWS[row]) as caught:
         catalogue.rows("generator")
+    assert re.match(r"\[mine\] in generators.toml|checkpoint 'mine'", str(caught.value))
+
+
+PRESET = '[presets.x]\nzoo = "pocket"\ninverter = "natural"\nsimilarity = "ssim"\n'
+PRESETS = {
+    f"{PRESET}gamma = '4'": r"^\[presets.x\] in presets.toml: gamma should be a whole number; ",
+    f"{PRESET}threshold = 'a'": "threshold should be a number; it is 'a'$",
+    f"{PRESET}foo = 1": "has no field 'foo'; there are: aggregate, ",
+    "[presets.x]\nzoo = 'pocket'": r"^\[presets.x\] in presets.toml lacks inverter, similarity$",
+    "[presets]\nx = 3": r"^\[presets.x\] in presets.toml should be a table; it is 3$",
+    "[zoos]\npocket = 'sd'": "^the zoo 'pocket' in presets.toml should be a list, each text; ",
+}
+
+
+@pytest.mark.parametrize("text", PRESETS)
+def test_a_preset_that_is_none_is_told(mine, text):
+    (mine / "presets.toml").write_text(text)
+    with pytest.raises(ValueError, match=PRESETS[text]):
+        presets.read() and catalogue.zoos()
 
 
 def test_the_user_s_folder_is_named_by_the_environment(monkeypatch):

@@ -223,7 +223,10 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
 
 def zoos() -> dict[str, list[str]]:
     """List the named zoos and their models."""
-    return dict(tables.read("presets.toml", data_folder()).get("zoos", {}))
+    found = dict(tables.read("presets.toml", data_folder()).get("zoos", {}))
+    for name, models in found.items():
+        tables.hold(f"the zoo {name!r} in presets.toml", models, tuple[str, ...])
+    return found
 
 
 def weights(*plugins: Any) -> dict[str, str]:
@@ -239,11 +242,8 @@ def weights(*plugins: Any) -> dict[str, str]:
 def _checkpoint(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
     """Make the checkpoint of a row; ValueError for one that lacks a field or has a strange one."""
     values = {"class_name" if key == "class" else key: value for key, value in row.items()}
-    try:
-        return Checkpoint(name=name, role=role, **values)
-    except TypeError as error:
-        why = str(error).partition("__init__() ")[2] or error
-        raise ValueError(f"[{name}] in {_folder(role)}.toml is no checkpoint: {why}") from error
+    where = f"[{name}] in {_folder(role)}.toml"
+    return tables.make(Checkpoint, values, where, name=name, role=role)
 
 
 def _inside(plugin: Any) -> list[Checkpoint]:

@@ -82,10 +82,11 @@ class Checkpoint:
                 f"checkpoint {self.name!r} has no dtype {self.dtype!r}; "
                 f"there are: {', '.join(DTYPES)}"
             )
-        if self.batch < 1 or self.threads < 1:
+        if min(self.batch, self.threads, self.size) < 1 or not 0 <= self.memory < float("inf"):
             raise ValueError(
-                f"checkpoint {self.name!r} needs batch and threads of at least 1; "
-                f"they are {self.batch} and {self.threads}"
+                f"checkpoint {self.name!r} needs batch, threads and size of at least 1, and a "
+                f"memory of 0 or more; they are {self.batch}, {self.threads}, {self.size} and "
+                f"{self.memory}"
             )
 
     def __repr__(self) -> str:

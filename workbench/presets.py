@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,8 +81,9 @@ def read() -> dict[str, Preset]:
     table = tables.read("presets.toml", catalogue.data_folder()).get("presets", {})
     found = {}
     for name, row in table.items():
-        numbers = {each: float(row[each]) for each in ("threshold", "conformal") if each in row}
-        found[name] = Preset(name, **{**row, **numbers})
+        if isinstance(row, Mapping):
+            row = {field: math.inf if value == "inf" else value for field, value in row.items()}
+        found[name] = tables.make(Preset, row, f"[presets.{name}] in presets.toml", name=name)
     return found
 
 

@@ -8,14 +8,19 @@ source there without a revision is a folder, relative to the user's.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench import data
+
+Made = TypeVar("Made")
+WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def user_folder() -> Path:
@@ -45,6 +50,67 @@ def read(name: str, shipped: Path | None = None) -> dict[str, Any]:
     return merged
 
 
+def make(kind: Callable[..., Made], row: Any, where: str, **given: Any) -> Made:
+    """Make a dataclass of a row, and of the fields `given`, which no row tells.
+
+    Raises ValueError, which begins with `where`, for a row that is no table, lacks a field, has a
+    strange one, or one of another type than the class tells.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{where} should be a table; it is {row!r}")
+    hints = {name: hint for name, hint in _hints(kind).items() if name not in given}
+    for name, value in row.items():
+        if name not in hints:
+            there = ", ".join(sorted(hints))
+            raise ValueError(f"{where} has no field {name!r}; there are: {there}")
+        hold(f"{where}: {name}", value, hints[name])
+    made: Any = kind
+    needed = [each for each in dataclasses.fields(made) if each.default is dataclasses.MISSING]
+    lacks = [each.name for each in needed if each.name in hints and each.name not in row]
+    if lacks:
+        raise ValueError(f"{where} lacks {', '.join(lacks)}")
+    return kind(**given, **row)
+
+
+def hold(what: str, value: Any, hint: Any) -> None:
+    """Raise ValueError, which begins with `what`, for a value of TOML of another type than told.
+
+    >>> hold("files", "*", tuple[str, ...])
+    Traceback (most recent call last):
+    ValueError: files should be a list, each text; it is '*'
+    """
+    if not _fits(value, hint):
+        raise ValueError(f"{what} should be {_words(hint)}; it is {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value of TOML is of a type; `Any` is a table without tables in it."""
+    if hint is Any:
+        flat = isinstance(value, Mapping) and value.values()
+        return isinstance(value, Mapping) and not any(isinstance(x, Mapping) for x in flat or ())
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        return isinstance(value, (list, tuple)) and all(_fits(each, inner) for each in value)
+    if choices := typing.get_args(hint):
+        return any(_fits(value, each) for each in choices)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _words(hint: Any) -> str:
+    """Name a type to a user."""
+    if typing.get_origin(hint) is tuple:
+        return f"a list, each {_words(typing.get_args(hint)[0])}"
+    choices = [each for each in typing.get_args(hint) if each is not type(None)]
+    return " or ".join(map(_words, choices)) or WORDS.get(hint, "a table of values")
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
     """Set fields of a row in the user's table (``generators.toml``); answer the file.
 
@@ -55,7 +121,8 @@ def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
 
     file = user_folder() / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    _parsed(file)  # tells what is wrong with it
+    text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     document = tomlkit.parse(text)
     table = document.setdefault(row, tomlkit.table())
     for field, value in fields.items():
@@ -91,6 +158,6 @@ def _parsed(file: Path) -> dict[str, Any]:
 @cache
 def _parse(file: Path, _changed: int, _size: int) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not TOML: {error}") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from workbench import catalogue, cli, images, terminal
+from workbench import catalogue, cli, images, stock, terminal
 from workbench.store import Store
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "open_clip", "matplotlib")
@@ -61,6 +61,11 @@ def test_help_and_unknown_names_answer_without_torch_or_pandas(words, code):
         [sys.executable, "-c", ANSWER_AT_ONCE, *words], capture_output=True, text=True
     )
     assert child.stdout.splitlines()[-1] == f"{code} []"
+
+
+def test_a_help_text_flows_at_80_columns():
+    told = CliRunner().invoke(cli.app, ["attribute", "--help"], env={"COLUMNS": "80"}).stdout
+    assert "fresh pictures of all models" in told
 
 
 def test_the_module_is_the_command():
@@ -268,9 +273,14 @@ def test_other_seeds_are_refused(text):
         cli.parse_seeds(text)
 
 
-def test_zoo_list_show_and_verify(run, tiny):
+def test_zoo_list_show_and_verify(run, tiny, monkeypatch):
     assert "zoo tiny: tiny-sd, tiny-ld" in run("zoo", "list").stdout
-    assert "diffusers.LDMTextToImagePipeline" in run("zoo", "show", "tiny-ld").stdout
+    card = {"slot_accuracy": 0.5, "training": {"unet": {"losses": [[100, 1.0]] * 99}}}
+    monkeypatch.setattr(stock, "_manifest", lambda: {"tiny-ld": card})
+    shown = run("zoo", "show", "tiny-ld").stdout
+    assert "diffusers.LDMTextToImagePipeline" in shown
+    assert "slot_accuracy" in shown
+    assert "losses" not in shown, "they fill pages"
     assert run("zoo", "verify", "tiny-clip").stdout == "tiny-clip: good\n"
 
 

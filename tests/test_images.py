@@ -310,6 +310,8 @@ def test_what_cannot_be_read_gets_its_sentence_and_the_id_of_its_path(tmp_path) 
     for name, sentence in sentences.items():
         path = tmp_path / name
         assert images.image_id(path) == (path_id(path), None, sentence)
+    told = images.image_id("https://example.org/cat.png")[2]
+    assert told == "nothing is fetched: save the picture, and give its path"
 
 
 def as_nobody(question) -> str:

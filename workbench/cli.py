@@ -27,6 +27,7 @@ app = typer.Typer(
     epilog="Everything made is kept in the store ($WORKBENCH_STORE, else ~/workbench-store): "
     "an interrupted command goes on where it stopped.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # a paragraph flows in any width
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -104,6 +104,8 @@ def read_bytes(path: str | Path) -> bytes:
     except FileNotFoundError:
         if path.is_symlink():
             raise ImageError("it is a link to a file that does not exist") from None
+        if str(path).startswith(("http:/", "https:/")):
+            raise ImageError("nothing is fetched: save the picture, and give its path") from None
         raise ImageError("there is no such file") from None
     except PermissionError:
         raise ImageError("there is no permission to read it") from None

@@ -38,7 +38,7 @@ REJECTED = (
 )
 AMONG = (
     "{models}: {coverage} of such sets hold the true model, if it is a candidate model and all of "
-    "them are as likely."
+    "them are equally likely."
 )
 
 

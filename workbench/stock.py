@@ -171,7 +171,7 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
         card = _manifest().get(name, {})
         facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
         facts["options"] = ", ".join(f"{key}={value}" for key, value in row.options)
-        facts |= {key: value for key, value in card.items() if key != "sha256"}
+        facts |= {key: value for key, value in card.items() if key not in ("sha256", "training")}
         if checkpoints.here(row):
             facts["weights sha256"] = row.digest()
         for key, value in facts.items():

@@ -87,3 +87,25 @@ def test_looking_at_rows_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_preset_with_a_misspelt_model_stops_no_listing_and_is_not_ready(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
+    rest = 'inverter = "natural"\nsimilarity = "ssim"\n'
+    (tmp_path / "presets.toml").write_text(
+        f'[presets.x]\nzoo = ["pocket-sd", "pocket-lld"]\n{rest}'
+        f'[presets.y]\nzoo = "pocket-sd, gone"\n{rest}'
+        f'[presets.z]\nzoo = "pocket-sd, pocket-ld"\n{rest}'
+    )
+    states = {each.what: each for each in machine.readiness()}
+    told = states["preset x"].found
+    assert told.startswith("x: no generator named 'pocket-lld'; there are: ")
+    assert told.endswith("did you mean 'pocket-ld'?")
+    assert states["preset x"].todo == f"edit [presets.x] in {tmp_path / 'presets.toml'}"
+    assert states["preset y"].found.startswith("y: no generator named 'gone'")
+    assert states["preset z"].found == "ready"
+    listed = CliRunner().invoke(app, ["zoo", "list"])
+    assert f"preset x: {told}" in listed.stdout
+    (tmp_path / "generators.toml").write_text('[pocket-ld]\nsource = "gone"\n')
+    listed = CliRunner().invoke(app, ["zoo", "list", "z"]).stdout
+    assert listed.endswith("preset z: pocket-ld is missing\n")

@@ -201,7 +201,7 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
     else:
         if isinstance(names, str):
             known = zoos()
-            parts = _commas(names)
+            parts = commas(names)
             if len(parts) == 1 and parts[0] not in rows("generator") and "(" not in names:
                 if parts[0] not in known:
                     raise unknown("zoo", parts[0], [*known, *rows("generator")])
@@ -390,10 +390,10 @@ def _role(annotation: str) -> str | None:
     return role if role in ROLES else None
 
 
-def _commas(text: str) -> list[str]:
+def commas(text: str) -> list[str]:
     """Split at the commas outside brackets and quotes.
 
-    >>> _commas('a, Diffusers("b", steps=2)')
+    >>> commas('a, Diffusers("b", steps=2)')
     ['a', 'Diffusers("b", steps=2)']
     """
     parts, depth, quote = [""], 0, ""

@@ -73,7 +73,8 @@ def rows() -> list[Checkpoint]:
 def members(name: str) -> list[Checkpoint]:
     """List the rows that a name stands for: a row, or all that a zoo or a preset needs.
 
-    Raises LookupError: there is no such name; the sentence lists what there is.
+    Raises LookupError: there is no such name, here or in the zoo or preset; the sentence lists
+    what there is.
 
     >>> [row.name for row in members("pocket-paper")][-2:]
     ['pocket-blip', 'pocket-clip']
@@ -84,15 +85,22 @@ def members(name: str) -> list[Checkpoint]:
         return [known[name]]
     if name in settings:
         preset = settings[name]
-        models = zoos.get(preset.zoo, [preset.zoo]) if isinstance(preset.zoo, str) else preset.zoo
-        texts = [*models, preset.inverter, preset.similarity]
+        models = zoos.get(preset.zoo, preset.zoo) if isinstance(preset.zoo, str) else preset.zoo
+        parts = {"inverter": [preset.inverter], "similarity": [preset.similarity]}
     elif name in zoos:
-        texts = zoos[name]
+        models, parts = zoos[name], {}
     else:
         there = {*settings, *zoos, *known}
         raise catalogue.unknown("preset, zoo or checkpoint", name, there)
-    words = [word for text in texts for word in _words(text)]
-    return [known[word] for word in dict.fromkeys(words) if word in known]
+    models = catalogue.commas(models) if isinstance(models, str) else models
+    found: dict[str, Checkpoint] = {}
+    for role, texts in {"generator": models, **parts}.items():
+        for text in texts:
+            if "(" not in text and text not in known and text not in catalogue.names(role):
+                error = catalogue.unknown(role, text, catalogue.names(role))
+                raise LookupError(f"{name}: {error}")
+            found |= {word: known[word] for word in _words(text) if word in known}
+    return list(found.values())
 
 
 def check(preset: presets.Preset) -> None:

@@ -112,7 +112,12 @@ def readiness() -> list[Fact]:
     """Tell of each preset whether it is ready, and the command that makes it so."""
     found = []
     for name in presets.read():
-        rows = intake.members(name)
+        try:
+            rows = intake.members(name)
+        except LookupError as error:
+            edit = f"edit [presets.{name}] in {tables.user_folder() / 'presets.toml'}"
+            found.append(Fact(f"preset {name}", str(error), edit))
+            continue
         away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
         lost = [row for row in away if row.folder is not None]
         gone = [row for row in away if row.status == "withdrawn"]

@@ -246,10 +246,21 @@ def _tell_presets(name: str | None) -> None:
             print(f"zoo {zoo}: {', '.join(models)}")
     for each in presets.read():
         if name in (None, each):
-            rows = intake.members(each)
-            away = [row.name for row in rows if _where(row) in ("hub", "mirror")]
-            do = f"`workbench zoo download {each}` fetches {', '.join(away)}" if away else "ready"
-            print(f"preset {each}: {do}")
+            print(f"preset {each}: {_preset(each)}")
+
+
+def _preset(name: str) -> str:
+    """Tell what a preset still needs, and the command that fetches it."""
+    try:
+        states = {row.name: _where(row) for row in intake.members(name)}
+    except LookupError as error:
+        return str(error)
+    away = [row for row, where in states.items() if where in ("hub", "mirror")]
+    gone = [
+        f"{row} is {where}" for row, where in states.items() if where in ("missing", "withdrawn")
+    ]
+    do = [f"`workbench zoo download {name}` fetches {', '.join(away)}"] if away else []
+    return "; ".join([*gone, *do]) or "ready"
 
 
 def _show_plans(plans: list[intake.Plan]) -> None:

@@ -405,6 +405,19 @@ def test_what_a_class_cannot_be_told_is_one_sentence(using):
         using(Unconditional())(["x"], [1])
 
 
+class Scheduled:
+    """A pipeline whose guidance is a number or one a step."""
+
+    def __call__(self, prompt, guidance_scale=None, guidance_schedule=(7.0, 3.0)): ...
+
+
+def test_a_guidance_stands_in_for_a_schedule(using):
+    plugin = using(Scheduled())
+    assert plugin._settings(Scheduled(), 0) == {}
+    guided = dataclasses.replace(plugin, guidance=4.0)._settings(Scheduled(), 0)
+    assert guided == {"guidance_scale": 4.0, "guidance_schedule": None}
+
+
 def test_a_bad_prompt_harms_no_other(using):
     def work(prompts, generators):
         if "bad" in prompts:

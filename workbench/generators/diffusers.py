@@ -162,7 +162,10 @@ class Diffusers(Named):
                 f"eta must be 0 for {self.checkpoint.name!r}, whose pipeline draws further noise "
                 f"from no seed; it is {chosen['eta']}"
             )
-        return {key: x for key, x in chosen.items() if key in known and x is not None}
+        found = {key: x for key, x in chosen.items() if key in known and x is not None}
+        if "guidance_scale" in found and "guidance_schedule" in known:
+            found["guidance_schedule"] = None  # of Ideogram 4, which takes the one or the other
+        return found
 
     def _number(self, field: str) -> Any:
         """Answer steps or guidance: the field, else the row's option, else None."""

@@ -33,11 +33,13 @@ def _digests(answers):
     return [images.digest(answer) for answer in answers]
 
 
-def test_equals_the_plain_library_call():
+@pytest.mark.parametrize("name", ["tiny-sd", "tiny-xl", "tiny-lcm"])
+def test_equals_the_plain_library_call(name):
     import diffusers
 
-    row = tiny.checkpoint("tiny-sd")
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(row.source, use_safetensors=True)
+    row = tiny.checkpoint(name)
+    kind = getattr(diffusers, row.class_name.split(".")[1])
+    pipe = kind.from_pretrained(row.source, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     with running.fixed_threads(row.threads):
         plain = pipe(
@@ -45,8 +47,10 @@ def test_equals_the_plain_library_call():
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS * 2],
             num_inference_steps=2,
             guidance_scale=3.0,
+            height=row.size,
+            width=row.size,
         ).images
-    assert _digests(Diffusers(row)(PROMPTS * 2, SEEDS * 2)) == _digests(plain)
+    assert _digests(Diffusers(row, guidance=3.0)(PROMPTS * 2, SEEDS * 2)) == _digests(plain)
 
 
 def test_steps_and_guidance_override_the_row_s():

@@ -161,6 +161,8 @@ def test_a_table_is_latex_with_the_metrics_side_by_side():
     assert r"c & 10 & 1 (1 to 1) & – \\" in experiments.latex(
         experiments.results([*rows, alone]), ""
     )
+    fewer = experiments.latex(experiments.results([rows[0], rows[1] | {"n": 75}]), "")
+    assert r"a\_b & 75–100 & 0.5" in fewer
 
 
 ROOT = Path(__file__).parents[2]

@@ -319,7 +319,8 @@ def cells(found: Interval) -> dict[str, Any]:
 def latex(results: pd.DataFrame, caption: str) -> str:
     r"""Write a results frame as a booktabs table; needs ``\usepackage{booktabs}``.
 
-    Metrics stand side by side where there is such a column; a cell is the value with its interval.
+    Metrics stand side by side where there is such a column; a cell is the value with its interval,
+    and n a range where they were not measured on equally many.
     """
     import pandas as pd
 
@@ -328,7 +329,9 @@ def latex(results: pd.DataFrame, caption: str) -> str:
     frame["cell"] = [_cell(row) for row in frame.itertuples()]
     if "metric" in keys and len(keys) > 1:
         index = [name for name in keys if name != "metric"]
-        frame["n"] = frame.groupby(index, dropna=False)["n"].transform("max")
+        counts = frame.groupby(index, dropna=False)["n"]
+        ends = zip(counts.transform("min"), counts.transform("max"), strict=True)
+        frame["n"] = [least if least == most else f"{least:g}–{most:g}" for least, most in ends]
         wide = frame.pivot(index=[*index, "n"], columns="metric", values="cell")
         wide = wide.reindex(columns=pd.unique(frame["metric"])).reset_index()
     else:

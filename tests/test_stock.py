@@ -10,10 +10,12 @@ from functools import partial
 
 import pytest
 import torch
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from workbench import catalogue, checkpoints, intake, machine, memory, terminal
 from workbench.cli import app
+from workbench.generators import glide, min_dalle
 
 
 def test_a_licence_to_accept_shows_beside_its_name(tmp_path, monkeypatch):
@@ -72,6 +74,21 @@ def test_a_preset_whose_folder_is_gone_tells_which_and_how_it_comes_back(tmp_pat
     assert states["preset pocket"].todo == f"restore the folder, or {edit}"
     shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(catalogue.data_folder() / "x"))
     assert machine._restore(shipped) == f"git -C {catalogue.data_folder().parent} restore data/x"
+
+
+def test_the_doctor_says_what_to_do_in_lines_that_can_be_copied(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "file"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+    monkeypatch.setattr(terminal, "results", partial(terminal.results, 80))
+    said = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
+    fetch = "workbench zoo download paper"
+    assert (
+        f"! preset paper: pip install {glide.PACKAGE} && pip install {min_dalle.PACKAGE} && {fetch}"
+        in said
+    )
+    assert f"! store: choose another folder: {tmp_path / 'file'} cannot be written" in said
 
 
 def test_a_role_without_rows_is_told():

@@ -122,12 +122,17 @@ def doctor() -> None:
     from rich.table import Column, Table
 
     with terminal.answering():
-        states = machine.readiness()
-        columns = [Column(overflow="fold") for _ in range(4)]  # a command is never cut
+        states, out = machine.readiness(), terminal.results()
+        facts = [*machine.facts(), *states]
+        columns = [Column(overflow="fold") for _ in range(3)]
         table = Table(*columns, box=None, pad_edge=False, show_header=False)
-        for fact in [*machine.facts(), *states]:
-            table.add_row("!" if fact.todo else "", fact.what, fact.found, fact.todo)
-        terminal.results().print(table)
+        for fact in facts:
+            table.add_row("!" if fact.todo else "", fact.what, fact.found)
+        out.print(table)
+        out.print()
+        for fact in facts:
+            if fact.todo:  # in one line, however long, so that it can be copied
+                out.print(f"! {fact.what}: {fact.todo}", soft_wrap=True)
         terminal.tell(f"Next: `{machine.next_command(states)}`")
 
 

@@ -27,7 +27,7 @@ What rows need, their plug-ins tell: see `packages`."""
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the doctor: what, how it is, and what to do where it is not well ("": well)."""
+    """What the doctor tells: of what, how it is, and what to do if that is not well ("": well)."""
 
     what: str
     found: str
@@ -163,4 +163,6 @@ def _disk(what: str, folder: Path) -> Fact:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     todo = "free some space, or choose another folder" if free < 2 * 2**30 else ""
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        todo = f"choose another folder: {there} cannot be written"
     return Fact(what, f"{folder}, {memory.gib(free)} free", todo)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
+import textwrap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,7 +231,7 @@ def _check_words(loaded: Any) -> None:
 def _first_line(error: BaseException) -> str:
     """Shorten an error of a library to its first line, and the next where that only leads to it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(each.strip() for each in lines[: 1 + lines[0].endswith(":")])[:200]
+    return textwrap.shorten(" ".join(lines[: 1 + lines[0].endswith(":")]), 200, placeholder=" …")
 
 
 def exhausted(error: BaseException) -> bool:
@@ -255,6 +256,16 @@ def fixed_threads(count: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run under a set global seed of torch; restore its state, that of every GPU included."""
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[tuple[list[Item], int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -253,8 +254,6 @@ def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
 
     One that runs alone gets its one prompt and generator plain, under a set global seed.
     """
-    import torch
-
     alone = _runs_alone(pipe)
     if alone:
         inputs = {n: x[0] if n == "prompt" else x for n, x in inputs.items()}
@@ -262,9 +261,7 @@ def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
         inputs = inputs | {"negative_prompt": [inputs["negative_prompt"]] * len(generators)}
     if not _draws_globally(pipe):
         inputs = inputs | {"generator": generators[0] if alone else generators}
-    with torch.random.fork_rng(enabled=alone):
-        if alone:
-            torch.manual_seed(generators[0].initial_seed())
+    with running.seeded(generators[0].initial_seed()) if alone else nullcontext():
         try:
             return pipe(**inputs)
         except (TypeError, AttributeError, KeyError, ImportError) as error:

@@ -63,11 +63,8 @@ class Glide(Named):
         spaced = list(map(_diffusion, _options(self.checkpoint), steps))
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
-            import torch
-
             [(prompt, seed)] = chunk
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
+            with running.seeded(seed):
                 small = _base(stages[0], spaced[0], prompt, settings["guidance"])
                 large = _upsampled(stages[1], spaced[1], prompt, small, settings["temperature"])
             return [to_picture(_grey_levels(large)[0].permute(1, 2, 0).cpu().numpy() / 255)]

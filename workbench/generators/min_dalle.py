@@ -65,12 +65,9 @@ class MinDalle(Named):
         model = running.weights(self.checkpoint, _load)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
-            import torch
-
             [(prompt, seed)] = chunk
-            with torch.random.fork_rng(), warnings.catch_warnings():
+            with running.seeded(seed), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the package speaks to the torch of 2022
-                torch.manual_seed(seed)
                 (pixels,) = model.generate_raw_image_stream(prompt, seed=0, grid_size=1, **settings)
             return [to_picture(pixels.floor().cpu().numpy() / 255)]
 

@@ -460,7 +460,10 @@ def test_a_cascade_becomes_a_row(there, tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("../evil", "a name is of letters, digits, - _ and . alone; seen '../evil'"),
+        (
+            "../evil",
+            "a name is of letters, digits, - _ and . alone; seen '../evil'; give another --name",
+        ),
         ("small", "the name 'small' is taken (preset); give another --name"),
         ("pocket-sd", "the name 'pocket-sd' is taken (checkpoint); give another --name"),
         ("pez", "the name 'pez' is taken (inverter); give another --name"),
@@ -468,6 +471,32 @@ def test_a_cascade_becomes_a_row(there, tmp_path):
 )
 def test_a_new_row_takes_no_name_that_means_something(there, name, sentence):
     assert zoo("add", SD, "--name", name) == (2, f"workbench: {sentence}")
+
+
+CONFIGS = {
+    "is no JSON": ("model_index.json", "{not json"),
+    "no class 'diffusers.os.system'": ("model_index.json", {"_class_name": "os.system"}),
+    "takes no prompt: it is a AutoencoderKL": (
+        "model_index.json",
+        {"_class_name": "AutoencoderKL"},
+    ),
+    "by itself, it needs image; ": ("model_index.json", {"_class_name": "FluxImg2ImgPipeline"}),
+    "(its configs name: Gpt)": ("config.json", {"architectures": "Gpt"}),
+    "give --size": ("config.json", {"architectures": ["Dinov2Model"], "image_size": -3}),
+    "told by its configs; give --size": ("open_clip_config.json", {"model_cfg": []}),
+}
+
+
+@pytest.mark.parametrize("sentence", CONFIGS)
+def test_what_strange_configs_tell_is_one_sentence_and_no_row(there, tmp_path, sentence):
+    name, config = CONFIGS[sentence]
+    (tmp_path / "odd").mkdir()
+    text = config if isinstance(config, str) else json.dumps(config)
+    (tmp_path / "odd" / name).write_text(text)
+    code, said = zoo("add", str(tmp_path / "odd"))
+    assert code == 2
+    assert sentence in said
+    assert not (tmp_path / "catalogue").exists()
 
 
 def readme_commands():

@@ -39,7 +39,7 @@ ROLES = {
 def rows(role: str) -> dict[str, Checkpoint]:
     """Read the checkpoints of one role: ``generator``, ``inverter`` or ``encoder``."""
     table = tables.read(f"{_folder(role)}.toml", data_folder())
-    return {name: _checkpoint(role, name, row) for name, row in table.items()}
+    return {name: row_of(role, name, row) for name, row in table.items()}
 
 
 def checkpoint(name: str) -> Checkpoint:
@@ -239,7 +239,7 @@ def weights(*plugins: Any) -> dict[str, str]:
     return {name: found[name].digest() for name in sorted(found)}
 
 
-def _checkpoint(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
+def row_of(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
     """Make the checkpoint of a row; ValueError for one that lacks a field or has a strange one."""
     values = {"class_name" if key == "class" else key: value for key, value in row.items()}
     where = f"[{name}] in {_folder(role)}.toml"

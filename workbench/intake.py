@@ -20,6 +20,9 @@ from workbench.checkpoints import Checkpoint
 from workbench.hub import File, Repository
 
 SUMS = "SHA256SUMS"
+WITH_A_PICTURE = "SuperResolution|Upscale|Img2Img|Inpaint"
+"""In the names of classes that start from a picture, though their call has a default for it."""
+
 INDEX = "model_index.json"
 PLUGINS = {
     # a class that a config of transformers names: its role and plug-in
@@ -327,6 +330,9 @@ def _check_cascade(parts: Sequence[_Source]) -> None:
         raise ValueError(
             f"{parts[0].name} cannot run by itself, it needs {needed}; {how} FIRST {parts[0].name}`"
         )
+    first: Any = checkpoints.resolve_class(f"diffusers.{parts[0].read[INDEX]['_class_name']}")
+    if "prompt" not in inspect.signature(first.__call__).parameters:
+        raise ValueError(f"{parts[0].name} takes no prompt: it is a {first.__name__}")
 
 
 def _needed(part: _Source) -> str:
@@ -338,7 +344,7 @@ def _needed(part: _Source) -> str:
     call = list(inspect.signature(kind.__call__).parameters.values())[1:]
     call = [each for each in call if each.kind is each.POSITIONAL_OR_KEYWORD]
     needed = [each.name for each in call if each.default is each.empty and each.name != "prompt"]
-    return ", ".join(needed) or ("image" if re.search("SuperResolution|Upscale", name) else "")
+    return ", ".join(needed) or ("image" if re.search(WITH_A_PICTURE, name) else "")
 
 
 def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
@@ -352,7 +358,8 @@ def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
     config = read.get("config.json", {})
     if "architecture" in config and "pretrained_cfg" in config:
         return "encoder", {"plugin": TIMM, "batch": 1}
-    names = [str(name) for name in config.get("architectures") or []]
+    names = config.get("architectures") or []
+    names = list(map(str, names if isinstance(names, list) else [names]))
     for name in names:
         if name in PLUGINS:
             role, plugin = PLUGINS[name]
@@ -370,17 +377,24 @@ def _size(read: Mapping[str, Any]) -> int:
     """Find the native side in pixels in the configs; 0 where none tells it."""
     for name in ("unet/config.json", "transformer/config.json", "prior/config.json"):
         side = read.get(name, {}).get("sample_size")
-        if isinstance(side, int):
+        if isinstance(side, int) and side > 0:
             makers = (f"{name}/config.json" for name in ("vae", "vqvae", "movq"))
             blocks: Any = next((read[name] for name in makers if name in read), {})
             blocks = blocks.get("block_out_channels") or blocks.get("encoder_block_out_channels")
-            return side * 2 ** (len(blocks) - 1) if blocks else side
-    top = read.get("config.json", {})
-    tower = read.get("open_clip_config.json", {}).get("model_cfg", {}).get("vision_cfg", {})
-    data = top.get("pretrained_cfg", {}).get("input_size") or []
-    vision = top.get("vision_config") or {}
-    found = [top.get("image_size"), vision.get("image_size"), tower.get("image_size"), *data[-1:]]
-    return next((int(side) for side in found if isinstance(side, int)), 0)
+            return side * 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else side
+    top, clip = read.get("config.json", {}), read.get("open_clip_config.json", {})
+    data = _inside(top, "pretrained_cfg", "input_size")
+    found = [top.get("image_size"), _inside(top, "vision_config", "image_size")]
+    found += [_inside(clip, "model_cfg", "vision_cfg", "image_size")]
+    found += data[-1:] if isinstance(data, list) else []
+    return next((side for side in found if isinstance(side, int) and side > 0), 0)
+
+
+def _inside(config: Any, *path: str) -> Any:
+    """Look up a value in tables within tables of a config, which may hold anything."""
+    for name in path:
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -142,6 +142,7 @@ def zoo_add(
         options = {key: value for key, value in options.items() if value is not None}
         given = {"size": size, "family": family, "options": options or None}
         role, fields = intake.row_of(*sources, **given)
+        catalogue.row_of(role, name, fields)  # a row that cannot be read is not written
         file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
         kind = frames.shown(fields.get("class") or fields["plugin"])
         print(f"{name}: {role}, {kind}, {fields['size']} px")
@@ -152,7 +153,9 @@ def zoo_add(
 def _check_name(name: str) -> None:
     """Raise ValueError for a name that cannot be typed, or that means something already."""
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(f"a name is of letters, digits, - _ and . alone; seen {name!r}")
+        raise ValueError(
+            f"a name is of letters, digits, - _ and . alone; seen {name!r}; give another --name"
+        )
     there = {row.name: "checkpoint" for row in intake.rows()}
     there |= dict.fromkeys(catalogue.zoos(), "zoo") | dict.fromkeys(presets.read(), "preset")
     there |= dict.fromkeys(catalogue.ROLES, "role")

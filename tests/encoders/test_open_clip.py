@@ -129,12 +129,15 @@ def test_weights_of_the_hub_are_not_fetched_unasked(row, source):
         OpenClip(replace(row, source=source))(pictures(1))
 
 
-def test_a_tag_of_open_clip_brings_its_activation_and_preprocessing(row, monkeypatch, tmp_path):
+@pytest.mark.parametrize("source", ["ViT-L-14/openai", "timm/vit_large_patch14_clip_224.openai"])
+def test_weights_of_open_clip_bring_their_activation_and_preprocessing(
+    row, source, monkeypatch, tmp_path
+):
     import open_clip
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    far = replace(row, source="ViT-L-14/openai", revision="abc")
+    far = replace(row, source=source, revision="abc")
     folder = tmp_path / "models--timm--vit_large_patch14_clip_224.openai" / "snapshots" / "abc"
     folder.mkdir(parents=True)
     (folder / "open_clip_model.safetensors").touch()

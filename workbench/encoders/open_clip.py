@@ -152,13 +152,25 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     folder = Path(checkpoints.locate(checkpoint))
     if (folder / FILES[0]).is_file() and (folder / FILES[1]).is_file():
         return f"local-dir:{folder}", {}
-    model, _, tag = checkpoint.source.partition("/")
-    if checkpoint.folder is not None or not (folder / FILES[0]).is_file():
+    known = {
+        name: (model, tag)
+        for model, tag in reversed(open_clip.list_pretrained())
+        for name in (f"{model}/{tag}", _hub_id(model, tag))
+    }
+    if checkpoint.source not in known or not (folder / FILES[0]).is_file():
         absent = next(name for name in FILES if not (folder / name).is_file())
         raise LookupError(f"no {absent} in the folder {folder} of {checkpoint.name!r}")
+    model, tag = known[checkpoint.source]
     config = open_clip.get_pretrained_cfg(model, tag)  # a file alone does not bring these along
     settings = {f"image_{name}": config.get(name) for name in PREPROCESSING}
     return model, settings | {
         "pretrained": str(folder / FILES[0]),
         "force_quick_gelu": bool(config.get("quick_gelu")),
     }
+
+
+def _hub_id(model: str, tag: str) -> str:
+    """Name the repository that open_clip fetches a tag from; "" where it is on no hub."""
+    import open_clip
+
+    return str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]

@@ -161,7 +161,7 @@ USAGE = {
     "generate --generator tiny-sd --prompt p --out o --seeds 4:0": r"seeds are written 0:4",
     "generate --generator tiny-sd --prompt p --out {folder}/note.html": "is not a folder",
     "zoo show b": "no checkpoint named 'b'; there are: tiny-blip, tiny-clip",
-    "zoo verify b": "no checkpoint named 'b'",
+    "zoo verify b": "no preset, zoo or checkpoint named 'b'",
     "nonsense": "No such command 'nonsense'",
 }
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from workbench import catalogue, cli, images, stock, terminal
@@ -249,6 +250,23 @@ def test_generate_names_pictures_by_seed_and_lists_them(run, tmp_path):
     assert {(row["generator"], row["prompt"]) for row in rows} == {("tiny-ld", 'a, "thing"')}
     for row in rows:
         assert images.digest(images.open_image(out / row["file"])) == row["digest"]
+
+
+def test_generate_takes_the_numbers_asked_for_of_a_model_without_seeds(run, tmp_path):
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+    table = ["file,prompt,seed"]
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{number}.png")
+        table.append(f"{number}.png,p,{number}")
+    (tmp_path / "table.csv").write_text("\n".join(table))
+    model, out = f"Archive({str(tmp_path / 'table.csv')!r})", tmp_path / "made"
+    for seeds in ("0:2", "2:4"):
+        done = run(
+            *("generate", "--generator", model, "--prompt", "p", "--out", out, "--seeds", seeds)
+        )
+        assert done.exit_code == 0, done.stderr
+    made = [images.open_image(out / f"{number}.png").getpixel((0, 0)) for number in range(4)]
+    assert made == colours
 
 
 def test_generate_does_not_mix_models_in_a_folder(run, tmp_path):

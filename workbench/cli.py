@@ -122,7 +122,7 @@ def doctor() -> None:
     from rich.table import Column, Table
 
     with terminal.answering():
-        states, out = machine.readiness(), terminal.results()
+        states, out = [machine.readiness(name) for name in presets.read()], terminal.results()
         facts = [*machine.facts(), *states]
         columns = [Column(overflow="fold") for _ in range(3)]
         table = Table(*columns, box=None, pad_edge=False, show_header=False)
@@ -210,7 +210,10 @@ def generate(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and generations.csv.")],
     seeds: Annotated[str, typer.Option(help="0:4 is 0, 1, 2, 3; also 7 or 1,5,9.")] = "0:4",
 ) -> None:
-    """Make pictures: PNG files named by their seed, and generations.csv beside them."""
+    """Make pictures: PNG files named by their seed, and generations.csv beside them.
+
+    A model that takes no seed (hosted, an archive) gives its picture of that number.
+    """
     with terminal.answering():
         model = catalogue.load(generator, "generator")
         numbers = parse_seeds(seeds)
@@ -221,13 +224,13 @@ def generate(
         from workbench import frames, images, pipeline
 
         def draw(_run_seed: int, _prompt: str, index: int) -> int:
-            return numbers[index]
+            return index
 
         store = Store()
         asked = pd.DataFrame({"prompt_id": [frames.prompt_id(prompt)], "prompt": [prompt]})
         with terminal.progress_bars() as progress:
             made = pipeline.generate(
-                asked, {generator: model}, len(numbers), 0, store, progress, draw
+                asked, {generator: model}, len(numbers), 0, store, progress, draw, numbers
             )
         out.mkdir(parents=True, exist_ok=True)
         failed = False

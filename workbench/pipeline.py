@@ -81,7 +81,7 @@ def generate(
     store: Store,
     progress: Progress | None = None,
     draw: Callable[[int, str, int], int] = frames.candidate_seed,
-    start: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Let every candidate model make γ pictures of every prompt: C_k = {G_k(p̂; s)}.
 
@@ -93,7 +93,8 @@ def generate(
         store: where pictures are kept.
         progress: called with ("generate", done, total).
         draw: `frames.candidate_seed`, or `frames.query_seed` for test images.
-        start: the first index; pictures before it are left out.
+        indices: which candidates to make, 0 to γ - 1 when left out. A model without seeds knows a
+            picture by its index.
 
     Returns:
         candidates frame; ``candidate_id`` is the digest of the picture in the store, missing where
@@ -109,7 +110,7 @@ def generate(
     jobs = [
         (text, index, draw(seed, text, index))
         for text in known["prompt"]
-        for index in range(start, gamma)
+        for index in (range(gamma) if indices is None else indices)
     ]
     rows = []
     for place, (name, generator) in enumerate(zoo.items()):

@@ -186,7 +186,9 @@ def _generated(
     for name, part in wanted.items():
         told = _after(progress, before, total)
         made.append(
-            pipeline.generate(part, {name: zoo[name]}, stop, seed, store, told, start=start)
+            pipeline.generate(
+                part, {name: zoo[name]}, stop, seed, store, told, indices=range(start, stop)
+            )
         )
         before += jobs[name]
     return _joined(made, "candidates")

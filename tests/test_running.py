@@ -213,6 +213,16 @@ def test_too_little_memory_is_told_before_loading(monkeypatch):
     assert running.weights(row, diffusers._load)
 
 
+def test_copies_that_no_loader_reads_take_no_memory(tmp_path):
+    row = tiny.checkpoint("tiny-sd")
+    needed = sum(running.needs(row).values())
+    folder = shutil.copytree(row.source, tmp_path / "copy")
+    unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copy(unet, folder / "v1-5-pruned.safetensors")  # for other programs
+    shutil.copy(unet, unet.with_suffix(".fp16-00001-of-00001.safetensors"))
+    assert sum(running.needs(dataclasses.replace(row, source=str(folder))).values()) == needed
+
+
 def test_models_are_forgotten_until_the_next_one_fits(folder, monkeypatch):
     rows = [_row(folder, size=size) for size in (1, 2, 3)]
     monkeypatch.setattr(memory, "parts", lambda *_: {"all": 100})
@@ -244,6 +254,8 @@ def test_on_a_gpu_calls_are_halved_until_they_fit_and_the_shape_is_told(folder, 
     assert running.in_fixed_shape(gpu, "abcdefg", row) == list("ABCDEFG")
     assert gpu.calls == [7, 4, 2, 2, 2, 1]
     assert running.shape(row) == [2]
+    assert running.in_fixed_shape(gpu, "h", row) == ["H"]
+    assert running.shape(row) == [1]
     gpu.calls.clear()
     assert running.in_fixed_shape(gpu, "abc", row) == list("ABC")
     assert gpu.calls == [2, 1]  # what fits is remembered
@@ -288,5 +300,5 @@ def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
     monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
     for room in (sum(sizes.values()) * 2, max(sizes.values()) * 1.3):
         monkeypatch.setattr(memory, "free", lambda device, room=room: room)
-        running.place(Pipe(), row)
+        running.place([Pipe()], row)
     assert asked == ["cuda", "offload"]

@@ -62,8 +62,7 @@ LOADERS = {
     "tiny-min-dalle": "encoder.pt",
 }
 """A tiny model of each loader, and what its weights are called where they are a pickle."""
-PICKLED = {"tiny-dalle": "Unable to load weights from checkpoint file", "tiny-min-dalle": "encoder"}
-PICKLED |= {
+PICKLED = {
     "tiny-clip": "no open_clip_model.safetensors in",
     "tiny-timm": "no model.safetensors in",
 }

@@ -157,6 +157,15 @@ def shown(value: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
 
+def first_line(error: BaseException) -> str:
+    """Answer the first line of an error, or the name of its class where it says nothing.
+
+    >>> first_line(ValueError("too long\\nat line 1")), first_line(MemoryError())
+    ('too long', 'MemoryError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the table `name` from rows; a "str" or "float64" cell that is left out is missing.
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench import frames
+
 SAFE = (".safetensors",)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 OTHERS = tuple(
@@ -54,6 +56,13 @@ def snapshot(repository: str, commit: str) -> Path:
 
     name = "models--" + repository.replace("/", "--")
     return Path(constants.HF_HUB_CACHE) / name / "snapshots" / commit
+
+
+def page_of(repository: str) -> str:
+    """Name the page of a repository, where its licence is accepted."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{repository}"
 
 
 def listing(repository: str, revision: str = "") -> Repository:
@@ -95,13 +104,15 @@ def listing(repository: str, revision: str = "") -> Repository:
     return Repository(repository, str(info.sha), files, bool(info.gated), licence, prior)
 
 
-def wanted(files: Sequence[File], pickles: bool = False, variant: str = "") -> list[File]:
+def wanted(
+    files: Sequence[File], pickles: bool = False, variant: str = "", code: bool = False
+) -> list[File]:
     """Choose the files a loader will read: no other framework's, no second copy of the weights.
 
     Safetensors go before pickles, which are taken only where `pickles` allows them and a folder
     has nothing else. In the repository of a pipeline (with a model_index.json), weights outside
     its folders are other programs' copies. Of the variants of a weight file (fp16, …) the one
-    named is taken, where there is one.
+    named is taken, where there is one. Python files are taken where `code` asks for them.
 
     Raises ValueError where a folder holds its weights as pickles only, and these are not allowed.
 
@@ -110,7 +121,8 @@ def wanted(files: Sequence[File], pickles: bool = False, variant: str = "") -> l
     ['model_index.json', 'unet/a.safetensors']
     """
     pipeline = any(file.name == "model_index.json" for file in files)
-    kept = [file for file in files if not file.name.lower().endswith(OTHERS)]
+    others = tuple(each for each in OTHERS if not (code and each == ".py"))
+    kept = [file for file in files if not file.name.lower().endswith(others)]
     weights = [file for file in kept if file.name.endswith(SAFE + PICKLES)]
     chosen = [file for file in kept if file not in weights and not file.name.startswith(".")]
     folders: dict[str, list[File]] = {}
@@ -119,8 +131,8 @@ def wanted(files: Sequence[File], pickles: bool = False, variant: str = "") -> l
     for folder, there in folders.items():
         if pipeline and not folder:
             continue
-        plain = [f for f in there if _variant(f.name) == variant] or [
-            f for f in there if not _variant(f.name)
+        plain = [f for f in there if variant_of(f.name) == variant] or [
+            f for f in there if not variant_of(f.name)
         ]
         safe = [file for file in plain if file.name.endswith(SAFE)]
         if not safe and plain and not pickles:
@@ -133,7 +145,7 @@ def wanted(files: Sequence[File], pickles: bool = False, variant: str = "") -> l
     return [file for file in files if file.name in names]
 
 
-def _variant(name: str) -> str:
+def variant_of(name: str) -> str:
     """Tell the variant in a file's name: ``unet/model.fp16.safetensors`` → ``fp16``."""
     parts = name.rpartition("/")[2].split(".")[1:-1]
     found = [part.split("-")[0] for part in parts]
@@ -339,9 +351,9 @@ def room_for(folder: Path, size: int) -> None:
 @contextlib.contextmanager
 def _sentences(source: str) -> Iterator[None]:
     """Turn what a hub, the network or the disk does into one sentence."""
-    from huggingface_hub import constants, errors
+    from huggingface_hub import errors
 
-    page = source if "://" in source else f"{constants.ENDPOINT}/{source}"
+    page = source if "://" in source else page_of(source)
     again = "what was fetched is kept: the same command goes on from there"
     try:
         yield
@@ -392,8 +404,6 @@ def _sentences(source: str) -> Iterator[None]:
                 f"{error.filename} cannot be read or written ({error.strerror}); mend that, or set "
                 "HF_HOME to a folder elsewhere"
             ) from error
-        raise OSError(f"{source} cannot be fetched: {_first(error)}; {again}") from error
-
-
-def _first(error: Any) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise OSError(
+            f"{source} cannot be fetched: {frames.first_line(error)[:200]}; {again}"
+        ) from error

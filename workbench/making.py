@@ -188,4 +188,4 @@ def carefully(plugin: Any, some: list[Any]) -> list[Any]:
 def failure(error: BaseException) -> Failure:
     """Say the first line of an error."""
     kind = Passing if running.exhausted(error) else Failure
-    return kind((str(error).strip().splitlines() or [type(error).__name__])[0])
+    return kind(frames.first_line(error))

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from workbench import hub
+
 SPARE = 1.2
 """How much more than its weights a model takes while it runs, at the least."""
 
@@ -16,12 +18,15 @@ def parts(folders: Sequence[Path], bytes_each: int, patterns: Sequence[str] = ()
     """Count the bytes of each part of a model (a folder with weights) at `bytes_each` a number.
 
     Safetensors tell their shapes in their head; of pickles, taken as float32, only the size is
-    known. Variants beside a plain file of the same stem are copies of it. With `patterns`, only
-    files whose name matches one count.
+    known. Variants beside plain weights are copies of them, and so are weights outside the folders
+    of a pipeline. With `patterns`, only files whose name matches one count.
     """
     found: dict[str, int] = {}
     for folder in folders:
+        pipeline = (folder / "model_index.json").is_file()
         for path in sorted(folder.rglob("*")):
+            if pipeline and path.parent == folder:
+                continue
             if not any(fnmatch(path.relative_to(folder).as_posix(), x) for x in patterns or "*"):
                 continue
             if path.suffix == ".safetensors" and not _copy(path):
@@ -37,9 +42,9 @@ def parts(folders: Sequence[Path], bytes_each: int, patterns: Sequence[str] = ()
 
 
 def _copy(path: Path) -> bool:
-    """Tell a variant (``model.fp16.safetensors``) that stands beside the plain file."""
-    plain = path.name.split(".")[0] + path.suffix
-    return plain != path.name and (path.parent / plain).exists()
+    """Tell a variant (``model.fp16.safetensors``) that stands beside plain weights."""
+    beside = path.parent.glob(f"*{path.suffix}")
+    return bool(hub.variant_of(path.name)) and not all(hub.variant_of(each.name) for each in beside)
 
 
 def _numbers(path: Path) -> int:

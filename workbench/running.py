@@ -116,13 +116,18 @@ def too_big(checkpoint: Checkpoint, sizes: Mapping[str, int], free: int) -> str:
     )
 
 
-def place(pipe: Any, checkpoint: Checkpoint) -> None:
-    """Move a pipeline of diffusers to where models run, or, on a GPU too small, part by part."""
+def place(pipes: Sequence[Any], checkpoint: Checkpoint) -> None:
+    """Move all stages of a row to where models run, or, on a GPU too small, let parts take turns.
+
+    The pipelines are those of diffusers, still on the CPU.
+    """
     where = checkpoints.device()
-    if where == "cpu" or memory.placement(needs(checkpoint), memory.free(where)) == "whole":
-        pipe.to(where)
-    else:
-        pipe.enable_model_cpu_offload()
+    whole = where == "cpu" or memory.placement(needs(checkpoint), memory.free(where)) == "whole"
+    for pipe in pipes:
+        if whole:
+            pipe.to(where)
+        else:
+            pipe.enable_model_cpu_offload()
 
 
 def _forget() -> None:
@@ -176,12 +181,19 @@ def _loading(checkpoint: Checkpoint) -> Iterator[None]:
         if type(error) is LookupError or exhausted(error):
             raise
         why = _unread(checkpoint, told) or _first_line(error)
-        if isinstance(error, (UnpicklingError, EOFError)):
+        if any(isinstance(each, (UnpicklingError, EOFError)) for each in _chain(error)):
             why = "a pickle holds more than tensors, or is damaged"
         raise checkpoints.missing(checkpoint, why) from error
     finally:
         for library in bars:
             library.enable_progress_bar()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Answer an error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -311,28 +323,29 @@ def in_fixed_shape(
                 if padded or size == 1:
                     raise MemoryError(_too_full(checkpoint, size)) from error
             else:
-                _used[checkpoint] = size
+                _fits[checkpoint], _largest[checkpoint] = size, min(size, len(items))
                 return answers
             size //= 2  # outside of except, where the error still holds the tensors
-            _used[checkpoint] = size
+            _fits[checkpoint] = size
             _empty()
 
 
-_used: dict[Checkpoint, int] = {}
+_fits: dict[Checkpoint, int] = {}
+_largest: dict[Checkpoint, int] = {}
 
 
 def call_size(checkpoint: Checkpoint) -> int:
     """Tell how many items one call takes: the row's batch on the CPU, else what fits."""
     if checkpoints.device() == "cpu":
         return checkpoint.batch
-    return _used.get(checkpoint, max(checkpoint.batch, GPU_BATCH))
+    return _fits.get(checkpoint, max(checkpoint.batch, GPU_BATCH))
 
 
 def shape(checkpoint: Checkpoint) -> list[int]:
-    """Tell the shape of the last call: batch and threads on the CPU, else the batch."""
+    """Tell the shape that was run last: batch and threads on the CPU, else the largest batch."""
     if checkpoints.device() == "cpu":
         return [checkpoint.batch, checkpoint.threads]
-    return [call_size(checkpoint)]
+    return [_largest.get(checkpoint, call_size(checkpoint))]
 
 
 def _out_of_memory(error: BaseException) -> bool:

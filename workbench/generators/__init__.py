@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import checkpoints, images, running
@@ -52,7 +51,7 @@ def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
     """Read stem.safetensors in the folder of the weights, else stem.pt if the row allows pickles.
 
     A pickle is read with weights_only, so that nothing in it runs. Raises LookupError where neither
-    is there or may be read, ValueError for a pickle of more than tensors.
+    is there or may be read, UnpicklingError for a pickle of more than tensors.
     """
     folder = Path(checkpoints.locate(checkpoint))
     pickles = checkpoints.safely(checkpoint)["use_safetensors"] is None
@@ -67,10 +66,7 @@ def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
         raise LookupError(f"{checkpoint.name!r} needs {names} in {folder}")
     import torch
 
-    try:
-        return torch.load(pickled, map_location="cpu", weights_only=True)
-    except (UnpicklingError, EOFError) as error:
-        raise ValueError(f"{pickled.name} does not hold tensors, and tensors alone") from error
+    return torch.load(pickled, map_location="cpu", weights_only=True)
 
 
 def paired(prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints, running
@@ -316,9 +315,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
             kind = DiffusionPipeline if index else first
             pipe = kind.from_pretrained(folder, **how, **dict.fromkeys(moved))
             pipe.register_modules(**moved)
-        except (OSError, UnpicklingError) as error:
-            if any(isinstance(each, UnpicklingError) for each in _chain(error)):
-                raise ValueError("a pickle holds more than tensors, or is damaged") from error
+        except OSError as error:
             variants = [x.suffixes[0][1:] for x in Path(folder).glob("*/*.*.safetensors")]
             if variants and "variant" not in how and "no file named" in str(error):
                 raise ValueError(
@@ -332,11 +329,11 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
             pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
-        running.place(pipe, checkpoint)
         for module in pipe.components.values():
             if hasattr(module, "eval"):
                 module.eval()
         pipes.append(pipe)
+    running.place(pipes, checkpoint)
     return pipes
 
 
@@ -352,10 +349,3 @@ def _moved(folder: str, how: dict[str, Any]) -> dict[str, Any]:
             made: Any = checkpoints.resolve_class(f"{DEPRECATED}.{home}.{kind}")
             parts[name] = made.from_pretrained(folder, subfolder=name, **how)
     return parts
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Answer an error and those that led to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

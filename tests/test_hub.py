@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -15,8 +16,20 @@ from typer.testing import CliRunner
 
 from tests import tiny
 from tests.hub import Hub
-from workbench import attribution, catalogue, checkpoints, experiment, hub, intake, machine
+from workbench import (
+    attribution,
+    catalogue,
+    checkpoints,
+    experiment,
+    hub,
+    intake,
+    machine,
+    memory,
+    presets,
+    tables,
+)
 from workbench.cli import app
+from workbench.experiments import Bench
 
 SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "timm/vit_large_patch14_clip_224.openai"
@@ -258,8 +271,13 @@ def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
     )
     with pytest.raises(LookupError, match=sentence):
         attribution.plan("small")
-    with pytest.raises(LookupError, match=sentence):
+    with pytest.raises(LookupError, match=r"^the preset 'small' has no file of prompts"):
         experiment.evaluate_preset("small", n=1)
+    small = dataclasses.replace(presets.preset("small"), prompts="pocket/prompts.csv")
+    with pytest.raises(LookupError, match=sentence):
+        experiment.evaluate_preset(small, n=1)
+    with pytest.raises(LookupError, match=sentence):
+        Bench(small)
     with pytest.raises(LookupError, match=r"`workbench zoo download clip-vit-l-14` fetches them$"):
         attribution.plan("small", zoo="pocket")
     there.asked.clear()
@@ -303,11 +321,21 @@ def test_what_cannot_become_a_row_is_told(there, tmp_path):
 
 
 def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
-    states = {fact.what: fact for fact in machine.readiness()}
-    assert states["preset pocket"].todo == ""
-    assert states["preset modern"].todo == "workbench zoo download modern"
-    assert "licences to accept for sd-3-5-large" in states["preset modern"].found
-    ready = [states["preset pocket"], machine.Fact("preset small", "ready")]
+    monkeypatch.setattr(memory, "total", lambda device: 2**40)
+    monkeypatch.setattr(machine, "get_token", lambda: None)
+    assert machine.readiness("pocket").todo == ""
+    modern = machine.readiness("modern")
+    assert modern.todo == "hf auth login && workbench zoo download modern"
+    pages = [
+        f"{there.url}/{x}"
+        for x in ("stabilityai/stable-diffusion-3.5-large", "black-forest-labs/FLUX.1-schnell")
+    ]
+    assert f"licences to accept at {', '.join(pages)}" in modern.found
+    monkeypatch.setattr(machine, "get_token", lambda: "hf_a")
+    assert machine.readiness("modern").todo == "workbench zoo download modern"
+    monkeypatch.setattr(memory, "total", lambda device: 2**34)
+    assert machine.readiness("modern").todo == "choose another zoo or machine"
+    ready = [machine.readiness("pocket"), machine.Fact("preset small", "ready")]
     typed = machine.next_command(ready)
     assert typed == "workbench attribute PICTURE --preset small"
     found = {fact.what: fact for fact in machine.facts()}
@@ -367,6 +395,36 @@ def test_a_token_does_not_follow_to_another_host(there, monkeypatch):
     assert sent == [None]
 
 
+def test_code_beside_weights_is_fetched_only_where_the_row_lets_it_run(there, tmp_path):
+    (there.folders[SD] / "modeling_mine.py").write_text("1 / 0")
+    assert zoo("download", "sd-1-5", "--yes")[0] == 0
+    folder = hub.snapshot(SD, catalogue.checkpoint("sd-1-5").revision)
+    assert not (folder / "modeling_mine.py").exists()
+    tables.write("generators.toml", "sd-1-5", {"remote_code": True})
+    assert zoo("download", "sd-1-5", "--yes", "--revision", folder.name)[0] == 0
+    (there.folders[SD] / "modeling_mine.py").unlink()
+    assert (folder / "modeling_mine.py").read_text() == "1 / 0"
+    with pytest.raises(LookupError, match=r"then set WORKBENCH_TRUST=sd-1-5 to let it run$"):
+        catalogue.load("sd-1-5").loaded()
+
+
+def test_files_of_another_revision_are_no_fault_of_a_row(there):
+    assert zoo("download", "sd-1-5", "--yes")[0] == 0
+    row = catalogue.checkpoint("sd-1-5")
+    weights = sorted(hub.snapshot(SD, row.revision).rglob("*.safetensors"))[0]
+    weights.resolve().write_bytes(b"rotten")
+    assert intake.fault(row) is not None
+    assert intake.fault(dataclasses.replace(row, revision="")) is None
+
+
+def test_what_cannot_be_had_is_told_before_anything_is_fetched(there):
+    del there.folders[SD]
+    code, said = zoo("download", "small")
+    assert code == 1
+    assert said.index(f"the hub has no {SD}") < said.index("Nothing was fetched: give --yes")
+    assert said.count(SD) == 2  # its name, and its page
+
+
 def test_a_file_is_fetched_by_one_process_at_a_time(there):
     place = hub.listing(SD)
     blob = hub._places(place, place.files[0])[1]
@@ -383,7 +441,7 @@ def test_one_gated_or_missing_member_keeps_none_of_the_others(there):
     assert code == 2
     assert f"workbench: {SD} is gated: " in said
     assert "workbench: the hub has no SimianLuo/LCM_Dreamshaper_v7" in said
-    here = [row.name for row in intake.members("small") if checkpoints.here(row)]
+    here = [row.name for row in presets.members("small") if checkpoints.here(row)]
     assert here == ["sd-2-1-base", "blip-base", "clip-vit-l-14"]
 
 
@@ -535,7 +593,7 @@ def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
         Image.effect_noise((48, 48), 60).convert("RGB").save(tmp_path / "suspect.png")
         doctor, listed, download, attribute = readme_commands()
         assert f"{served.url} answers" in workbench(*doctor)[0]
-        assert f"`workbench {' '.join(download)}` fetches sd-1-5" in workbench(*listed)[0]
+        assert f"not here. Next: workbench {' '.join(download)}" in workbench(*listed)[0]
         assert (
             f"Next: `workbench attribute PICTURE {' '.join(attribute[2:])}`"
             in workbench(*download)[1]

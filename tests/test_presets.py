@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from workbench import catalogue, checkpoints, intake, presets
+from workbench import catalogue, checkpoints, presets
 from workbench.presets import Preset
 
 
@@ -20,7 +20,7 @@ def preset(tmp_path):
 def test_presets_are_whole():
     for name, preset in presets.read().items():
         assert preset.name == name
-        rows = intake.members(name)
+        rows = presets.members(name)
         models = catalogue.zoos()[preset.zoo]
         assert [row.name for row in rows[: len(models)]] == models
         assert [row.role for row in rows[len(models) :]] == ["inverter", "encoder"]

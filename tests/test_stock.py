@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from workbench import catalogue, checkpoints, intake, machine, memory, terminal
+from workbench import catalogue, checkpoints, machine, memory, terminal
 from workbench.cli import app
 from workbench.generators import glide, min_dalle
 
@@ -41,9 +41,7 @@ def test_a_narrow_terminal_cuts_nothing_and_leaves_the_classes_out(width, shown,
     console = partial(terminal.results, width)
     monkeypatch.setattr(terminal, "results", console)
     text = CliRunner().invoke(app, ["zoo", "list"]).stdout.split("\n\n")[0]
-    assert {line.split()[0] for line in text.splitlines()[1:]} == {
-        row.name for row in intake.rows()
-    }
+    assert {line.split()[0] for line in text.splitlines()[1:]} == {*catalogue.rows()}
     assert "…" not in text
     assert ("StableDiffusionPipeline" in text) is shown
 
@@ -55,10 +53,10 @@ def test_a_row_without_its_package_names_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", hidden)
     listed = CliRunner().invoke(app, ["zoo", "list", "dalle-mini"]).stdout
     assert "dalle-mini needs min_dalle: pip install 'attribution-workbench[dalle-mini]'" in listed
-    paper = next(each for each in machine.readiness() if each.what == "preset paper")
+    paper = machine.readiness("paper")
     assert "min_dalle" in paper.found
     assert "pip install 'attribution-workbench[dalle-mini]'" in paper.todo
-    assert machine.lacking(intake.rows()).items() >= {
+    assert machine.lacking(catalogue.rows().values()).items() >= {
         ("min_dalle", "'attribution-workbench[dalle-mini]'"),
         ("num2words", "'attribution-workbench[chat]'"),
     }
@@ -68,10 +66,10 @@ def test_a_row_without_its_package_names_it(monkeypatch):
 def test_a_preset_whose_folder_is_gone_tells_which_and_how_it_comes_back(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
     (tmp_path / "generators.toml").write_text('[pocket-sd]\nsource = "gone"\n')
-    states = {each.what: each for each in machine.readiness()}
-    assert states["preset pocket"].found == f"pocket-sd is not in {tmp_path / 'gone'}"
+    pocket = machine.readiness("pocket")
+    assert pocket.found == f"pocket-sd is not in {tmp_path / 'gone'}"
     edit = f"edit [pocket-sd] in {tmp_path / 'generators.toml'}"
-    assert states["preset pocket"].todo == f"restore the folder, or {edit}"
+    assert pocket.todo == f"restore the folder, or {edit}"
     shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(catalogue.data_folder() / "x"))
     assert machine._restore(shipped) == f"git -C {catalogue.data_folder().parent} restore data/x"
 
@@ -99,8 +97,9 @@ def test_a_role_without_rows_is_told():
 
 def test_looking_at_rows_imports_no_heavy_library():
     code = (
-        "import sys; from workbench import checkpoints, intake; "
-        "list(map(checkpoints.here, intake.rows())); print({*sys.modules} & {'torch', 'open_clip'})"
+        "import sys; from workbench import catalogue, checkpoints; "
+        "list(map(checkpoints.here, catalogue.rows().values())); "
+        "print({*sys.modules} & {'torch', 'open_clip'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -114,15 +113,14 @@ def test_a_preset_with_a_misspelt_model_stops_no_listing_and_is_not_ready(tmp_pa
         f'[presets.y]\nzoo = "pocket-sd, gone"\n{rest}'
         f'[presets.z]\nzoo = "pocket-sd, pocket-ld"\n{rest}'
     )
-    states = {each.what: each for each in machine.readiness()}
-    told = states["preset x"].found
-    assert told.startswith("x: no generator named 'pocket-lld'; there are: ")
-    assert told.endswith("did you mean 'pocket-ld'?")
-    assert states["preset x"].todo == f"edit [presets.x] in {tmp_path / 'presets.toml'}"
-    assert states["preset y"].found.startswith("y: no generator named 'gone'")
-    assert states["preset z"].found == "ready"
+    x, y, z = map(machine.readiness, "xyz")
+    assert x.found.startswith("x: no generator named 'pocket-lld'; there are: ")
+    assert x.found.endswith("did you mean 'pocket-ld'?")
+    assert x.todo == f"edit [presets.x] in {tmp_path / 'presets.toml'}"
+    assert y.found.startswith("y: no generator named 'gone'")
+    assert z.found == "ready"
     listed = CliRunner().invoke(app, ["zoo", "list"])
-    assert f"preset x: {told}" in listed.stdout
+    assert f"preset x: {x.found}. Next: {x.todo}\n" in listed.stdout
     (tmp_path / "generators.toml").write_text('[pocket-ld]\nsource = "gone"\n')
     listed = CliRunner().invoke(app, ["zoo", "list", "z"]).stdout
-    assert listed.endswith("preset z: pocket-ld is missing\n")
+    assert f"preset z: pocket-ld is not in {tmp_path / 'gone'}. Next: restore" in listed

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import catalogue, checkpoints, decision, evidence, images, intake, presets, ranking
+from workbench import catalogue, checkpoints, decision, evidence, images, presets, ranking
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibration import fit
 from workbench.fitted import Fitted
@@ -329,7 +329,7 @@ def plan(
         raise ValueError(f"no aggregation named {aggregate!r}; there are: {known}")
     given = presets.preset(preset)
     if zoo is inverter is similarity is prompt is None:
-        intake.check(given)
+        presets.check(given)
     row = given.override(
         zoo=_plain(zoo),
         inverter=_plain(inverter if prompt is None else Natural(text=prompt)),

@@ -177,7 +177,7 @@ def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
     because = f" ({why})" if why else ""
     first = ""
     if checkpoint.gated:
-        page = f"https://huggingface.co/{checkpoint.source}"
+        page = hub.page_of(checkpoint.source)
         first = f"accept the licence at {page} and log in with `hf auth login`, then "
     return LookupError(
         f"the weights of {name!r} ({checkpoint.source}) are not on this computer{because}; "
@@ -197,11 +197,18 @@ def hub_id(checkpoint: Checkpoint) -> str:
         return checkpoint.source
     import open_clip
 
-    repository = str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
+    repository = open_clip_id(model, tag)
     if not repository:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model))
         raise LookupError(f"no weights {tag!r} on the hub for {model}; there are: {tags}")
     return repository
+
+
+def open_clip_id(model: str, tag: str) -> str:
+    """Name the repository that open_clip fetches a tag from; "" where it is on no hub."""
+    import open_clip
+
+    return str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
 
 
 def locate(checkpoint: Checkpoint, stage: str = "") -> str:

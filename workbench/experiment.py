@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import calibration, catalogue, evaluation, frames, intake, pipeline, presets, ranking
+from workbench import calibration, catalogue, evaluation, frames, pipeline, presets, ranking
 from workbench.attacks import without_intensity
 from workbench.attributors import Stages
 from workbench.attributors.reference_bank import ReferenceBank
@@ -161,8 +161,9 @@ def evaluate_preset(
         StoreError: the store cannot be used.
     """
     given = presets.preset(preset)
+    texts = presets.draw(presets.prompts(given, "evaluation"), n, seed)
     if zoo is inverter is similarity is None:
-        intake.check(given)
+        presets.check(given)
     models = catalogue.zoo(given.zoo if zoo is None else zoo)
     compare = catalogue.load(similarity or given.similarity, "similarity")
     plugs = {
@@ -176,7 +177,6 @@ def evaluate_preset(
         aggregate=aggregate,
         gamma=gamma,
     )
-    texts = presets.draw(presets.prompts(given, "evaluation"), n, seed)
     methods = _methods(row, plugs)
     if store is None:
         store = Store()

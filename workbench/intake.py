@@ -5,7 +5,6 @@ Only what is called here goes to the network, and only because a user gave the c
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
@@ -15,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from workbench import catalogue, checkpoints, hub, presets, tables
+from workbench import catalogue, checkpoints, hub, tables
 from workbench.checkpoints import Checkpoint
 from workbench.hub import File, Repository
 
@@ -68,72 +67,6 @@ class Plan:
         )
 
 
-def rows() -> list[Checkpoint]:
-    """List the rows of every role."""
-    return [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
-
-
-def members(name: str) -> list[Checkpoint]:
-    """List the rows that a name stands for: a row, or all that a zoo or a preset needs.
-
-    Raises LookupError: there is no such name, here or in the zoo or preset; the sentence lists
-    what there is.
-
-    >>> [row.name for row in members("pocket-paper")][-2:]
-    ['pocket-blip', 'pocket-clip']
-    """
-    known = {row.name: row for row in rows()}
-    zoos, settings = catalogue.zoos(), presets.read()
-    if name in known:
-        return [known[name]]
-    if name in settings:
-        preset = settings[name]
-        models = zoos.get(preset.zoo, preset.zoo) if isinstance(preset.zoo, str) else preset.zoo
-        parts = {"inverter": [preset.inverter], "similarity": [preset.similarity]}
-    elif name in zoos:
-        models, parts = zoos[name], {}
-    else:
-        there = {*settings, *zoos, *known}
-        raise catalogue.unknown("preset, zoo or checkpoint", name, there)
-    models = catalogue.commas(models) if isinstance(models, str) else models
-    found: dict[str, Checkpoint] = {}
-    for role, texts in {"generator": models, **parts}.items():
-        for text in texts:
-            if "(" not in text and text not in known and text not in catalogue.names(role):
-                error = catalogue.unknown(role, text, catalogue.names(role))
-                raise LookupError(f"{name}: {error}")
-            found |= {word: known[word] for word in _words(text) if word in known}
-    return list(found.values())
-
-
-def check(preset: presets.Preset) -> None:
-    """Raise LookupError, with the one command that helps, where a preset lacks several weights."""
-    rows = members(preset.name) if preset.name in presets.read() else []
-    away = [row.name for row in rows if _away(row)]
-    if len(away) > 1:
-        raise LookupError(
-            f"{len(away)} of the {len(rows)} checkpoints of the preset {preset.name!r} are not on "
-            f"this computer ({', '.join(away)}); `workbench zoo download {preset.name}` fetches "
-            "them"
-        )
-
-
-def _away(row: Checkpoint) -> bool:
-    """Tell weights that could be fetched, and were not."""
-    return row.folder is None and not row.hosted and not checkpoints.here(row)
-
-
-def _words(text: str) -> list[str]:
-    """List the names in a name or a repr: ``Cosine("a", layer=4)`` → ``a``."""
-    if "(" not in text:
-        return [text]
-    try:
-        nodes = ast.walk(ast.parse(text, mode="eval"))
-    except SyntaxError:
-        return []  # who loads it will tell
-    return [x.value for x in nodes if isinstance(x, ast.Constant) and isinstance(x.value, str)]
-
-
 def plan(row: Checkpoint, revision: str = "") -> Plan:
     """Ask what a download of a row would fetch.
 
@@ -167,7 +100,7 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     chosen = []
     for place in places:
         files = [f for f in place.files if any(fnmatch(f.name, x) for x in row.files or ("*",))]
-        chosen.append(tuple(hub.wanted(files, row.allow_pickle, variant)))
+        chosen.append(tuple(hub.wanted(files, row.allow_pickle, variant, row.remote_code)))
         if not any(f.name.endswith(hub.SAFE + hub.PICKLES) for f in chosen[-1]):
             raise LookupError(
                 f"{place.id} holds no weights for {row.name!r}: of its {len(place.files)} files "
@@ -215,7 +148,8 @@ def fault(row: Checkpoint) -> str | None:
     wrong: list[Path] = []
     pinned = ""
     for repository in row.repositories:
-        wrong += hub.faults(hub.snapshot(repository, row.commit(repository)))
+        if commit := row.commit(repository):
+            wrong += hub.faults(hub.snapshot(repository, commit))
     if row.folder is not None and (row.folder / SUMS).is_file():
         pinned = f" and source under [{row.name}] in {tables.user_folder() / _table(row)}"
         for line in (row.folder / SUMS).read_text(encoding="utf-8").splitlines():

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import catalogue, checkpoints, hub, intake, memory, presets, running, tables
+from huggingface_hub import get_token
+
+from workbench import catalogue, checkpoints, hub, memory, presets, running, tables
 from workbench.checkpoints import Checkpoint
 from workbench.store import Store
 
@@ -47,7 +49,7 @@ def described() -> str:
 def facts() -> list[Fact]:
     """Find out what this machine has; the hub is asked whether it answers."""
     import torch
-    from huggingface_hub import constants, get_token
+    from huggingface_hub import constants
 
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("diffusers", "transformers")
@@ -64,7 +66,7 @@ def facts() -> list[Fact]:
     needed: dict[str, dict[str, list[str]]] = {}  # what pip calls it: its modules, for which rows
     for what, modules in OPTIONAL.items():
         needed[what] = {module: [] for module in modules}
-    for row in intake.rows():
+    for row in catalogue.rows().values():
         for module, what in packages(row).items():
             needed.setdefault(what, {}).setdefault(module, []).append(row.name)
     for what, users in needed.items():
@@ -108,35 +110,34 @@ def weight(row: Checkpoint) -> tuple[str, str]:
     return f"{sum(sizes.values()) / 2**30:.1f}", fits
 
 
-def readiness() -> list[Fact]:
-    """Tell of each preset whether it is ready, and the command that makes it so."""
-    found = []
-    for name in presets.read():
-        try:
-            rows = intake.members(name)
-        except LookupError as error:
-            edit = f"edit [presets.{name}] in {tables.user_folder() / 'presets.toml'}"
-            found.append(Fact(f"preset {name}", str(error), edit))
-            continue
-        away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
-        lost = [row for row in away if row.folder is not None]
-        gone = [row for row in away if row.status == "withdrawn"]
-        far = [row for row in away if row not in (*lost, *gone)]
-        gated = [row.name for row in far if row.gated]
-        large = [row.name for row in rows if weight(row)[1] == "no"]
-        states = [f"{row.name} is not in {row.folder}" for row in lost]
-        states += [f"{row.name} was withdrawn" for row in gone]
-        states += [f"{len(far)} of {len(rows)} checkpoints not here"] if far else []
-        states += [f"licences to accept for {', '.join(gated)}"] if gated else []
-        states += [f"too large for this machine: {', '.join(large)}"] if large else []
-        absent = lacking(rows)
-        states += [f"needs {', '.join(absent)}"] if absent else []
-        todo = [_restore(row) for row in lost]
-        todo += ["choose another zoo"] if gone or (large and not far) else []
-        todo += [f"pip install {what}" for what in absent.values()]
-        todo += [f"workbench zoo download {name}"] if far else []
-        found.append(Fact(f"preset {name}", "; ".join(states) or "ready", " && ".join(todo)))
-    return found
+def readiness(name: str) -> Fact:
+    """Tell whether a preset is ready, and the command that makes it so."""
+    try:
+        rows = presets.members(name)
+    except LookupError as error:
+        edit = f"edit [presets.{name}] in {tables.user_folder() / 'presets.toml'}"
+        return Fact(f"preset {name}", str(error), edit)
+    away = [row for row in rows if not row.hosted and not checkpoints.here(row)]
+    lost = [row for row in away if row.folder is not None]
+    gone = [row for row in away if row.status == "withdrawn"]
+    far = [row for row in away if row not in (*lost, *gone)]
+    gated = [row for row in far if row.gated]
+    large = [row.name for row in rows if weight(row)[1] == "no"]
+    absent = lacking(rows)
+    states = [f"{row.name} is not in {row.folder}" for row in lost]
+    states += [f"{row.name} was withdrawn" for row in gone]
+    states += [f"{len(far)} of {len(rows)} checkpoints not here"] if far else []
+    pages = ", ".join(hub.page_of(row.source) for row in gated)
+    states += [f"licences to accept at {pages}"] if gated else []
+    states += [f"too large for this machine: {', '.join(large)}"] if large else []
+    states += [f"needs {', '.join(absent)}"] if absent else []
+    todo = [_restore(row) for row in lost]
+    todo += [f"pip install {what}" for what in absent.values()]
+    todo += ["hf auth login"] if gated and not get_token() else []
+    todo += [f"workbench zoo download {name}"] if far else []
+    if gone or large:
+        todo = ["choose another zoo" + " or machine" * bool(large)]
+    return Fact(f"preset {name}", "; ".join(states) or "ready", " && ".join(todo))
 
 
 def _restore(row: Checkpoint) -> str:

@@ -5,6 +5,7 @@ They lie in ``data/catalogue/presets.toml``, over it the user's own (`tables`).
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
 import math
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench import catalogue, frames, tables
+from workbench import catalogue, checkpoints, frames, tables
+from workbench.checkpoints import Checkpoint
 
 PORTIONS = {
     "evaluation": ("evaluation", 0.0, 1.0),
@@ -102,6 +104,66 @@ def preset(name: str | Preset) -> Preset:
     if name not in known:
         raise catalogue.unknown("preset", name, known)
     return known[name]
+
+
+def members(name: str) -> list[Checkpoint]:
+    """List the rows that a name stands for: a row, or all that a zoo or a preset needs.
+
+    Raises LookupError: there is no such name, here or in the zoo or preset; the sentence lists
+    what there is.
+
+    >>> [row.name for row in members("pocket-paper")][-2:]
+    ['pocket-blip', 'pocket-clip']
+    """
+    known, zoos, settings = catalogue.rows(), catalogue.zoos(), read()
+    if name in known:
+        return [known[name]]
+    if name in settings:
+        preset = settings[name]
+        models = zoos.get(preset.zoo, preset.zoo) if isinstance(preset.zoo, str) else preset.zoo
+        parts = {"inverter": [preset.inverter], "similarity": [preset.similarity]}
+    elif name in zoos:
+        models, parts = zoos[name], {}
+    else:
+        there = {*settings, *zoos, *known}
+        raise catalogue.unknown("preset, zoo or checkpoint", name, there)
+    models = catalogue.commas(models) if isinstance(models, str) else models
+    found: dict[str, Checkpoint] = {}
+    for role, texts in {"generator": models, **parts}.items():
+        for text in texts:
+            if "(" not in text and text not in known and text not in catalogue.names(role):
+                error = catalogue.unknown(role, text, catalogue.names(role))
+                raise LookupError(f"{name}: {error}")
+            found |= {word: known[word] for word in _words(text) if word in known}
+    return list(found.values())
+
+
+def check(preset: Preset) -> None:
+    """Raise LookupError, with the one command that helps, where a preset lacks several weights."""
+    rows = members(preset.name) if preset.name in read() else []
+    away = [row.name for row in rows if _away(row)]
+    if len(away) > 1:
+        raise LookupError(
+            f"{len(away)} of the {len(rows)} checkpoints of the preset {preset.name!r} are not on "
+            f"this computer ({', '.join(away)}); `workbench zoo download {preset.name}` fetches "
+            "them"
+        )
+
+
+def _away(row: Checkpoint) -> bool:
+    """Tell weights that could be fetched, and were not."""
+    return row.folder is None and not row.hosted and not checkpoints.here(row)
+
+
+def _words(text: str) -> list[str]:
+    """List the names in a name or a repr: ``Cosine("a", layer=4)`` → ``a``."""
+    if "(" not in text:
+        return [text]
+    try:
+        nodes = ast.walk(ast.parse(text, mode="eval"))
+    except SyntaxError:
+        return []  # who loads it will tell
+    return [x.value for x in nodes if isinstance(x, ast.Constant) and isinstance(x.value, str)]
 
 
 def prompts(preset: Preset, portion: str) -> list[str]:

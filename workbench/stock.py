@@ -14,6 +14,7 @@ from workbench import (
     catalogue,
     checkpoints,
     frames,
+    hub,
     intake,
     machine,
     memory,
@@ -47,7 +48,7 @@ def zoo_list(
         if name in catalogue.ROLES:
             rows = list(catalogue.rows(str(name)).values())
         else:
-            rows = intake.members(name) if name else intake.rows()
+            rows = presets.members(name) if name else list(catalogue.rows().values())
         if not rows:
             raise LookupError(f"there are no checkpoints of the role {name}")
         out = terminal.results()
@@ -83,7 +84,7 @@ def zoo_download(
 ) -> None:
     """Fetch weights and pin them: sizes first, resumed where it stopped, every digest checked."""
     with terminal.answering():
-        rows = intake.members(name)
+        rows = presets.members(name)
         if revision and len(rows) > 1:
             raise ValueError(f"--revision is of one checkpoint; {name} stands for {len(rows)}")
         rows = [row for row in rows if revision or _where(row) not in ("here", "hosted")]
@@ -92,6 +93,9 @@ def zoo_download(
             return
         faults: list[str] = []  # one that is gated or gone keeps none of the others
         plans = [plan for row in rows for plan in _tried(intake.plan, faults, row, revision)]
+        for fault in faults:
+            terminal.tell(f"workbench: {fault}")
+        told = len(faults)
         if plans:
             _show_plans(plans)
         left = sum(plan.left for plan in plans)
@@ -102,7 +106,7 @@ def zoo_download(
             done = [p.row for p in plans if _tried(intake.download, faults, p, tick)]
         for row in done:
             print(f"{row.name}: here")
-        for fault in faults:
+        for fault in faults[told:]:
             terminal.tell(f"workbench: {fault}")
         if faults:
             raise typer.Exit(2)
@@ -156,7 +160,7 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"a name is of letters, digits, - _ and . alone; seen {name!r}; give another --name"
         )
-    there = {row.name: "checkpoint" for row in intake.rows()}
+    there = dict.fromkeys(catalogue.rows(), "checkpoint")
     there |= dict.fromkeys(catalogue.zoos(), "zoo") | dict.fromkeys(presets.read(), "preset")
     there |= dict.fromkeys(catalogue.ROLES, "role")
     there |= {each: role for role in catalogue.ROLES for each in catalogue.names(role)} | there
@@ -190,9 +194,9 @@ def zoo_verify(
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
     with terminal.answering():
-        rows = intake.members(name) if name else filter(checkpoints.here, intake.rows())
+        there = filter(checkpoints.here, catalogue.rows().values())
         failed = False
-        for row in rows:
+        for row in presets.members(name) if name else there:
             fault = _fault(row)
             failed |= fault is not None
             print(f"{row.name}: {frames.shown(fault or 'good')}", flush=True)
@@ -243,27 +247,15 @@ def _where(row: Checkpoint) -> str:
 
 
 def _tell_presets(name: str | None) -> None:
-    """Name the zoos; say of each preset what is still to download, and the command."""
+    """Name the zoos; say of each preset whether it is ready, and the command that makes it so."""
     for zoo, models in catalogue.zoos().items():
         if name in (None, zoo):
             print(f"zoo {zoo}: {', '.join(models)}")
     for each in presets.read():
         if name in (None, each):
-            print(f"preset {each}: {_preset(each)}")
-
-
-def _preset(name: str) -> str:
-    """Tell what a preset still needs, and the command that fetches it."""
-    try:
-        states = {row.name: _where(row) for row in intake.members(name)}
-    except LookupError as error:
-        return str(error)
-    away = [row for row, where in states.items() if where in ("hub", "mirror")]
-    gone = [
-        f"{row} is {where}" for row, where in states.items() if where in ("missing", "withdrawn")
-    ]
-    do = [f"`workbench zoo download {name}` fetches {', '.join(away)}"] if away else []
-    return "; ".join([*gone, *do]) or "ready"
+            fact = machine.readiness(each)
+            then = f". Next: {fact.todo}" if fact.todo else ""
+            print(frames.shown(f"{fact.what}: {fact.found}{then}"))
 
 
 def _show_plans(plans: list[intake.Plan]) -> None:
@@ -297,7 +289,7 @@ def _agreed(left: int) -> bool:
 
 def _next(name: str) -> str:
     """Name the next command after a download."""
-    if absent := machine.lacking(intake.members(name)):
+    if absent := machine.lacking(presets.members(name)):
         return f"Next: `pip install {' '.join(absent.values())}`"
     if name in presets.read():
         return f"Next: `workbench attribute PICTURE --preset {name}`"
@@ -313,8 +305,6 @@ def _manifest() -> dict[str, Any]:
 
 def _fault(row: Checkpoint) -> str | None:
     """Find what is wrong with a checkpoint; None when it works and is what was published."""
-    import hashlib
-
     if row.hosted:
         return "hosted: there are no weights to check, and a picture would cost money"
     known = _manifest().get(row.name, {}).get("sha256", {})
@@ -322,7 +312,7 @@ def _fault(row: Checkpoint) -> str | None:
         path = (row.folder or Path()) / file
         if not path.is_file():
             return f"the file {file} is missing"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sha:
+        if hub.digest_of(path, sha) != sha:
             return f"the file {file} is not the one that was published: its sha256 differs"
     if wrong := intake.fault(row):
         return wrong

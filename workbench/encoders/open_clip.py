@@ -155,7 +155,7 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     known = {
         name: (model, tag)
         for model, tag in reversed(open_clip.list_pretrained())
-        for name in (f"{model}/{tag}", _hub_id(model, tag))
+        for name in (f"{model}/{tag}", checkpoints.open_clip_id(model, tag))
     }
     if checkpoint.source not in known or not (folder / FILES[0]).is_file():
         absent = next(name for name in FILES if not (folder / name).is_file())
@@ -167,10 +167,3 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
         "pretrained": str(folder / FILES[0]),
         "force_quick_gelu": bool(config.get("quick_gelu")),
     }
-
-
-def _hub_id(model: str, tag: str) -> str:
-    """Name the repository that open_clip fetches a tag from; "" where it is on no hub."""
-    import open_clip
-
-    return str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]

@@ -77,6 +77,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         """Fill zoo, inverter and similarity from the preset where they are not given."""
+        if self.zoo is self.inverter is self.similarity is None:
+            presets.check(self.preset)
         given = self.preset if self.zoo is None else self
         object.__setattr__(self, "zoo", catalogue.zoo(given.zoo))
         if self.similarity is None:

@@ -134,7 +134,7 @@ def _archive(kind: type) -> Any:
 def _hosted(kind: type) -> Any:
     place = {"OPENAI_BASE_URL": Endpoint().address, "OPENAI_API_KEY": KEY}
     os.environ.update(place | {"WORKBENCH_BUDGET": "1000"})
-    return kind(catalogue.checkpoint("gpt-image-1"), price=0.01)
+    return kind(catalogue.checkpoint("gpt-image-2-5-flare"), price=0.01)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -126,22 +126,26 @@ def test_a_budget_is_a_number(row, server, monkeypatch, text):
 
 @pytest.mark.parametrize("price", [None, 0, -1, "four cents"])
 def test_a_price_is_never_guessed(server, tmp_path, price):
-    row = catalogue.checkpoint("gpt-image-1")
+    row = catalogue.checkpoint("gpt-image-2-5-flare")
     options = {"quality": "high"} | ({} if price is None else {"price": price})
     assert _raised(ValueError, Hosted(replace(row, options=options)), ["x"], [0]) == (
-        "'gpt-image-1' has no price, so nothing is asked of it: look up what a picture of your "
-        "size and quality costs in the price list of api.openai.com, and write it, in US dollars, "
-        f"into {tmp_path / 'mine' / 'generators.toml'}: under [gpt-image-1] "
+        "'gpt-image-2-5-flare' has no price, so nothing is asked of it: look up what a picture of "
+        "your size and quality costs in the price list of api.openai.com, and write it, in US "
+        "dollars, "
+        f"into {tmp_path / 'mine' / 'generators.toml'}: under [gpt-image-2-5-flare] "
         'options = { quality = "high", price = … }'
     )
 
 
 def test_the_price_of_ones_own_catalogue_is_enough(server, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    own = f'[gpt-image-1]\noptions = {{ price = 0.5, base_url = "{server.address}" }}\n'
+    own = f'[gpt-image-2-5-flare]\noptions = {{ price = 0.5, base_url = "{server.address}" }}\n'
     (tmp_path / "mine" / "generators.toml").write_text(own)
-    assert catalogue.load("gpt-image-1")(["x"], [0])[0].size == (1024, 1024)
-    assert catalogue.checkpoint("gpt-image-1").digest() == f"gpt-image-1@{server.address}"
+    assert catalogue.load("gpt-image-2-5-flare")(["x"], [0])[0].size == (1024, 1024)
+    assert (
+        catalogue.checkpoint("gpt-image-2-5-flare").digest()
+        == f"gpt-image-2.5-flare-2026-09-08@{server.address}"
+    )
 
 
 def test_what_was_paid_is_never_paid_again(row, server, prompts, store):
@@ -210,6 +214,19 @@ def test_what_passes_is_waited_for(row, server, monkeypatch):
     (picture,) = Hosted(row)(["a fish"], [0])
     assert picture.size == (16, 16)
     assert waited == [0.0, hosted.LONGEST_PAUSE, 8.0]
+
+
+def test_what_may_have_been_made_counts_as_paid(row, server, monkeypatch):
+    """An answer that tells neither that a picture was made nor that none was."""
+    monkeypatch.setattr(hosted, "PAUSES", (0.0,))
+    empty = 200, {}, json.dumps({"created": 1, "data": []}).encode()
+    for answer in (refusal(502, "bad gateway"), empty):
+        monkeypatch.setenv("WORKBENCH_BUDGET", "1")
+        server.script = [answer] * 2
+        with pytest.raises((ConnectionError, ValueError)):
+            Hosted(row)(["a fish"], [0])
+    monkeypatch.setenv("WORKBENCH_BUDGET", "0.04")
+    assert "$0.12 were spent before" in _raised(PermissionError, Hosted(row), ["a fish"], [0])
 
 
 def test_an_endpoint_that_fails_every_time_is_told_and_costs_nothing(row, server, monkeypatch):
@@ -363,9 +380,12 @@ def test_a_picture_is_fetched_from_nowhere_else_and_within_bounds(row, server, m
     monkeypatch.setattr(hosted, "MAX_BYTES", 20)
     assert reason(f"{root}/picture.png") == f"{told}it has more than 0 MiB"
     server.by_url = f"{root}/away"
+    monkeypatch.setattr(hosted, "PAUSES", (0.0,))
+    server.fetches.clear()
     told = _raised(ConnectionError, Hosted(row), ["a fish"], [0])
     host = root.removeprefix("http://")
     assert told == f"a picture could not be fetched from {host}: HTTPStatusError"
+    assert len(server.fetches) == 2  # it is paid for: asked for again
 
 
 def test_what_is_no_picture_is_a_failure(row, server):

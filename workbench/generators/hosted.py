@@ -28,8 +28,8 @@ PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
 LONGEST_PAUSE = 120.0
 TIMEOUT = 300.0
 MAX_BYTES = 64 * 2**20
-BILLED = (0, 408, 504)
-"""Answers that leave open whether a picture was made, and has to be paid: 0 is none at all."""
+FREE = (*range(400, 408), *range(409, 500), 503)
+"""Answers that tell that no picture was made; any other, or none, leaves open what is billed."""
 
 REFUSALS = ("moderation", "policy", "safety")
 
@@ -49,8 +49,8 @@ class Hosted(Named):
 
     The models take no seed: a picture is known by its index, and never made twice.
 
-    >>> Hosted(Checkpoint("gpt-image-1", "generator", "", "gpt-image-1"), quality="low", price=0.01)
-    Hosted("gpt-image-1", quality="low", price=0.01)
+    >>> Hosted(Checkpoint("painter", "generator", "", "gpt-image-2"), quality="low", price=0.01)
+    Hosted("painter", quality="low", price=0.01)
     """
 
     checkpoint: Checkpoint
@@ -222,7 +222,7 @@ class _Trouble:
     @property
     def free(self) -> bool:
         """Whether nothing is billed for it."""
-        return self.unsent or self.status not in BILLED
+        return self.unsent or self.status in FREE
 
 
 def _ask(client: Any, **request: Any) -> Any:
@@ -276,6 +276,8 @@ def _opened(answer: Any, address: str) -> Image | Failure:
 def _fetched(url: str, address: str) -> bytes:
     """Fetch a picture from https or the endpoint itself, without the key and without redirects.
 
+    It was paid for, so it is asked for again where that fails.
+
     Raises ImageError for any other place or too large a file, ConnectionError where it fails.
     """
     import httpx2 as httpx  # which the SDK brings
@@ -283,17 +285,18 @@ def _fetched(url: str, address: str) -> bytes:
     there, here = urlsplit(url), urlsplit(address)
     if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):
         raise images.ImageError(f"it lies at {there.scheme}://{there.netloc}, which is not https")
-    data = b""
-    try:
-        with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=False) as answer:
-            answer.raise_for_status()
-            for part in answer.iter_bytes():
-                data += part
-                if len(data) > MAX_BYTES:
-                    raise images.ImageError(f"it has more than {MAX_BYTES // 2**20} MiB")
-    except httpx.HTTPError as error:
-        why = type(error).__name__
-        raise ConnectionError(
-            f"a picture could not be fetched from {there.netloc}: {why}"
-        ) from None
-    return data
+    for pause in (*PAUSES, None):
+        data = b""
+        try:
+            with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=False) as answer:
+                answer.raise_for_status()
+                for part in answer.iter_bytes():
+                    data += part
+                    if len(data) > MAX_BYTES:
+                        raise images.ImageError(f"it has more than {MAX_BYTES // 2**20} MiB")
+            return data
+        except httpx.HTTPError as error:
+            why = type(error).__name__
+        if pause is not None:
+            time.sleep(pause)
+    raise ConnectionError(f"a picture could not be fetched from {there.netloc}: {why}")

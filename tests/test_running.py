@@ -289,6 +289,8 @@ def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
     row, asked = tiny.checkpoint("tiny-sd"), []
 
     class Pipe:
+        model_cpu_offload_seq = "unet"
+
         def enable_model_cpu_offload(self):
             asked.append("offload")
 
@@ -302,3 +304,16 @@ def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
         monkeypatch.setattr(memory, "free", lambda device, room=room: room)
         running.place([Pipe()], row)
     assert asked == ["cuda", "offload"]
+    Pipe.model_cpu_offload_seq = None  # of a class whose parts cannot take turns
+    with pytest.raises(MemoryError, match=r"^'tiny-sd' needs about .* are free on the GPU; "):
+        running.place([Pipe()], row)
+
+
+def test_weights_pass_through_the_computer_s_own_memory(folder, monkeypatch):
+    row = _row(folder)
+    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
+    monkeypatch.setattr(running, "_empty", lambda: None)
+    monkeypatch.setattr(memory, "parts", lambda *_: {"unet": 60 * 2**30})
+    monkeypatch.setattr(memory, "free", lambda device: (80 if device == "cuda" else 32) * 2**30)
+    with pytest.raises(MemoryError, match=r"^'mine' needs about 60.0 GiB of the computer's own "):
+        running.weights(row, lambda row: object())

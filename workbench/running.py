@@ -93,8 +93,15 @@ def _make_room(checkpoint: Checkpoint) -> None:
     if not checkpoints.here(checkpoint):
         return  # its loader will tell
     sizes, where = needs(checkpoint), checkpoints.device()
+    _empty()
     while _cache and not memory.placement(sizes, memory.free(where), offload=False):
         _forget()
+    if where != "cpu" and sum(sizes.values()) > memory.free("cpu"):
+        raise MemoryError(
+            f"{checkpoint.name!r} needs about {memory.gib(sum(sizes.values()))} of the computer's "
+            f"own memory on its way to the GPU, and {memory.gib(memory.free('cpu'))} are free; use "
+            "a machine with more memory, or another model"
+        )
     if memory.placement(sizes, memory.free(where), offload=where != "cpu"):
         return
     raise MemoryError(too_big(checkpoint, sizes, memory.free(where)))
@@ -126,6 +133,8 @@ def place(pipes: Sequence[Any], checkpoint: Checkpoint) -> None:
     for pipe in pipes:
         if whole:
             pipe.to(where)
+        elif pipe.model_cpu_offload_seq is None:
+            raise MemoryError(too_big(checkpoint, needs(checkpoint), memory.free(where)))
         else:
             pipe.enable_model_cpu_offload()
 
@@ -149,6 +158,7 @@ def clear_weights() -> None:
     """Forget every loaded model."""
     with _lock:
         _cache.clear()
+        _empty()
 
 
 def _bytes(loaded: Any) -> int:

@@ -255,6 +255,71 @@ def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
     assert fine.size == (tiny.SIZE, tiny.SIZE)
 
 
+def test_memory_that_runs_out_in_a_cast_autoencoder_leaves_it_as_it_was(monkeypatch):
+    """SDXL decodes in float32 and casts back afterwards, but not after an error."""
+    row = tiny.checkpoint("tiny-xl")
+    monkeypatch.setattr(checkpoints, "dtype", lambda row: torch.float16)
+    pipes = module._load(row)
+    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    (vae,) = (pipe.vae for pipe in pipes)
+    assert (vae.dtype, bool(vae.config.force_upcast)) == (torch.float16, True)
+
+    def full(*_, **__):
+        assert vae.dtype == torch.float32
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vae, "decode", full)
+        with pytest.raises(MemoryError, match=r"^the memory ran out in a call of"):
+            Diffusers(row)(PROMPTS[:1], SEEDS[:1])
+    assert vae.dtype == torch.float16
+    (picture,) = Diffusers(row)(PROMPTS[:1], SEEDS[:1])
+    assert picture.size == (tiny.SIZE, tiny.SIZE)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_parts_that_take_turns_leave_the_gpu_after_every_call(monkeypatch, fails):
+    row = tiny.checkpoint("tiny-sd")
+    pipes, freed = module._load(row), []
+    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    monkeypatch.setattr(pipes[0], "maybe_free_model_hooks", lambda: freed.append(1))
+    if fails:
+        monkeypatch.setattr(pipes[0].vae, "decode", lambda *_, **__: 1 / 0)
+    made = Diffusers(row)(PROMPTS[:1], SEEDS[:1])
+    assert isinstance(made[0], Failure) == fails
+    assert freed
+    freed.clear()
+    if not fails:
+        Diffusers(row).reconstruct(made)
+        assert freed
+
+
+def test_pixels_go_where_a_pipeline_runs_and_not_where_its_parts_wait(monkeypatch):
+    row = tiny.checkpoint("tiny-sd")
+    (pipe,) = pipes = module._load(row)
+    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    kind = type("Elsewhere", (type(pipe),), {"_execution_device": torch.device("meta")})
+    monkeypatch.setattr(pipe, "__class__", kind)
+    seen = []
+
+    def encode(pixels):
+        seen.append(pixels.device.type)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(pipe.vae, "encode", encode)
+    with pytest.raises(ValueError, match=r"^seen$"):
+        Diffusers(row).reconstruct(_smooth(1, tiny.SIZE))
+    assert seen == ["meta"]
+
+
+def test_a_second_stage_takes_the_words_of_the_first():
+    """Its own T5, as DeepFloyd publishes it, is the first's once more."""
+    row = tiny.checkpoint("tiny-if")
+    first, second = module._load(row)
+    assert first.text_encoder is not None
+    assert second.text_encoder is None
+
+
 def _pickled(tmp_path, *parts):
     """Copy tiny-ld, and write the weights of some parts as the pickles the hub has of them."""
     row = tiny.checkpoint("tiny-ld")
@@ -330,6 +395,8 @@ class Pipe:
     def __init__(self, work):
         self.work = work
 
+    def maybe_free_model_hooks(self): ...
+
     def __call__(self, prompt, generator=None, output_type="np"):
         return ImagePipelineOutput(images=self.work(prompt, generator))
 
@@ -339,6 +406,8 @@ class Stranger:
 
     def __init__(self, answer):
         self.answer, self.calls = answer, []
+
+    def maybe_free_model_hooks(self): ...
 
     def __call__(self, prompt, height=8, width=8, use_pe=True, generator=None, output_type="np"):
         self.calls.append((prompt, height, use_pe, generator.initial_seed()))
@@ -551,4 +620,4 @@ def test_a_reconstruction_does_not_depend_on_its_company():
 
 def test_a_model_on_pixels_reconstructs_nothing():
     found = Diffusers(tiny.checkpoint("tiny-if")).reconstruct(_smooth(2, 32))
-    assert found == [Failure("tiny-if has no autoencoder")] * 2
+    assert found == [Failure("tiny-if has no autoencoder that reads and writes pictures")] * 2

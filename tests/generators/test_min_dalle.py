@@ -101,7 +101,7 @@ def test_pickles_are_read_where_the_row_says_so_and_nothing_in_them_runs(row, tm
 
     for content in (pickle.dumps(Bad()), b""):
         (row.folder / "encoder.pt").write_bytes(content)
-        with pytest.raises(LookupError, match=r"encoder\.pt does not hold tensors, and tensors al"):
+        with pytest.raises(LookupError, match=r"a pickle holds more than tensors, or is"):
             MinDalle(replace(row, allow_pickle=True))(PROMPT, [1])
     assert not (tmp_path / "ran").exists()
 

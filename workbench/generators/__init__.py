@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 AUTOENCODERS = ("vae", "vqvae", "movq")
-"""What the pipelines of diffusers call their autoencoder."""
+"""What the pipelines of diffusers call an autoencoder of pictures in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def make_pictures(
     """Run `make` over (prompt, seed) pairs in the fixed shape; a pair that fails is a Failure.
 
     `make` answers one image or Failure for each pair of a chunk. A chunk that raises is made again
-    pair by pair in the same shape, so that a bad prompt harms no other. Raises ValueError for
-    lengths that differ; errors that may pass (memory, disk, device) are raised.
+    pair by pair, on the CPU in the same shape, so that a bad prompt harms no other. Raises
+    ValueError for lengths that differ; errors that may pass (memory, disk, device) are raised.
     """
 
     def careful(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
@@ -104,7 +104,8 @@ def make_pictures(
                 raise
             if len(set(chunk)) == 1:
                 return [Failure(f"{checkpoint.name} failed: {error}".splitlines()[0])] * len(chunk)
-            return [careful([pair] * len(chunk))[0] for pair in chunk]
+            fill = len(chunk) if checkpoints.device() == "cpu" else 1
+            return [careful([pair] * fill)[0] for pair in chunk]
 
     return running.in_fixed_shape(careful, paired(prompts, seeds), checkpoint, batch)
 
@@ -120,10 +121,14 @@ def reconstruct(
     pipelines, the latents of a movq are not quantised, and an autoencoder that half precision
     overflows (force_upcast in its config) runs in float32.
     """
-    found = [(name, getattr(pipe, name, None)) for pipe in reversed(pipes) for name in AUTOENCODERS]
-    name, model = next((each for each in found if each[1] is not None), ("", None))
-    if model is None:
-        return [Failure(f"{checkpoint.name} has no autoencoder") for _ in pictures]
+    places = [(pipe, name) for pipe in reversed(pipes) for name in AUTOENCODERS]
+    places = [(pipe, name) for pipe, name in places if getattr(pipe, name, None) is not None]
+    if not places:
+        reason = f"{checkpoint.name} has no autoencoder that reads and writes pictures"
+        return [Failure(reason) for _ in pictures]
+    pipe, name = places[0]
+    model = getattr(pipe, name)
+    where = getattr(pipe, "_execution_device", model.device)  # which a hook may move it to
     decoding = {"force_not_quantize": True} if name == "movq" else {}
 
     def through(chunk: list[Image]) -> list[Image | Failure]:
@@ -131,7 +136,7 @@ def reconstruct(
         import torch
 
         pixels = np.stack([images.array(images.fit(image, checkpoint.size)) for image in chunk])
-        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(model.device, model.dtype)
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(where, model.dtype)
         if getattr(model.config, "in_channels", 3) == 4:
             values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)  # opaque
         video = hasattr(model, "temperal_downsample")  # (N, 3, frames, H, W), as in Qwen-Image
@@ -142,8 +147,12 @@ def reconstruct(
         decoded = decoded.squeeze(2) if video else decoded
         return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
 
-    with _upcast(model):
-        return running.in_fixed_shape(through, pictures, checkpoint)
+    try:
+        with _upcast(model):
+            return running.in_fixed_shape(through, pictures, checkpoint)
+    finally:
+        if hasattr(pipe, "maybe_free_model_hooks"):
+            pipe.maybe_free_model_hooks()
 
 
 @contextmanager

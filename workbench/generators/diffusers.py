@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import checkpoints, running
 from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, make_pictures, reconstruct, to_picture
+from workbench.generators import AUTOENCODERS, Failure, make_pictures, reconstruct, to_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +67,9 @@ PRIORS = {
     "WuerstchenPriorPipeline": ("image_embeddings",),
 }
 """Classes that make no picture, and what of their answer the next stage takes in its place."""
+
+REUSED = {"IFSuperResolutionPipeline": ("text_encoder",)}
+"""Parts of a later stage that are left out, for the first stage's own do their work."""
 
 DEPRECATED = "diffusers.pipelines.deprecated"
 """Where diffusers keeps classes whose published pipelines name a home that is no more."""
@@ -236,12 +239,13 @@ def _cascade(
             inputs = handed
         elif handed and getattr(pipe, "text_encoder", pipe) is None:
             embeds, negative = stages[0].encode_prompt(prompts, clean_caption=False)
+            stages[0].maybe_free_model_hooks()
             inputs = {"prompt_embeds": embeds, "negative_prompt_embeds": negative, **handed}
         setting = setting | {"output_type": "np" if last else "pt"}
         output = _call(pipe, inputs | setting, generators)
         answer = PRIORS.get(type(pipe).__name__)
         handed = {name: output[name] for name in answer} if answer else {"image": output[0]}
-        for name in ("nsfw_content_detected", "nsfw_detected"):
+        for name in ("nsfw_content_detected", "nsfw_detected", "watermark_detected"):
             flags = getattr(output, name, None) or [False] * len(chunk)
             flagged = [a or bool(b) for a, b in zip(flagged, flags, strict=True)]
     side = settings[-1].get("height")
@@ -251,7 +255,8 @@ def _cascade(
 def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
     """Call a pipeline with one CPU generator a picture; ValueError where its own code fails.
 
-    One that runs alone gets its one prompt and generator plain, under a set global seed.
+    One that runs alone gets its one prompt and generator plain, under a set global seed. After an
+    error its parts are as before: an autoencoder may have been cast, and parts moved to the GPU.
     """
     alone = _runs_alone(pipe)
     if alone:
@@ -260,11 +265,18 @@ def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
         inputs = inputs | {"negative_prompt": [inputs["negative_prompt"]] * len(generators)}
     if not _draws_globally(pipe):
         inputs = inputs | {"generator": generators[0] if alone else generators}
+    makers = [found for name in AUTOENCODERS if (found := getattr(pipe, name, None)) is not None]
+    before = [each.dtype for each in makers]
     with running.seeded(generators[0].initial_seed()) if alone else nullcontext():
         try:
             return pipe(**inputs)
-        except (TypeError, AttributeError, KeyError, ImportError) as error:
-            raise ValueError(f"{type(pipe).__name__} stopped at {error!r}") from error
+        except BaseException as error:
+            for each, dtype in zip(makers, before, strict=True):
+                each.to(dtype)
+            pipe.maybe_free_model_hooks()
+            if isinstance(error, (TypeError, AttributeError, KeyError, ImportError)):
+                raise ValueError(f"{type(pipe).__name__} stopped at {error!r}") from error
+            raise
 
 
 def _picture(array: Any, flagged: bool, side: int | None) -> Image | Failure:
@@ -311,9 +323,11 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         how = {name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)}
         how |= {"dtype": checkpoints.dtype(checkpoint), **checkpoints.safely(checkpoint)}
         try:
-            moved = _moved(folder, how)
+            config = DiffusionPipeline.load_config(folder, local_files_only=True)
+            moved = _moved(folder, config, how)
+            left = REUSED.get(config["_class_name"], ()) if index else ()
             kind = DiffusionPipeline if index else first
-            pipe = kind.from_pretrained(folder, **how, **dict.fromkeys(moved))
+            pipe = kind.from_pretrained(folder, **how, **dict.fromkeys([*moved, *left]))
             pipe.register_modules(**moved)
         except OSError as error:
             variants = [x.suffixes[0][1:] for x in Path(folder).glob("*/*.*.safetensors")]
@@ -329,6 +343,8 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
             pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
+        if checkpoints.device() != "cpu" and hasattr(getattr(pipe, "vae", None), "enable_slicing"):
+            pipe.vae.enable_slicing()  # decoding a batch at once takes more than all the rest
         for module in pipe.components.values():
             if hasattr(module, "eval"):
                 module.eval()
@@ -337,13 +353,13 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
     return pipes
 
 
-def _moved(folder: str, how: dict[str, Any]) -> dict[str, Any]:
+def _moved(folder: str, config: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
     """Load the parts whose class diffusers moved to `DEPRECATED`, and no longer finds itself."""
-    from diffusers import DiffusionPipeline, pipelines
+    from diffusers import pipelines
     from diffusers.pipelines import deprecated
 
     parts = {}
-    for name, value in DiffusionPipeline.load_config(folder, local_files_only=True).items():
+    for name, value in config.items():
         home, kind = map(str, value if isinstance(value, list) and len(value) == 2 else ("", ""))
         if hasattr(deprecated, home) and not hasattr(pipelines, home):
             made: Any = checkpoints.resolve_class(f"{DEPRECATED}.{home}.{kind}")

@@ -22,7 +22,7 @@ from skimage import data
 from typer.testing import CliRunner
 
 import workbench as wb
-from workbench import evidence
+from workbench import evidence, terminal
 from workbench.cli import app
 
 A1111 = (
@@ -111,6 +111,14 @@ DRAWN = {
     ],
     "links": [[7, 2, 0, 5, 1, "CONDITIONING"], [8, 3, 0, 5, 2, "CONDITIONING"]],
 }
+WIRES = [
+    {"id": link[0], "origin_id": link[1], "origin_slot": link[2], "type": link[5]}
+    for link in DRAWN["links"]
+]
+"""The links as newer versions of ComfyUI draw them."""
+CONTROLLED = (
+    ', ControlNet 0: "Module: canny, Model: control_canny [d14], Resize Mode: Crop, Size: 9x9"'
+)
 XMP = "<rdf:li><exif:UserComment><rdf:li>{}</rdf:li></exif:UserComment></rdf:li>"
 
 
@@ -121,6 +129,16 @@ def novel(**changed: object) -> dict[str, str]:
         "Source": "NovelAI Diffusion V4 37442FCA",
         "Comment": json.dumps(NOVEL | changed),
     }
+
+
+SPACE = {"delimiter": " "}
+
+
+def red_first(picture: Image.Image) -> Image.Image:
+    """Mark a picture as diffusers did before 2024-02: the library takes its red for blue."""
+    turned = Image.merge("RGB", picture.split()[::-1])
+    marked = watermarked(turned, bytes.fromhex("b3ec907bb19e"), np.float32)
+    return Image.merge("RGB", marked.split()[::-1])
 
 
 def comfy(side: int, **more: tuple[str, dict]) -> dict[str, str]:
@@ -354,6 +372,39 @@ def files(tmp_path_factory) -> Path:
         ),
         "watermark-dark-v2.png": bytes_of(watermarked(dark, b"SDV2")),
         "ramp.png": bytes_of(Image.fromarray(ramp)),
+        "watermark-xl-red.png": bytes_of(red_first(photo)),
+        "grid.png": with_text(
+            photo.crop((0, 0, 512, 256)), parameters=A1111.format(size="256x256")
+        ),
+        "controlled.png": with_text(small, parameters=A1111.format(size="64x64") + CONTROLLED),
+        "controlled-forged.png": with_text(
+            small, parameters=A1111.format(size="512x512") + CONTROLLED
+        ),
+        "quoted.png": with_text(
+            small, parameters=A1111.format(size="64x64").replace("v1-5-pruned", '"a, b: c"')
+        ),
+        "comfy-turned.png": with_text(
+            wide,
+            **comfy(
+                64,
+                **{
+                    "8": ("VAEDecode", {"samples": ["3", 0]}),
+                    "9": ("Mine", {"image": ["8", 0]}),
+                    "10": ("SaveImage", {"images": ["9", 0]}),
+                },
+            ),
+        ),
+        "comfy-saved-forged.png": with_text(
+            wide,
+            **comfy(
+                64,
+                **{
+                    "8": ("VAEDecode", {"samples": ["3", 0]}),
+                    "10": ("SaveImage", {"images": ["8", 0]}),
+                },
+            ),
+        ),
+        "comfy-wired.png": with_text(small, workflow=json.dumps(DRAWN | {"links": WIRES})),
         "cut.png": bytes_of(photo)[:2000],
         "<b>.png": with_text(small, parameters="<b>" + A1111.format(size="64x64")),
     }
@@ -385,7 +436,7 @@ TABLE = [
     ("a1111.gif", "absent", "claimed", "absent"),
     ("turned.jpg", "absent", "claimed", "absent"),
     ("forged.png", "absent", "contradicted", "absent"),
-    ("twice.png", "absent", "unchecked", "absent"),
+    ("twice.png", "absent", "claimed", "absent"),
     ("endless.png", "absent", "unchecked", "absent"),
     ("spaces.png", "absent", "claimed", "absent"),
     ("noise.png", "absent", "absent", "absent"),
@@ -412,6 +463,14 @@ TABLE = [
     ("watermark-v1.png", "absent", "absent", "claimed"),
     ("watermark-xl.png", "absent", "absent", "claimed"),
     ("watermark-dark.png", "absent", "absent", "claimed"),
+    ("watermark-xl-red.png", "absent", "absent", "claimed"),
+    ("grid.png", "absent", "claimed", "absent"),
+    ("controlled.png", "absent", "claimed", "absent"),
+    ("controlled-forged.png", "absent", "contradicted", "absent"),
+    ("quoted.png", "absent", "claimed", "absent"),
+    ("comfy-turned.png", "absent", "claimed", "absent"),
+    ("comfy-saved-forged.png", "absent", "contradicted", "absent"),
+    ("comfy-wired.png", "absent", "claimed", "absent"),
     ("watermark-dark-v2.png", "absent", "absent", "claimed"),
     ("watermark.jpg", "absent", "absent", "absent"),
     ("ramp.png", "absent", "absent", "absent"),
@@ -422,6 +481,10 @@ PROMPTS = [
     ("comfy.png", "sd_xl_base_1.0.safetensors", "a blue ring"),
     ("comfy-odd.png", "ComfyUI", "a blue ring"),
     ("comfy-drawn.png", "flux1-dev", "a blue ring"),
+    ("comfy-wired.png", "flux1-dev", "a blue ring"),
+    ("twice.png", "v1-5-pruned", "a red star on snow"),
+    ("controlled.png", "v1-5-pruned", "a red star on snow"),
+    ("quoted.png", "a, b: c", "a red star on snow"),
     ("fooocus.png", "juggernaut", "a green tree"),
     ("invoke.png", "sdxl-base", "a grey owl"),
     ("novel.png", "NovelAI Diffusion V4", "a tall girl"),
@@ -484,6 +547,10 @@ def test_a_signer_is_verified_only_by_a_certificate_that_the_user_names(
     (tmp_path / "trusted.pem").write_text("no certificate")
     with pytest.raises(ValueError, match=r"WORKBENCH_SIGNERS names .*, which holds no certificate"):
         evidence.inspect(files / "signed.png")
+    head, foot = (f"-----{word} CERTIFICATE-----\n" for word in ("BEGIN", "END"))
+    (tmp_path / "trusted.pem").write_text(f"{head}garbage\n{foot}")
+    with pytest.raises(ValueError, match=r"^WORKBENCH_SIGNERS names certificates that cannot be"):
+        evidence.inspect(files / "signed.png")
     monkeypatch.setenv("WORKBENCH_SIGNERS", str(tmp_path))
     with pytest.raises(ValueError, match=r"WORKBENCH_SIGNERS names .*, which cannot be read"):
         evidence.inspect(files / "signed.png")
@@ -510,13 +577,66 @@ def test_a_prompt_of_comfyui_is_what_lies_behind_the_positive_wire(tmp_path):
         "12": ("PrimitiveString", {"value": "a blue ring"}),
     }
     round_about = {"6": ("ConditioningCombine", {"conditioning_1": ["6", 0]})}
-    wanted = {"a blue ring": more, "soft, a blue ring": between, "": round_about}
+    wanted = {"a blue ring": more, "a blue ring, soft": between, "": round_about}
     for prompt, nodes in wanted.items():
         (tmp_path / "it.png").write_bytes(
             with_text(Image.new("RGB", (64, 64)), **comfy(64, **nodes))
         )
         found = evidence.parameters(tmp_path / "it.png")
         assert (found.state, found.prompt or "") == ("claimed", prompt)
+
+
+FOX = ("PrimitiveString", {"value": "a red fox"})
+PIPES = {
+    # what a text encoder's text is wired to: more nodes, and the prompt that is read
+    "a photo of a red fox": {
+        "20": ("StringConcatenate", {"string_a": "a photo of", "string_b": ["21", 0], **SPACE}),
+        "21": FOX,
+    },
+    "one, a red fox": {
+        "20": ("ShowText", {"text": ["22", 0], "text_0": "shown"}),
+        "21": FOX,
+        "22": ("Text Concatenate", {"text_a": "one", "text_b": ["21", 0], "delimiter": ", "}),
+    },
+    "a red fox": {"20": ("Pipe", {"pos": ["21", 0], "neg": ["23", 0]}), "21": FOX},
+    "a styled fox": {"20": ("Styler", {"text_positive": "a styled fox", "text_negative": "bad"})},
+    "a blue fox": {"20": ("Wild", {"wildcard_text": "a _ fox", "populated_text": "a blue fox"})},
+    None: {"20": ("OllamaGenerate", {"prompt": "Describe the image.", "model": "llava"})},
+}
+
+
+@pytest.mark.parametrize("prompt", [*PIPES, "unknown"])
+def test_a_prompt_is_followed_through_nodes_or_said_to_be_lost(tmp_path, prompt):
+    nodes = PIPES.get(prompt, {"20": ("Mine", {"words": "half of it", "rest": ["21", 0]})})
+    nodes = {"21": FOX, "23": ("PrimitiveString", {"value": "NEGATIVE"}), **nodes}
+    nodes["6"] = ("CLIPTextEncode", {"text": ["20", 0], "clip": ["4", 1]})
+    (tmp_path / "it.png").write_bytes(with_text(Image.new("RGB", (64, 64)), **comfy(64, **nodes)))
+    found = evidence.parameters(tmp_path / "it.png")
+    wanted = None if prompt == "unknown" else prompt
+    assert (found.state, found.prompt) == ("claimed", wanted)
+    assert ("the prompt lost in its nodes" in found.text) is (wanted is None)
+
+
+def test_two_paths_to_a_guider_are_both_followed(tmp_path):
+    nodes = {
+        "3": ("SamplerCustomAdvanced", {"guider": ["8", 0], "latent_image": ["5", 0]}),
+        "8": ("DualCFGGuider", {"cond1": ["6", 0], "cond2": ["9", 0], "negative": ["7", 0]}),
+        "9": ("CLIPTextEncodeFlux", {"clip_l": "soft", "t5xxl": "a soft light", "clip": ["4", 1]}),
+    }
+    (tmp_path / "it.png").write_bytes(with_text(Image.new("RGB", (64, 64)), **comfy(64, **nodes)))
+    assert evidence.parameters(tmp_path / "it.png").prompt == "a blue ring, soft, a soft light"
+
+
+def test_endless_prompts_are_cut_where_they_are_shown_and_turn_nothing_around(tmp_path, capsys):
+    long = "a\u202eb\x1b[2J " + "so " * 5000
+    nodes = {"6": ("CLIPTextEncode", {"text": long, "clip": ["4", 1]})}
+    (tmp_path / "it.png").write_bytes(with_text(Image.new("RGB", (64, 64)), **comfy(64, **nodes)))
+    terminal.print_evidence(evidence.frame([tmp_path / "it.png"]), False)
+    said = capsys.readouterr().out
+    assert "\u202e" not in said
+    assert "a\\u202eb\\x1b[2J so so" in " ".join(said.split())
+    assert len(said) < 2000
+    assert evidence.parameters(tmp_path / "it.png").prompt == long.strip()
 
 
 def test_no_text_is_taken_for_another_pictures(files):
@@ -589,7 +709,7 @@ def test_metadata_answers_the_prompt_of_the_file(files, store):
     found = wb.invert(images, wb.load("metadata"), store)
     assert found["prompt"].tolist()[0] == "a red star on snow"
     assert found["failure"].tolist()[1] == (
-        "the file holds no prompt: No parameters of a known front end."
+        "no prompt could be read in the file: No parameters of a known front end."
     )
     with pytest.raises(ValueError, match="metadata reads files, and these are pictures"):
         wb.load("metadata")([Image.new("RGB", (8, 8))])

@@ -274,6 +274,7 @@ def attribute(
     started = time.perf_counter()
     store = Store() if store is None else store
     entries = images.index(wanted, keep=store.put_picture)
+    told = evidence.frame(entry.path for entry in entries)
     frame = images.frame(entries)
     method = fit(setting.attributor, setting.preset, setting.zoo, seed, store, progress)
     setting = dataclasses.replace(setting, attributor=method)
@@ -297,7 +298,7 @@ def attribute(
         sets=sets,
         known=known,
         paths=tuple((images.written(entry.path), entry.image_id) for entry in entries),
-        evidence=evidence.frame(entry.path for entry in entries),
+        evidence=told,
         setting=setting,
         store=store,
         seconds=time.perf_counter() - started,

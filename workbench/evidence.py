@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,10 @@ EQUAL = 7 / 8
 the first message in 114 of 136 bits at most. So 120 of 136 are needed, all 32, or 44 of 48. Of
 3,000 pictures without a watermark (`unmarked` in tests/test_evidence.py) none seemed to have one:
 at 95 % that is fewer than 1 in 1,000."""
-AI = "trainedAlgorithmicMedia"
+AI = {
+    "trainedAlgorithmicMedia": " as made by a model",
+    "compositeWithTrainedAlgorithmicMedia": " as made by a model in part",
+}
 TYPES = {
     "AVIF": "image/avif",
     "GIF": "image/gif",
@@ -146,8 +150,7 @@ def _opened(data: bytes) -> Image:
 
 def _quoted(name: object) -> str:
     """Mark a name as the file's own word, and keep it short."""
-    text = str(name)
-    return f"“{text if len(text) <= 100 else text[:99] + '…'}”"
+    return f"“{frames.brief(name, 100)}”"
 
 
 def _trusted() -> str | None:
@@ -177,7 +180,10 @@ def _c2pa(data: bytes) -> Evidence:
     settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
     if trusted:
         settings["trust"] = {"trust_anchors": trusted}
-    context = c2pa.Context(c2pa.Settings.from_dict(settings))
+    try:
+        context = c2pa.Context(c2pa.Settings.from_dict(settings))
+    except c2pa.C2paError as error:
+        raise ValueError(f"{SIGNERS} names certificates that cannot be read ({error})") from None
     try:
         reader = c2pa.Reader(TYPES[form], io.BytesIO(data), context=context)
         state, told = reader.get_validation_state(), json.loads(reader.json())
@@ -244,9 +250,9 @@ def _maker(manifest: dict[str, Any]) -> tuple[str | None, str]:
     agents = [each.get("softwareAgent") for each in actions]
     agents = [each.get("name") if isinstance(each, dict) else each for each in agents]
     source = next((each for each in (*agents, *makers) if isinstance(each, str) and each), None)
-    made = any(str(each.get("digitalSourceType", "")).endswith(AI) for each in actions)
-    name = _quoted(source) if source else "no maker"
-    return source, name + (" as made by a model" if made else "")
+    kinds = [str(each.get("digitalSourceType")).rpartition("/")[2] for each in actions]
+    made = next((words for kind, words in AI.items() if kind in kinds), "")
+    return source, (_quoted(source) if source else "no maker") + made
 
 
 def _actions(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -277,13 +283,27 @@ def _parameters(data: bytes, size: tuple[int, int]) -> Evidence:
     models = ", ".join(found.models)
     named = f"model {_quoted(models)}" if models else "model not named"
     text = f"Parameters as {found.front} writes them, {named}"
+    text += ", the prompt lost in its nodes" if found.lost else ""
     state, why = "claimed", "; anybody can write them"
-    if found.size is not None and found.size not in sizes:
+    if found.size is not None and not any(map(partial(_made_at, found), sizes)):
         told, seen = ("×".join(map(str, each)) for each in (found.size, size))
         state, why = "contradicted", f", but they tell {told} pixels, the picture has {seen}"
     return Evidence(
         "parameters", state, f"{text}{why}.", models or found.front, found.prompt or None
     )
+
+
+def _made_at(found: frontends.Parameters, seen: tuple[int, int]) -> bool:
+    """Tell whether a picture may have come out at the size that is told.
+
+    Models make whole blocks of 8 pixels, and leave out what is more; Automatic1111 writes the size
+    of one picture into a grid of several.
+    """
+    for told, there in zip(found.size or seen, seen, strict=True):
+        tiles = there // told if found.front == "AUTOMATIC1111" and told else 1
+        if there not in (told, told // 8 * 8) and there != max(tiles, 1) * told:
+            return False
+    return True
 
 
 def _watermark(picture: Image) -> Evidence:
@@ -296,8 +316,8 @@ def _watermark(picture: Image) -> Evidence:
     import numpy as np
 
     rows = max(8, LARGEST // picture.width)
-    blue_first = np.asarray(picture)[:rows, :, ::-1]
-    blocks = (blue_first.shape[0] // 8) * (blue_first.shape[1] // 8)
+    pixels = np.asarray(picture)[:rows]
+    blocks = (pixels.shape[0] // 8) * (pixels.shape[1] // 8)
     if picture.width * picture.height < SMALLEST or blocks < 8 * max(map(len, WATERMARKS.values())):
         text = f"Too small to hold an invisible watermark ({picture.width}×{picture.height})."
         return Evidence("watermark", "absent", text)
@@ -308,9 +328,11 @@ def _watermark(picture: Image) -> Evidence:
     from scipy.stats import hypergeom
 
     tries = []
-    # The scripts wrote into integers, diffusers writes into floats: a decoder must do as they did.
-    for kind in (np.uint8, np.float32):
-        read = WatermarkDecoder("bits", blocks).decode(blue_first.astype(kind), "dwtDct")
+    # A decoder must do as who wrote: the scripts into integers, diffusers into floats, blue first
+    # both of them, as the library expects it; diffusers before 2024-02 red first.
+    for kind, order in ((np.uint8, -1), (np.float32, -1), (np.float32, 1)):
+        values = pixels[:, :, ::order].astype(kind)
+        read = WatermarkDecoder("bits", blocks).decode(values, "dwtDct")
         for name, message in WATERMARKS.items():
             wanted = np.unpackbits(np.frombuffer(message, np.uint8)).astype(bool)
             length, ones = len(wanted), int(wanted.sum())

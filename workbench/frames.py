@@ -157,6 +157,16 @@ def shown(value: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
 
+def brief(value: object, longest: int = 1000) -> str:
+    """Write text as `shown`, cut after so many characters.
+
+    >>> brief("a red star on snow", 10)
+    'a red sta…'
+    """
+    text = shown(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def first_line(error: BaseException) -> str:
     """Answer the first line of an error, or the name of its class where it says nothing.
 

@@ -7,12 +7,13 @@ an EXIF comment by its picture's address in memory, and so takes it for the next
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ STEALTHY = b"stealth_pngcomp"
 LONGEST = 50_000
 """Characters of a text that is parsed: patterns may take the square of it in time. What ComfyUI
 writes is plain JSON, and may be longer."""
-EDITED = re.compile("hires|upscal|imagescale|resize|crop|paint|mask|script|grid|stitch|postprocess")
+EDITED = re.compile(
+    "hires|upscal|imagescale|resize|crop|paint|mask|script|grid|stitch|postprocess|"
+    "concat|rotat|border|pad|flip|transpose"
+)
 """Part of a setting's name where the picture need not have the size that is told."""
 PLAIN = {
     "Draw Things": ("uc", "c", "model"),
@@ -34,9 +38,21 @@ PLAIN = {
     "SwarmUI": ("sui image params", "prompt", "model"),
 }
 """Who writes plain settings: a name that nobody else uses, that of the prompt, of the model."""
-WORDS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "string", "value")
+WORDS = (
+    *("text_positive", "populated_text", "text", "text_g", "text_l", "clip_l", "t5xxl"),
+    *("prompt", "string", "value"),
+)
 WEIGHTS = ("ckpt_name", "unet_name")
 """Inputs of ComfyUI's nodes that hold a prompt, and a model's name."""
+POSITIVE = re.compile("pos(itive)?(_.*)?|cond[12]")
+NEGATIVE = re.compile("(.*_)?neg(ative)?(_.*)?|clip")
+"""Inputs that lead to the prompt before all others, and those that never do."""
+PARTS = re.compile("(string|text)_?([a-z]|[0-9])")
+"""Inputs of a node that puts one text together from several."""
+WRITERS = re.compile("llm|vlm|gpt|gemini|claude|caption|florence|interrogat|tagger|describe|ollama")
+"""Part of the class of a node that writes a text of its own, from what it is told."""
+QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+"""A value in which commas and colons are none of Automatic1111's."""
 WIDGETS = {
     "CLIPTextEncode": ("text",),
     "CheckpointLoaderSimple": ("ckpt_name",),
@@ -50,12 +66,16 @@ WIDGETS = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a front end wrote: its name, the models, the prompt if any, and settings by name."""
+    """What a front end wrote: its name, the models, the prompt if any, and settings by name.
+
+    ``lost``: there is a prompt, which could not be followed through the nodes of a graph.
+    """
 
     front: str
     models: tuple[str, ...]
     prompt: str | None
     settings: Mapping[str, Any]
+    lost: bool = False
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -164,19 +184,29 @@ def _is_node(value: Any) -> bool:
 def _executed(nodes: dict[str, Any]) -> Parameters:
     """Read what ComfyUI executed: a class and inputs by node, the inputs values or [node, slot].
 
-    The prompt is every text behind an input "positive", or behind the one of a guider.
+    The prompt is every text behind an input "positive", or behind those of a guider.
     """
     inputs = {name: node["inputs"] for name, node in nodes.items()}
     kinds = {name: str(node["class_type"]) for name, node in nodes.items()}
     ends = [here.get("positive") for here in inputs.values()]
-    ends += [inputs[name].get("conditioning") for name in inputs if "Guider" in kinds[name]]
-    prompts = dict.fromkeys(text.strip() for text in _behind(ends, inputs))
+    for name in inputs:
+        if "Guider" in kinds[name]:
+            ends += [inputs[name].get(wire) for wire in ("conditioning", "cond1", "cond2")]
+    graph, texts = _Graph(inputs, kinds), []
+    with contextlib.suppress(LookupError, RecursionError):
+        texts = [text for end in ends for text in graph.texts(end)]
+    prompts = dict.fromkeys(texts)
     models = [here.get(name) for here in inputs.values() for name in WEIGHTS]
     settings: dict[str, Any] = dict.fromkeys(kind.lower() for kind in kinds.values())
     empty = [inputs[name] for name in inputs if re.search("Empty.*Latent", kinds[name])]
     if len(empty) == 1:
         settings |= {side: empty[0].get(side) for side in ("width", "height")}
-    return Parameters("ComfyUI", _names(models), ", ".join(filter(None, prompts)), settings)
+    for name, here in inputs.items():
+        source = kinds.get(str((here.get("images") or [""])[0]), "VAEDecode")
+        if re.search("Save|Preview", kinds[name]) and "VAEDecode" not in source:
+            settings |= {"width": None, "height": None}  # who knows what was done between
+    lost = not prompts and any(ends)
+    return Parameters("ComfyUI", _names(models), ", ".join(filter(None, prompts)), settings, lost)
 
 
 def _wired(drawn: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +214,11 @@ def _wired(drawn: dict[str, Any]) -> dict[str, Any]:
 
     A link is [its name, node, slot, …]; values stand in the order of the widgets.
     """
-    links = {str(each[0]): [str(each[1]), each[2]] for each in drawn.get("links", [])}
+    links = {}
+    for each in drawn.get("links", []):
+        if isinstance(each, dict):
+            each = [each["id"], each["origin_id"], each["origin_slot"]]
+        links[str(each[0])] = [str(each[1]), each[2]]
     nodes = {}
     for node in drawn["nodes"]:
         kind, values = str(node.get("type")), node.get("widgets_values")
@@ -196,24 +230,51 @@ def _wired(drawn: dict[str, Any]) -> dict[str, Any]:
     return nodes
 
 
-def _behind(ends: list[Any], inputs: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Follow the wires of a ComfyUI graph back from inputs to the texts behind them."""
-    found, todo, rest = [], ends, dict(inputs)
-    for value in todo:  # which grows meanwhile
+@dataclass(frozen=True)
+class _Graph:
+    """A graph of ComfyUI: inputs and class by node, and the nodes that were walked through."""
+
+    inputs: Mapping[str, dict[str, Any]]
+    kinds: Mapping[str, str]
+    seen: set[str] = field(default_factory=set)
+
+    def texts(self, value: Any, wanted: bool = False) -> list[str]:
+        """Follow an input back to the texts behind it, in order; each node once.
+
+        LookupError where a text is ``wanted``, and what the nodes make of it is not known.
+        """
         if isinstance(value, str):
-            found.append(value)
-        elif isinstance(value, list) and value:
-            here = rest.pop(str(value[0]), {})  # each node once
-            wires = [each for name, each in here.items() if name != "clip" and type(each) is list]
-            words = [here[name] for name in WORDS if name in here]
-            todo += [here["positive"]] if "positive" in here else words or wires
-    return found
+            return [value.strip()]
+        name = str(value[0]) if isinstance(value, list) and value else ""
+        if name in self.seen:
+            return []
+        self.seen.add(name)
+        here = {
+            key: each
+            for key, each in self.inputs.get(name, {}).items()
+            if isinstance(each, (str, list)) and not NEGATIVE.fullmatch(key)
+        }
+        if WRITERS.search(self.kinds.get(name, "").lower()):
+            raise LookupError("a text that a model wrote")
+        parts = [each for key, each in here.items() if PARTS.fullmatch(key) and key not in WORDS]
+        if len(parts) > 1:
+            joined = [", ".join(self.texts(each, True)) for each in parts]
+            return [str(here.get("delimiter", "")).join(filter(None, joined))]
+        words = [here[key] for key in WORDS if key in here]
+        before = [each for key, each in here.items() if POSITIVE.fullmatch(key)]
+        wires = [each for each in here.values() if isinstance(each, list)]
+        if wanted and not (before or words) and (not wires or len(wires) < len(here)):
+            raise LookupError("a text by a node that is not known")
+        wanted = wanted or bool(words)
+        return [text for each in before or words or wires for text in self.texts(each, wanted)]
 
 
 def _parsed(texts: Mapping[str, str]) -> Parameters | None:
     """Let sd-parsers read; what it stumbles over is raised only where none of its parsers can."""
     from sd_parsers import exceptions, parsers
 
+    text, quoted = _unquoted(texts["parameters"])
+    texts = {**texts, "parameters": text}
     # a run of white space takes their patterns its square in time
     tidy = {
         name: " ".join(text.split()) if name in ("Dream", "Source") else text
@@ -232,12 +293,28 @@ def _parsed(texts: Mapping[str, str]) -> Parameters | None:
         models = [model.name or model.hash for each in found.samplers if (model := each.model)]
         if not models:  # InvokeAI 4 and later
             models = [_json(texts.get("invokeai_metadata", "")).get("model", {}).get("name")]
+        models = [quoted] if quoted else models
         prompts = [prompt.value for each in found.samplers for prompt in each.prompts]
         text = ", ".join(_names(prompts))
         return Parameters(str(found.generator.value), _names(models), text, _named(found.metadata))
     if stumble is not None:
         raise stumble
     return None
+
+
+def _unquoted(text: str) -> tuple[str, str]:
+    """Empty the quoted values of Automatic1111's settings, and answer that of the model.
+
+    sd-parsers splits at every comma, and fails at a second negative prompt.
+    """
+    words, mark, settings = text.rpartition("\nSteps: ")
+    if not mark:
+        return text, ""
+    head, negative, rest = words.partition("\nNegative prompt:")
+    head, rest = (each.replace("Negative prompt:", "Negative prompt") for each in (head, rest))
+    found = re.search(f", Model: ({QUOTED.pattern})", settings)
+    model = json.loads(found[1], strict=False) if found else ""
+    return head + negative + rest + mark + QUOTED.sub("", settings), model
 
 
 def _plain(texts: Mapping[str, str]) -> Parameters | None:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import decision, images
+from workbench import decision, frames, images
 from workbench.store import versions
 
 if TYPE_CHECKING:
@@ -314,9 +314,13 @@ def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
         readable = ":" not in image_id
         yield {
             "paths": paths[image_id],
-            "evidence": [(path, each) for path in paths[image_id] for each in told.get(path, [])],
+            "evidence": [
+                (path, each | {"prompt": each["prompt"] and frames.brief(each["prompt"])})
+                for path in paths[image_id]
+                for each in told.get(path, [])
+            ],
             "uri": _uri(result, image_id, 512) if readable else None,
-            "prompt": case.prompt,
+            "prompt": case.prompt and frames.brief(case.prompt),
             "inverter": inverters.get(image_id),
             "truncated": case.truncated,
             "verdict": verdict(case, result.setting.threshold),

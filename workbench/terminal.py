@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench.frames import brief
 from workbench.frames import shown as shown
 from workbench.store import StoreError
 
@@ -101,7 +102,7 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     words = report.verdict(case, result.setting.threshold)
     out = results()
     out.print(Text(shown(record["image"]), "bold"))
-    out.print(Text(f"prompt: {shown(case.prompt)}", "italic"))
+    out.print(Text(f"prompt: {brief(case.prompt)}", "italic"))
     out.print(table)
     margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
     out.print(f"margin {margin}, {record['seconds']:.2f} s")
@@ -126,7 +127,7 @@ def print_evidence(found: Any, as_json: bool) -> None:
         out.print(Text(shown(path), "bold"))
         for row in rows.itertuples():
             strong = "dim" if row.state in ("absent", "unchecked") else "bold"
-            prompt = f" Prompt there: {shown(row.prompt)}" if isinstance(row.prompt, str) else ""
+            prompt = f" Prompt there: {brief(row.prompt)}" if isinstance(row.prompt, str) else ""
             text = f"  {row.kind}, {row.state}: {shown(row.text)}{prompt}"
             out.print(Text(text, strong))
 

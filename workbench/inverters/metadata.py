@@ -41,7 +41,7 @@ class Metadata(Named):
         except ImageError as error:
             raise ValueError(f"the file cannot be read: {error}") from error
         if found.prompt is None:
-            raise ValueError(f"the file holds no prompt: {found.text}")
+            raise ValueError(f"no prompt could be read in the file: {found.text}")
         return Prompt(found.prompt)
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:

@@ -271,13 +271,13 @@ def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
     )
     with pytest.raises(LookupError, match=sentence):
         attribution.plan("small")
-    with pytest.raises(LookupError, match=r"^the preset 'small' has no file of prompts"):
+    with pytest.raises(LookupError, match=sentence):
         experiment.evaluate_preset("small", n=1)
-    small = dataclasses.replace(presets.preset("small"), prompts="pocket/prompts.csv")
     with pytest.raises(LookupError, match=sentence):
-        experiment.evaluate_preset(small, n=1)
-    with pytest.raises(LookupError, match=sentence):
-        Bench(small)
+        Bench(presets.preset("small"))
+    unprompted = dataclasses.replace(presets.preset("small"), prompts="")  # told before a download
+    with pytest.raises(LookupError, match=r"^the preset 'small' has no file of prompts"):
+        experiment.evaluate_preset(unprompted, n=1)
     with pytest.raises(LookupError, match=r"`workbench zoo download clip-vit-l-14` fetches them$"):
         attribution.plan("small", zoo="pocket")
     there.asked.clear()
@@ -576,6 +576,7 @@ def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
         (mine / "presets.toml").write_text(
             '[presets.small]\nzoo = "small"\ninverter = "blip-base"\ngamma = 2\nsize = 32\n'
             'similarity = \'Cosine("clip-vit-l-14", layer=2)\'\naggregate = "max"\n'
+            'prompts = "catalogue/captions.csv"\n'
         )
 
         def workbench(*words):
@@ -601,4 +602,8 @@ def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
         before = len(served.asked)
         ranking, _ = workbench(*attribute)
         assert all(name in ranking for name in small)
+        measured, _ = workbench(
+            "evaluate", "--preset", "small", "--n", "1", "--gamma", "1", "--json"
+        )
+        assert json.loads(measured)["accuracy"]["n"] == len(small)
         assert len(served.asked) == before  # attribution asks no network

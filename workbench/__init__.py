@@ -12,8 +12,8 @@ the stages      ``pipeline``: (``attack`` →) ``invert`` → ``generate`` → `
                 ``similarity``; ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
                 ``decision``: attribution sets, and "none of these"
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
-                ``attacks``, ``calibrations``, ``attributors``, ``experiments``, ``figures``:
-                one file, one frozen dataclass
+                ``attacks``, ``calibrations``, ``attributors``, ``experiments``: one file, one
+                frozen dataclass; ``figures``: one file, one function of a frame
 tables          ``frames``: what passes between the stages
 memory          ``Store``: every prompt, picture and feature vector is made once
 ==============  =====================================================================

@@ -1,6 +1,7 @@
 """Taking checkpoints in: what a download would fetch, fetching it, and the row of a new one.
 
-Only what is called here goes to the network, and only because a user gave the command.
+`plan`, `download` and, of a hub id, `row_of` go to the network, and only because a user gave the
+command.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from string import Template
 from typing import Any, TypeAlias
 
 from workbench import images
-from workbench.members import Folder, Zip
+from workbench.containers import Folder, Zip
 
 LAYOUT = "archive.toml"
 TABLES = ("generations.csv", "*metadata.csv", "*metadata.jsonl", "*.parquet", "*.arrow")

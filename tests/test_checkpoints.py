@@ -49,6 +49,12 @@ def test_a_shape_must_be_possible():
         _row("/x", batch=0)
 
 
+@pytest.mark.parametrize("revision", ["../..", "a b/c", ".."])
+def test_a_revision_is_a_commit(revision):
+    with pytest.raises(ValueError, match=r"^checkpoint 'mine' has the revision .*, which is no co"):
+        _row("org/x", revision=revision)
+
+
 def test_a_dtype_must_be_known():
     sentence = "checkpoint 'mine' has no dtype 'fp16'; there are: float32, float16, bfloat16"
     with pytest.raises(ValueError, match=f"^{sentence}$"):

@@ -26,6 +26,7 @@ from workbench import (
     machine,
     memory,
     presets,
+    running,
     tables,
 )
 from workbench.cli import app
@@ -107,7 +108,8 @@ def test_sizes_are_shown_and_nothing_is_fetched_unasked(there):
     code, said = zoo("download", "sd-1-5")
     assert code == 1
     assert "Nothing was fetched: give --yes to fetch 0.0 GiB." in said
-    assert not [path for method, path, _ in there.asked if "/resolve/" in path]
+    asked = [path.rpartition("/")[2] for _, path, _ in there.asked if "/resolve/" in path]
+    assert asked == ["model_index.json"]  # which tells the parts of the pipeline
 
 
 def test_a_lost_network_keeps_what_came_and_a_rerun_goes_on(there):
@@ -237,12 +239,15 @@ def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
     assert "bytes=4321-" in [asked for _, path, asked in there.asked if path.endswith("base.pt")]
     assert intake.fault(row) is None
     (row.folder / "upsample.pt").write_bytes(b"others")
-    file = mine / "generators.toml"
     assert intake.fault(row) == (
         "the file upsample.pt is not what was fetched, or gone: delete "
-        f"{row.folder / 'upsample.pt'} and source under [far] in {file}, "
-        "then `workbench zoo download far` fetches it again"
+        f"{row.folder / 'upsample.pt'}, then `workbench zoo download far` fetches it again"
     )
+    (row.folder / "upsample.pt").unlink()  # as was told
+    assert not checkpoints.here(catalogue.checkpoint("far"))
+    assert zoo("download", "far", "--yes")[0] == 0
+    assert checkpoints.here(row)
+    assert intake.fault(row) is None
 
 
 def test_an_address_that_tells_no_size_is_not_fetched(there, tmp_path):
@@ -258,7 +263,7 @@ def test_a_broken_repr_in_a_preset_stops_no_listing(there, tmp_path):
     (tmp_path / "catalogue" / "presets.toml").write_text(
         '[presets.broken]\nzoo = "pocket"\ninverter = "pocket-blip"\nsimilarity = "Cosine(("\n'
     )
-    assert "preset broken: ready" in zoo("list", "broken")[1]
+    assert "preset broken: 'Cosine((' is not a repr such as" in zoo("list", "broken")[1]
     with pytest.raises(ValueError, match=r"'Cosine\(\(' is not a repr"):
         attribution.plan("broken")
 
@@ -349,7 +354,7 @@ def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
 @pytest.mark.parametrize(
     ("refused", "kind", "sentence"),
     [
-        ((401, ""), LookupError, r"answered 401: your token is not, .*`hf auth login` sets a new"),
+        ((401, ""), LookupError, r"answered 401: `hf auth login` sets a token that is valid$"),
         ((403, ""), LookupError, r"answered 403: look at http://127.0.0.1:\d+/Salesforce/"),
         ((404, "EntryNotFound"), LookupError, "^a file that .* listed is gone from it; the same"),
         ((429, ""), OSError, "answered 429: too much was asked of it; wait some minutes: what was"),
@@ -401,11 +406,69 @@ def test_code_beside_weights_is_fetched_only_where_the_row_lets_it_run(there, tm
     folder = hub.snapshot(SD, catalogue.checkpoint("sd-1-5").revision)
     assert not (folder / "modeling_mine.py").exists()
     tables.write("generators.toml", "sd-1-5", {"remote_code": True})
-    assert zoo("download", "sd-1-5", "--yes", "--revision", folder.name)[0] == 0
+    assert zoo("download", "sd-1-5", "--yes")[0] == 0
     (there.folders[SD] / "modeling_mine.py").unlink()
     assert (folder / "modeling_mine.py").read_text() == "1 / 0"
     with pytest.raises(LookupError, match=r"then set WORKBENCH_TRUST=sd-1-5 to let it run$"):
         catalogue.load("sd-1-5").loaded()
+
+
+def test_a_download_cut_off_halfway_is_not_here_though_its_row_is_pinned(there):
+    """As after a cleared cache: the row names its commit, and one file of it came."""
+    name = "Salesforce/blip-image-captioning-base"
+    assert zoo("download", "blip-base", "--yes")[0] == 0
+    shutil.rmtree(hub.snapshot(name, there.commit(name)).parents[1])
+    there.refused = {"model.safetensors": (500, "")}
+    code, said = zoo("download", "blip-base", "--yes")
+    assert code == 1
+    assert "the same command goes on from there" in said
+    assert not checkpoints.here(catalogue.checkpoint("blip-base"))
+    assert "blip-base" in zoo("list", "blip-base")[1]
+    there.refused = {}
+    assert zoo("download", "blip-base", "--yes")[0] == 0
+    assert checkpoints.here(catalogue.checkpoint("blip-base"))
+
+
+def test_a_row_that_wants_other_files_is_not_here(there):
+    assert zoo("download", "sd-1-5", "--yes")[0] == 0
+    assert checkpoints.here(catalogue.checkpoint("sd-1-5"))
+    tables.write("generators.toml", "sd-1-5", {"allow_pickle": True})
+    assert not checkpoints.here(catalogue.checkpoint("sd-1-5"))
+
+
+def test_what_is_no_part_of_a_pipeline_is_neither_fetched_nor_counted(there):
+    """As of SDXL's repository: exports for other programs, and weights that another one reads."""
+    folder = there.folders[SD]
+    for name in ("vae_decoder/openvino_model.bin", "text_encoders/t5xxl_fp16.safetensors"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"of other programs")
+    try:
+        code, said = zoo("download", "sd-1-5", "--yes")
+    finally:
+        for name in ("vae_decoder", "text_encoders"):
+            shutil.rmtree(folder / name)
+    assert code == 0, said
+    held = hub.snapshot(SD, there.commit(SD))
+    assert not list(held.glob("*_decoder")) + list(held.glob("text_encoders"))
+    assert len(running.needs(catalogue.checkpoint("sd-1-5"))) == 3
+
+
+def test_a_part_that_is_there_as_a_variant_alone_names_the_option(there):
+    weights = there.folders[SD] / "unet" / "diffusion_pytorch_model"
+    pickled = weights.with_suffix(".bin")
+    kept = pickled.read_bytes()
+    pickled.unlink()
+    weights.with_suffix(".safetensors").rename(weights.with_suffix(".fp16.safetensors"))
+    try:
+        code, said = zoo("download", "sd-1-5", "--yes")
+    finally:
+        weights.with_suffix(".fp16.safetensors").rename(weights.with_suffix(".safetensors"))
+        pickled.write_bytes(kept)
+    assert code == 2
+    assert said == (
+        "workbench: sd-1-5: the weights unet/diffusion_pytorch_model.fp16.safetensors are there as "
+        'a variant alone (fp16): write variant = "fp16" into the options of the row'
+    )
 
 
 def test_files_of_another_revision_are_no_fault_of_a_row(there):
@@ -470,12 +533,13 @@ def test_where_nothing_can_be_kept_is_told_before_anything_is_fetched(there, tmp
     code, said = zoo("download", "sd-1-5", "--yes")
     assert code == 1
     assert f"{tmp_path / 'file'} is no folder that can be written; set HF_HOME" in said
-    assert not [path for method, path, _ in there.asked if "/resolve/" in path]
+    assert not [path for _, path, _ in there.asked if path.endswith(".safetensors")]
 
 
 def test_commits_and_names_that_are_none_are_told(there):
     said = zoo("download", "sd-1-5", "--yes", "--revision", "deadbeef")[1]
-    assert f"{SD} has no such revision; see {there.url}/{SD}/commits/main" in said
+    assert f"{SD} has no such revision, or no longer; `workbench zoo download NAME" in said
+    assert f"--revision COMMIT` pins another, see {there.url}/{SD}/commits/main" in said
     said = zoo("download", "glide", "--revision", "deadbeef")[1]
     assert said == "workbench: 'glide' lies at an address without commits: no --revision"
     assert zoo("download", "sd-15")[1].endswith("did you mean 'sd-1-5'?")

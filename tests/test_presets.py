@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from workbench import catalogue, checkpoints, presets
+from workbench import catalogue, checkpoints, presets, tables
 from workbench.presets import Preset
 
 
@@ -62,9 +62,29 @@ def test_prompts_are_read_by_portion_each_once(preset):
 
 def test_a_preset_without_prompts_says_so(preset):
     lacking = preset.override(prompts="nowhere.csv")
+    path = tables.user_folder() / "nowhere.csv"
     sentence = (
-        "the prompts of the preset 'x' cannot be read: nowhere.csv in the data folder should be a "
-        "CSV file with the columns prompt and split"
+        f"the prompts of the preset 'x' cannot be read from {path}: there is no such file; it "
+        "should be a CSV file in UTF-8 with the columns prompt and split"
     )
     with pytest.raises(LookupError, match=f"^{re.escape(sentence)}$"):
         presets.prompts(lacking, "evaluation")
+
+
+@pytest.mark.parametrize(
+    ("code", "head", "why"),
+    [
+        ("utf-8-sig", "prompt,split", None),
+        ("utf-16", "prompt,split", "'utf-8' codec can't decode byte 0xff"),
+        ("utf-8", "caption,split", "it has no column 'prompt'"),
+    ],
+)
+def test_prompts_lie_beside_the_user_s_presets(preset, tmp_path, monkeypatch, code, head, why):
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
+    mine = preset.override(prompts="mine.csv")
+    (tmp_path / "mine.csv").write_bytes(f"{head}\na fox,evaluation\n".encode(code))
+    if why is None:
+        assert presets.prompts(mine, "evaluation") == ["a fox"]
+        return
+    with pytest.raises(LookupError, match=f"{re.escape(str(tmp_path / 'mine.csv'))}: {why}"):
+        presets.prompts(mine, "evaluation")

@@ -89,6 +89,15 @@ def test_the_doctor_says_what_to_do_in_lines_that_can_be_copied(tmp_path, monkey
     assert f"! store: choose another folder: {tmp_path / 'file'} cannot be written" in said
 
 
+def test_steps_are_of_a_generator(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
+    folder = catalogue.checkpoint("pocket-blip").source
+    done = CliRunner().invoke(app, ["zoo", "add", folder, "--name", "mine", "--steps", "2"])
+    assert done.exit_code == 2
+    assert "--steps and --guidance are of a generator, and mine is an inverter" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_role_without_rows_is_told():
     done = CliRunner().invoke(app, ["zoo", "list", "attack"])
     assert (done.exit_code, done.stdout) == (2, "")

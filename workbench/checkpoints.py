@@ -12,12 +12,13 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench import frames, hub
+from workbench import frames, hub, tables
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
 STATUSES = ("current", "mirror", "withdrawn")
@@ -82,6 +83,10 @@ class Checkpoint:
                 f"checkpoint {self.name!r} has no dtype {self.dtype!r}; "
                 f"there are: {', '.join(DTYPES)}"
             )
+        if any(not re.fullmatch(r"\w[\w.-]*", each) for each in self.revision.split()):
+            raise ValueError(
+                f"checkpoint {self.name!r} has the revision {self.revision!r}, which is no commit"
+            )
         if min(self.batch, self.threads, self.size) < 1 or not 0 <= self.memory < float("inf"):
             raise ValueError(
                 f"checkpoint {self.name!r} needs batch, threads and size of at least 1, and a "
@@ -99,8 +104,12 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the weights, or None for a hub id."""
+        """The folder of the weights; None for a hub id, and for an address until they came."""
         path = Path(self.source)
+        if "://" in self.source:
+            path = tables.user_folder() / "weights" / self.name
+            if Path(self.name).name != self.name or not hub.summed(path):
+                return None
         return path if path.is_absolute() else None
 
     @property
@@ -234,7 +243,18 @@ def here(checkpoint: Checkpoint) -> bool:
         folders = [Path(locate(checkpoint, stage)) for stage in checkpoint.stages or ("",)]
     except LookupError:
         return False
+    wanted = wants(checkpoint)
+    for repository in checkpoint.repositories:
+        if hub.whole(repository, checkpoint.commit(repository), wanted) is False:
+            return False
     return all(path.exists() for folder in folders for path in folder.rglob("*"))
+
+
+def wants(checkpoint: Checkpoint) -> str:
+    """Name all by which a row chooses among the files of its repositories."""
+    row = checkpoint
+    told = [row.files, row.stages, row.option("variant"), row.allow_pickle, row.remote_code]
+    return frames.digest([list(x) if isinstance(x, tuple) else x for x in told])[:16]
 
 
 def safely(checkpoint: Checkpoint) -> dict[str, Any]:

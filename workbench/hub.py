@@ -11,9 +11,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ OTHERS = tuple(
     ".msgpack .h5 .onnx .onnx_data .ot .pb .tflite .gguf .mlmodel .xml .npz .tar .zip .md .png "
     ".jpg .jpeg .webp .gif .mp4 .pdf .py .ipynb .gitattributes .gitignore".split()
 )
+SUMS = "SHA256SUMS"
+INDEX = "model_index.json"
+REUSED = {"IFSuperResolutionPipeline": {"text_encoder"}}
+"""Parts of a later stage that nothing reads, for the first stage's own do their work."""
 VARIANTS = ("fp16", "bf16", "fp32", "non_ema", "ema_only")
 
 
@@ -104,23 +109,43 @@ def listing(repository: str, revision: str = "") -> Repository:
     return Repository(repository, str(info.sha), files, bool(info.gated), licence, prior)
 
 
+def components(index: Mapping[str, Any], later: bool = False) -> set[str]:
+    """Name the parts of a pipeline, each a folder, by its model_index.json.
+
+    Of one that is a `later` stage of a cascade, the first stage's stand in for some.
+
+    >>> sorted(components({"_class_name": "X", "unet": ["a", "B"], "safety_checker": [None, None]}))
+    ['unet']
+    """
+    parts = {
+        x for x, told in index.items() if isinstance(told, list) and told[:1] not in ([], [None])
+    }
+    return parts - (REUSED.get(str(index.get("_class_name")), set()) if later else set())
+
+
 def wanted(
-    files: Sequence[File], pickles: bool = False, variant: str = "", code: bool = False
+    files: Sequence[File],
+    pickles: bool = False,
+    variant: str = "",
+    code: bool = False,
+    parts: Set[str] | None = None,
 ) -> list[File]:
     """Choose the files a loader will read: no other framework's, no second copy of the weights.
 
     Safetensors go before pickles, which are taken only where `pickles` allows them and a folder
-    has nothing else. In the repository of a pipeline (with a model_index.json), weights outside
-    its folders are other programs' copies. Of the variants of a weight file (fp16, …) the one
-    named is taken, where there is one. Python files are taken where `code` asks for them.
+    has nothing else. In the repository of a pipeline, whose `parts` are known, what else is there
+    is other programs' copies. Of the variants of a weight file (fp16, …) the one named is taken,
+    where there is one. Python files are taken where `code` asks for them.
 
-    Raises ValueError where a folder holds its weights as pickles only, and these are not allowed.
+    Raises ValueError where a folder holds its weights as pickles only, and these are not allowed,
+    or as a variant only, which is not the one named.
 
     >>> names = "model_index.json all.safetensors unet/a.fp16.safetensors unet/a.safetensors"
-    >>> [file.name for file in wanted([File(x, 1, "") for x in names.split()])]
+    >>> [file.name for file in wanted([File(x, 1, "") for x in names.split()], parts={"unet"})]
     ['model_index.json', 'unet/a.safetensors']
     """
-    pipeline = any(file.name == "model_index.json" for file in files)
+    if parts is not None:
+        files = [file for file in files if {*file.name.split("/")[:-1][:1]} <= parts]
     others = tuple(each for each in OTHERS if not (code and each == ".py"))
     kept = [file for file in files if not file.name.lower().endswith(others)]
     weights = [file for file in kept if file.name.endswith(SAFE + PICKLES)]
@@ -129,13 +154,19 @@ def wanted(
     for file in weights:
         folders.setdefault(file.name.rpartition("/")[0], []).append(file)
     for folder, there in folders.items():
-        if pipeline and not folder:
+        if parts is not None and not folder:
             continue
         plain = [f for f in there if variant_of(f.name) == variant] or [
             f for f in there if not variant_of(f.name)
         ]
+        if not plain:
+            found = sorted({variant_of(file.name) for file in there})
+            raise ValueError(
+                f"the weights {there[0].name} are there as a variant alone ({', '.join(found)}): "
+                f'write variant = "{found[0]}" into the options of the row'
+            )
         safe = [file for file in plain if file.name.endswith(SAFE)]
-        if not safe and plain and not pickles:
+        if not safe and not pickles:
             raise ValueError(
                 f"the weights {plain[0].name} are a pickle, which can run code, and there are no "
                 "safetensors beside it: none is fetched unless the row says allow_pickle = true"
@@ -216,6 +247,30 @@ def left_of(path: Path, size: int) -> int:
     return 0 if path.exists() else max(0, size - begun)
 
 
+def note(repository: Repository, files: Sequence[File], key: str) -> None:
+    """Note, before any is fetched, which files a row wants; `key` names what it chooses by."""
+    path = _notes(repository.id, repository.commit) / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}")
+    aside.write_text("".join(f"{file.name}\n" for file in files), encoding="utf-8")
+    aside.replace(path)
+
+
+def whole(repository: str, commit: str, key: str) -> bool | None:
+    """Tell whether all is here that was noted; None of a commit that was not fetched by us."""
+    notes = _notes(repository, commit)
+    if not notes.is_dir():
+        return None
+    if not (notes / key).is_file():
+        return False
+    names = (notes / key).read_text(encoding="utf-8").splitlines()
+    return all((snapshot(repository, commit) / name).exists() for name in names)
+
+
+def _notes(repository: str, commit: str) -> Path:
+    return snapshot(repository, commit).parents[1] / "noted" / commit
+
+
 def _places(repository: Repository, file: File) -> tuple[Path, Path]:
     """Name the two places of a file in the hub's cache: in the snapshot, and its bytes."""
     folder = snapshot(repository.id, repository.commit)
@@ -292,6 +347,17 @@ def digest_of(path: Path, like: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def summed(folder: Path) -> dict[str, str]:
+    """Read what was noted of files from an address: name → sha256; {} where one of them is gone."""
+    if not (folder / SUMS).is_file():
+        return {}
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    found = {
+        Path(name).name: digest for digest, _, name in (line.partition("  ") for line in lines)
+    }
+    return found if all((folder / name).is_file() for name in found) else {}
+
+
 def faults(folder: Path) -> list[Path]:
     """List the files of a snapshot that are gone, or whose bytes the hub named otherwise."""
     return [
@@ -355,6 +421,9 @@ def _sentences(source: str) -> Iterator[None]:
 
     page = source if "://" in source else page_of(source)
     again = "what was fetched is kept: the same command goes on from there"
+    chatter = logging.getLogger("huggingface_hub")
+    before = chatter.level
+    chatter.setLevel(logging.ERROR)  # of each of its tries
     try:
         yield
     except errors.GatedRepoError as error:
@@ -363,7 +432,10 @@ def _sentences(source: str) -> Iterator[None]:
             "and give the same command again"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise LookupError(f"{source} has no such revision; see {page}/commits/main") from error
+        raise LookupError(
+            f"{source} has no such revision, or no longer; `workbench zoo download NAME --revision "
+            f"COMMIT` pins another, see {page}/commits/main"
+        ) from error
     except errors.RepositoryNotFoundError as error:
         raise LookupError(
             f"the hub has no {source}, or not for you: it was withdrawn, renamed, or is private; "
@@ -379,11 +451,13 @@ def _sentences(source: str) -> Iterator[None]:
         ) from error
     except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]
         answer = getattr(error, "response", None)
+        if type(error).__name__ in ("UnsupportedProtocol", "InvalidURL"):
+            raise OSError(f"{page} is no address: HF_ENDPOINT begins with https://") from error
         if answer is None:
             raise OSError(f"the network went away ({type(error).__name__}); {again}") from error
         status = answer.status_code
         if status == 401:
-            why = "your token is not, or no longer, valid; `hf auth login` sets a new one"
+            why = "`hf auth login` sets a token that is valid"
         elif status == 429:
             why = f"too much was asked of it; wait some minutes: {again}"
         elif status == 408 or status >= 500:
@@ -407,3 +481,5 @@ def _sentences(source: str) -> Iterator[None]:
         raise OSError(
             f"{source} cannot be fetched: {frames.first_line(error)[:200]}; {again}"
         ) from error
+    finally:
+        chatter.setLevel(before)

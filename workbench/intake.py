@@ -17,13 +17,11 @@ from typing import Any
 
 from workbench import catalogue, checkpoints, hub, tables
 from workbench.checkpoints import Checkpoint
-from workbench.hub import File, Repository
+from workbench.hub import INDEX, SUMS, File, Repository
 
-SUMS = "SHA256SUMS"
 WITH_A_PICTURE = "SuperResolution|Upscale|Img2Img|Inpaint"
 """In the names of classes that start from a picture, though their call has a default for it."""
 
-INDEX = "model_index.json"
 PLUGINS = {
     # a class that a config of transformers names: its role and plug-in
     "BlipForConditionalGeneration": ("inverter", "workbench.inverters.blip.Blip"),
@@ -98,10 +96,16 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
         raise LookupError(f"{row.name!r} is no checkpoint of a hub: there is nothing to fetch")
     places = tuple(hub.listing(x, revision or row.commit(x)) for x in row.repositories)
     variant = str(row.option("variant", ""))
-    chosen = []
+    chosen: list[tuple[File, ...]] = []
     for place in places:
         files = [f for f in place.files if any(fnmatch(f.name, x) for x in row.files or ("*",))]
-        chosen.append(tuple(hub.wanted(files, row.allow_pickle, variant, row.remote_code)))
+        index = next((_json(hub.fetch(place, f)) for f in files if f.name == INDEX), None)
+        parts = None if index is None else hub.components(index, later=bool(chosen))
+        how = row.allow_pickle, variant, row.remote_code, parts
+        try:
+            chosen.append(tuple(hub.wanted(files, *how)))
+        except ValueError as error:
+            raise ValueError(f"{row.name}: {error}") from error
         if not any(f.name.endswith(hub.SAFE + hub.PICKLES) for f in chosen[-1]):
             raise LookupError(
                 f"{place.id} holds no weights for {row.name!r}: of its {len(place.files)} files "
@@ -122,12 +126,14 @@ def room_for(plans: Sequence[Plan]) -> None:
 
 
 def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Path:
-    """Fetch what is missing, check it, and pin the row in the user's catalogue; answer that file.
+    """Fetch what is missing, check it, and pin the row; answer the file that says so.
 
     `tick` is called with the bytes of each step. Raises what `hub.fetch` does.
     """
     row = plan.row
     for place, files in zip(plan.repositories, plan.files, strict=True):
+        if place.commit:
+            hub.note(place, files, checkpoints.wants(row))
         for file in files:
             if place.commit:
                 hub.fetch(place, file, tick)
@@ -140,29 +146,32 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
     folder = _place(row, place)
     sums = [f"{hub.digest_of(folder / file.name, '')}  {file.name}\n" for file in files]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
-    now = {"source": f"weights/{row.name}", "revision": None, "files": None}
-    return tables.write(_table(row), row.name, now)
+    return folder / SUMS
+
+
+def settled(row: Checkpoint) -> bool:
+    """Tell whether all that a row wants is known to be here, without asking anybody."""
+    if row.hosted or not checkpoints.here(row):
+        return row.hosted
+    wanted = checkpoints.wants(row)
+    return all(hub.whole(x, row.commit(x), wanted) for x in row.repositories)
 
 
 def fault(row: Checkpoint) -> str | None:
     """Find a file of downloaded weights that is not what was fetched; None when all are."""
     wrong: list[Path] = []
-    pinned = ""
     for repository in row.repositories:
         if commit := row.commit(repository):
             wrong += hub.faults(hub.snapshot(repository, commit))
-    if row.folder is not None and (row.folder / SUMS).is_file():
-        pinned = f" and source under [{row.name}] in {tables.user_folder() / _table(row)}"
-        for line in (row.folder / SUMS).read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            path = row.folder / Path(name).name
-            if not path.is_file() or hub.digest_of(path, digest) != digest:
-                wrong.append(path)
+    if row.folder is not None:
+        for name, digest in hub.summed(row.folder).items():
+            if hub.digest_of(row.folder / name, digest) != digest:
+                wrong.append(row.folder / name)
     if not wrong:
         return None
     return (
-        f"the file {wrong[0].name} is not what was fetched, or gone: delete {wrong[0].resolve()}"
-        f"{pinned}, then `workbench zoo download {row.name}` fetches it again"
+        f"the file {wrong[0].name} is not what was fetched, or gone: delete {wrong[0].resolve()}, "
+        f"then `workbench zoo download {row.name}` fetches it again"
     )
 
 

@@ -113,8 +113,11 @@ def weight(row: Checkpoint) -> tuple[str, str]:
 def readiness(name: str) -> Fact:
     """Tell whether a preset is ready, and the command that makes it so."""
     try:
-        rows = presets.members(name)
-    except LookupError as error:
+        rows, setting = presets.members(name), presets.preset(name)
+        catalogue.zoo(setting.zoo)
+        compare = catalogue.load(setting.similarity, "similarity")
+        catalogue.inverter(setting.inverter, setting, compare)
+    except (LookupError, ValueError) as error:
         edit = f"edit [presets.{name}] in {tables.user_folder() / 'presets.toml'}"
         return Fact(f"preset {name}", str(error), edit)
     away = [row for row in rows if not row.hosted and not checkpoints.here(row)]

@@ -18,14 +18,15 @@ def parts(folders: Sequence[Path], bytes_each: int, patterns: Sequence[str] = ()
     """Count the bytes of each part of a model (a folder with weights) at `bytes_each` a number.
 
     Safetensors tell their shapes in their head; of pickles, taken as float32, only the size is
-    known. Variants beside plain weights are copies of them, and so are weights outside the folders
-    of a pipeline. With `patterns`, only files whose name matches one count.
+    known. Variants beside plain weights are copies of them, and so is in a pipeline what is none
+    of its parts; the folders after the first are later stages. With `patterns`, only files whose
+    name matches one count.
     """
     found: dict[str, int] = {}
-    for folder in folders:
-        pipeline = (folder / "model_index.json").is_file()
+    for place, folder in enumerate(folders):
+        known = _components(folder, later=place > 0)
         for path in sorted(folder.rglob("*")):
-            if pipeline and path.parent == folder:
+            if known is not None and path.relative_to(folder).parts[0] not in known:
                 continue
             if not any(fnmatch(path.relative_to(folder).as_posix(), x) for x in patterns or "*"):
                 continue
@@ -39,6 +40,14 @@ def parts(folders: Sequence[Path], bytes_each: int, patterns: Sequence[str] = ()
             key = f"{folder}/{part}"
             found[key] = found.get(key, 0) + count * bytes_each
     return found
+
+
+def _components(folder: Path, later: bool) -> set[str] | None:
+    """Name the parts of a pipeline; None of what is none, or damaged."""
+    try:
+        return hub.components(json.loads((folder / hub.INDEX).read_text(encoding="utf-8")), later)
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _copy(path: Path) -> bool:

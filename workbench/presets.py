@@ -181,18 +181,22 @@ def prompts(preset: Preset, portion: str) -> list[str]:
     if not preset.prompts:
         raise LookupError(
             f"the preset {preset.name!r} has no file of prompts to evaluate with: copy it into "
-            f'{tables.user_folder() / "presets.toml"} and add prompts = "FILE.csv" (an absolute '
-            "path; columns prompt and split, calibration or evaluation)"
+            f'{tables.user_folder() / "presets.toml"} and add prompts = "FILE.csv" (a file '
+            "beside it; columns prompt and split, calibration or evaluation)"
         )
     split, start, stop = PORTIONS[portion]
+    places = [folder / preset.prompts for folder in (tables.user_folder(), catalogue.data_folder())]
+    path = next((path for path in places if path.is_file()), places[0])
     try:
-        with (catalogue.data_folder() / preset.prompts).open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a mark
             table = list(csv.DictReader(file))
         texts = list(dict.fromkeys(row["prompt"] for row in table if row["split"] == split))
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        why = f"it has no column {error}" if isinstance(error, KeyError) else str(error)
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else why
         raise LookupError(
-            f"the prompts of the preset {preset.name!r} cannot be read: {preset.prompts} in the "
-            "data folder should be a CSV file with the columns prompt and split"
+            f"the prompts of the preset {preset.name!r} cannot be read from {path}: {why}; it "
+            "should be a CSV file in UTF-8 with the columns prompt and split"
         ) from error
     return texts[round(start * len(texts)) : round(stop * len(texts))]
 

@@ -87,7 +87,7 @@ def zoo_download(
         rows = presets.members(name)
         if revision and len(rows) > 1:
             raise ValueError(f"--revision is of one checkpoint; {name} stands for {len(rows)}")
-        rows = [row for row in rows if revision or _where(row) not in ("here", "hosted")]
+        rows = [row for row in rows if revision or not intake.settled(row)]
         if not rows:
             print(f"{name}: nothing is left to fetch.")
             return
@@ -146,6 +146,8 @@ def zoo_add(
         options = {key: value for key, value in options.items() if value is not None}
         given = {"size": size, "family": family, "options": options or None}
         role, fields = intake.row_of(*sources, **given)
+        if options and role != "generator":
+            raise ValueError(f"--steps and --guidance are of a generator, and {name} is an {role}")
         catalogue.row_of(role, name, fields)  # a row that cannot be read is not written
         file = tables.write(f"{catalogue.ROLES[role]}.toml", name, fields)
         kind = frames.shown(fields.get("class") or fields["plugin"])
@@ -260,9 +262,10 @@ def _tell_presets(name: str | None) -> None:
 
 def _show_plans(plans: list[intake.Plan]) -> None:
     """Show what a download would fetch, before anything is fetched."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "from", "files", "size", "to fetch", "licence", box=None, pad_edge=False)
+    head = ("name", "from", "files", "size", "to fetch", "licence")
+    table = Table(*(Column(x, overflow="fold") for x in head), box=None, pad_edge=False)
     for plan in plans:
         for place, files in zip(plan.repositories, plan.files, strict=True):
             licence = place.licence or "?"
@@ -323,5 +326,5 @@ def _fault(row: Checkpoint) -> str | None:
         tool = catalogue.load(row.name)
         answer = tool(["a red circle"], [0]) if row.role == "generator" else tool([grey])
     except (LookupError, ValueError, OSError, RuntimeError, MemoryError) as error:
-        return str(error)
+        return str(error).partition("; `workbench zoo verify")[0]  # which was just done
     return str(getattr(answer[0], "reason", "")) or None

@@ -197,7 +197,8 @@ def bytes_bar(total: int) -> Iterator[Callable[[int], None]]:
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    silent = not (total and console.is_terminal)
+    with Bars(*columns, console=console, transient=True, disable=silent) as bars:
         task = bars.add_task("fetch", total=total)
         yield lambda count: bars.advance(task, count)
 

@@ -53,7 +53,8 @@ class ReferenceBank(Calibrated):
         if not 1 <= self.gamma <= len(self._captions()):
             raise ValueError(
                 f"a bank of {len(self._captions())} captions allows a gamma of 1 to "
-                f"{len(self._captions())}; seen {self.gamma}"
+                f"{len(self._captions())}; seen {self.gamma}; the captions are the first half of "
+                "the preset's calibration prompts"
             )
 
     def __repr__(self) -> str:

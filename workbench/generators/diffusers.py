@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
+from workbench import checkpoints, hub, running
 from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import AUTOENCODERS, Failure, make_pictures, reconstruct, to_picture
 
@@ -67,9 +67,6 @@ PRIORS = {
     "WuerstchenPriorPipeline": ("image_embeddings",),
 }
 """Classes that make no picture, and what of their answer the next stage takes in its place."""
-
-REUSED = {"IFSuperResolutionPipeline": ("text_encoder",)}
-"""Parts of a later stage that are left out, for the first stage's own do their work."""
 
 DEPRECATED = "diffusers.pipelines.deprecated"
 """Where diffusers keeps classes whose published pipelines name a home that is no more."""
@@ -325,7 +322,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         try:
             config = DiffusionPipeline.load_config(folder, local_files_only=True)
             moved = _moved(folder, config, how)
-            left = REUSED.get(config["_class_name"], ()) if index else ()
+            left = hub.REUSED.get(config["_class_name"], ()) if index else ()
             kind = DiffusionPipeline if index else first
             pipe = kind.from_pretrained(folder, **how, **dict.fromkeys([*moved, *left]))
             pipe.register_modules(**moved)

@@ -114,9 +114,10 @@ def readiness(name: str) -> Fact:
     """Tell whether a preset is ready, and the command that makes it so."""
     try:
         rows, setting = presets.members(name), presets.preset(name)
-        catalogue.zoo(setting.zoo)
-        compare = catalogue.load(setting.similarity, "similarity")
-        catalogue.inverter(setting.inverter, setting, compare)
+        if all(row.hosted or checkpoints.here(row) for row in rows):
+            catalogue.zoo(setting.zoo)
+            compare = catalogue.load(setting.similarity, "similarity")
+            catalogue.inverter(setting.inverter, setting, compare)
     except (LookupError, ValueError) as error:
         edit = f"edit [presets.{name}] in {tables.user_folder() / 'presets.toml'}"
         return Fact(f"preset {name}", str(error), edit)

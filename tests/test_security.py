@@ -226,7 +226,7 @@ ROWS = {
     f'{SD}"tiny"\nclass = "subprocess.Popen"': "the weights of 'evil' cannot be loaded: no ",
     f'{SD}"a\\u0000b"': r"the weights of 'evil' are not in .*a\\x00b; restore them or choose ",
     f'{SD}"a/b\\u0000"\nrevision = "c"': r"the weights of 'evil' \(a/b\\x00\) are not on this ",
-    f'{SD}"../../x"\nrevision = "../.."': r"the weights of 'evil' \(../../x\) are not on this ",
+    f'{SD}"../../x"\nrevision = "../.."': "checkpoint 'evil' has the revision '../..', which is ",
 }
 
 

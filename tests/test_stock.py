@@ -41,7 +41,7 @@ def test_a_narrow_terminal_cuts_nothing_and_leaves_the_classes_out(width, shown,
     console = partial(terminal.results, width)
     monkeypatch.setattr(terminal, "results", console)
     text = CliRunner().invoke(app, ["zoo", "list"]).stdout.split("\n\n")[0]
-    assert {line.split()[0] for line in text.splitlines()[1:]} == {*catalogue.rows()}
+    assert {line.split()[0] for line in text.splitlines()[1:]} == {*catalogue.all_rows()}
     assert "…" not in text
     assert ("StableDiffusionPipeline" in text) is shown
 
@@ -56,7 +56,7 @@ def test_a_row_without_its_package_names_it(monkeypatch):
     paper = machine.readiness("paper")
     assert "min_dalle" in paper.found
     assert "pip install 'attribution-workbench[dalle-mini]'" in paper.todo
-    assert machine.lacking(catalogue.rows().values()).items() >= {
+    assert machine.lacking(catalogue.all_rows().values()).items() >= {
         ("min_dalle", "'attribution-workbench[dalle-mini]'"),
         ("num2words", "'attribution-workbench[chat]'"),
     }
@@ -107,7 +107,7 @@ def test_a_role_without_rows_is_told():
 def test_looking_at_rows_imports_no_heavy_library():
     code = (
         "import sys; from workbench import catalogue, checkpoints; "
-        "list(map(checkpoints.here, catalogue.rows().values())); "
+        "list(map(checkpoints.here, catalogue.all_rows().values())); "
         "print({*sys.modules} & {'torch', 'open_clip'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -274,7 +274,7 @@ def attribute(
     started = time.perf_counter()
     store = Store() if store is None else store
     entries = images.index(wanted, keep=store.put_picture)
-    told = evidence.frame(entry.path for entry in entries)
+    told = evidence.frame((entry.path for entry in entries), progress)
     frame = images.frame(entries)
     method = fit(setting.attributor, setting.preset, setting.zoo, seed, store, progress)
     setting = dataclasses.replace(setting, attributor=method)

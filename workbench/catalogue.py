@@ -36,12 +36,15 @@ ROLES = {
 }
 
 
-def rows(role: str | None = None) -> dict[str, Checkpoint]:
-    """Read the checkpoints of one role, such as ``generator``, or of all of them, by name."""
-    if role is None:
-        return {name: row for each in ROLES for name, row in rows(each).items()}
+def rows(role: str) -> dict[str, Checkpoint]:
+    """Read the checkpoints of one role: ``generator``, ``inverter`` or ``encoder``."""
     table = tables.read(f"{_folder(role)}.toml", data_folder())
     return {name: row_of(role, name, row) for name, row in table.items()}
+
+
+def all_rows() -> dict[str, Checkpoint]:
+    """Read the checkpoints of every role, by name."""
+    return {name: row for role in ROLES for name, row in rows(role).items()}
 
 
 def checkpoint(name: str) -> Checkpoint:
@@ -53,7 +56,7 @@ def checkpoint(name: str) -> Checkpoint:
     >>> checkpoint("pocket-sd").class_name
     'diffusers.StableDiffusionPipeline'
     """
-    found = rows()
+    found = all_rows()
     if name not in found:
         raise unknown("checkpoint", name, found)
     return found[name]

@@ -19,7 +19,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,8 +115,14 @@ def parameters(path: str | Path) -> Evidence:
     return _parameters(data, images.decode(data).size)
 
 
-def frame(paths: Iterable[str | Path]) -> pd.DataFrame:
+def frame(
+    paths: Iterable[str | Path], progress: Callable[[str, int, int], None] | None = None
+) -> pd.DataFrame:
     """Inspect picture files.
+
+    Args:
+        paths: of the files.
+        progress: called with ("inspect", done, total).
 
     Returns:
         frame with path, kind, state, source, prompt, text, three rows a picture; one row of kind
@@ -125,7 +131,10 @@ def frame(paths: Iterable[str | Path]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for path in paths:
+    files = list(paths)
+    for done, path in enumerate(files):
+        if progress is not None:
+            progress("inspect", done, len(files))
         try:
             found = inspect(path)
         except images.ImageError as error:
@@ -133,6 +142,8 @@ def frame(paths: Iterable[str | Path]) -> pd.DataFrame:
         except MemoryError:
             found = [Evidence("file", "unchecked", "There is not enough memory to open it.")]
         rows += [{"path": images.written(path), **vars(each)} for each in found]
+    if progress is not None and files:
+        progress("inspect", len(files), len(files))
     return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])
 
 

@@ -66,7 +66,7 @@ def facts() -> list[Fact]:
     needed: dict[str, dict[str, list[str]]] = {}  # what pip calls it: its modules, for which rows
     for what, modules in OPTIONAL.items():
         needed[what] = {module: [] for module in modules}
-    for row in catalogue.rows().values():
+    for row in catalogue.all_rows().values():
         for module, what in packages(row).items():
             needed.setdefault(what, {}).setdefault(module, []).append(row.name)
     for what, users in needed.items():

@@ -115,7 +115,7 @@ def members(name: str) -> list[Checkpoint]:
     >>> [row.name for row in members("pocket-paper")][-2:]
     ['pocket-blip', 'pocket-clip']
     """
-    known, zoos, settings = catalogue.rows(), catalogue.zoos(), read()
+    known, zoos, settings = catalogue.all_rows(), catalogue.zoos(), read()
     if name in known:
         return [known[name]]
     if name in settings:

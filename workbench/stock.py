@@ -48,7 +48,7 @@ def zoo_list(
         if name in catalogue.ROLES:
             rows = list(catalogue.rows(str(name)).values())
         else:
-            rows = presets.members(name) if name else list(catalogue.rows().values())
+            rows = presets.members(name) if name else list(catalogue.all_rows().values())
         if not rows:
             raise LookupError(f"there are no checkpoints of the role {name}")
         out = terminal.results()
@@ -162,7 +162,7 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"a name is of letters, digits, - _ and . alone; seen {name!r}; give another --name"
         )
-    there = dict.fromkeys(catalogue.rows(), "checkpoint")
+    there = dict.fromkeys(catalogue.all_rows(), "checkpoint")
     there |= dict.fromkeys(catalogue.zoos(), "zoo") | dict.fromkeys(presets.read(), "preset")
     there |= dict.fromkeys(catalogue.ROLES, "role")
     there |= {each: role for role in catalogue.ROLES for each in catalogue.names(role)} | there
@@ -196,7 +196,7 @@ def zoo_verify(
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
     with terminal.answering():
-        there = filter(checkpoints.here, catalogue.rows().values())
+        there = filter(checkpoints.here, catalogue.all_rows().values())
         failed = False
         for row in presets.members(name) if name else there:
             fault = _fault(row)

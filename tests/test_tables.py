@@ -79,6 +79,13 @@ def test_a_broken_file_or_row_is_told_by_name(mine):
         catalogue.rows("generator")
 
 
+def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"file cannot be made a folder .* name another one with WOR"):
+        tables.write("generators.toml", "new", {})
+
+
 ROWS = {
     "stepps = 4": r"has no field 'stepps'; there are: allow_pickle, batch, .*, verified$",
     "name = 'x'": r"has no field 'name'; there are: ",

@@ -170,10 +170,13 @@ def brief(value: object, longest: int = 1000) -> str:
 def first_line(error: BaseException) -> str:
     """Answer the first line of an error, or the name of its class where it says nothing.
 
+    A KeyError's text comes without the quotes around it.
+
     >>> first_line(ValueError("too long\\nat line 1")), first_line(MemoryError())
     ('too long', 'MemoryError')
     """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0]
 
 
 def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -120,7 +120,13 @@ def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
     import tomlkit
 
     file = user_folder() / name
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{file.parent} cannot be made a folder ({error.strerror}); name another one with "
+            "WORKBENCH_CATALOGUE"
+        ) from error
     _parsed(file)  # tells what is wrong with it
     text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     document = tomlkit.parse(text)

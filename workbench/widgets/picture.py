@@ -82,7 +82,7 @@ class AttributePicture(Page):
         try:
             presets.preset(preset)
         except LookupError as error:
-            self._message = _sentence(error)
+            self._message = frames.first_line(error)
             for control in (self._upload, self._sample, self._path):
                 control.disabled = True
         self._draw()
@@ -173,9 +173,9 @@ class AttributePicture(Page):
         except _Cancelled:
             self._now, self._message = "", STOPPED
         except (LookupError, ValueError, StoreError, OSError) as error:
-            self._now, self._message = "", _sentence(error)
+            self._now, self._message = "", frames.first_line(error)
         except Exception as error:  # a thread that ended without a word would look alive for ever
-            self._now, self._message = "", f"{type(error).__name__}: {_sentence(error)}"
+            self._now, self._message = "", f"{type(error).__name__}: {frames.first_line(error)}"
         self._busy(False)
         self._draw()
 
@@ -281,9 +281,3 @@ def _samples() -> list[tuple[str, str]]:
     """List the pictures that come along, by name."""
     folder = data_folder() / "samples"
     return [(path.name, str(path)) for path in sorted(folder.glob("*.png"))]
-
-
-def _sentence(error: BaseException) -> str:
-    """Say an error as a sentence; a LookupError's text comes quoted."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return (text.strip().splitlines() or [type(error).__name__])[0]

@@ -36,7 +36,8 @@ class Preset:
     setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
     quantile of the attribution sets, and ``known`` the calibration scores of each model's own
     pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
-    a CSV file of the data folder with the columns prompt and split (calibration, evaluation).
+    a CSV file beside the user's presets, or in the data folder, with the columns prompt and split
+    (calibration, evaluation).
     ``labels`` is the label list of an ``interrogator``; the general one when left out.
     """
 

@@ -201,6 +201,8 @@ class AttributePicture(Page):
     def _progress(self, stage: str, done: int, total: int) -> None:
         if self._stop.is_set():
             raise _Cancelled
+        if stage == "inspect":  # one file, at once
+            return
         place = TICKS.get(stage)
         if place is not None:
             self._done, self._part = place, done / total

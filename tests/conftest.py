@@ -75,9 +75,9 @@ def tiny(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     With calibrated every set holds all and nothing is rejected, with strange everything is.
     """
-    from workbench import catalogue
+    from workbench import paths
 
-    monkeypatch.setattr(catalogue, "data_folder", lambda: tiny_data)
+    monkeypatch.setattr(paths, "PLACES", [tiny_data])
     return tiny_data
 
 
@@ -98,7 +98,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path):
     """Open an empty store."""
-    from workbench.store import Store
+    from workbench.store.store import Store
 
     return Store(tmp_path / "store")
 
@@ -106,6 +106,6 @@ def store(tmp_path: Path):
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory):
     """Open one store for the whole run: what one test made, the next finds."""
-    from workbench.store import Store
+    from workbench.store.store import Store
 
     return Store(tmp_path_factory.mktemp("shared-store"))

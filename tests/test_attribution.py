@@ -7,7 +7,8 @@ import json
 import pytest
 
 import workbench as wb
-from workbench import attribution, frames
+from workbench import frames
+from workbench.catalogue.setting import settle
 from workbench.similarities.ssim import SSIM
 
 KEYS = [
@@ -129,8 +130,8 @@ def test_gamma_extends_the_candidates(tiny, pictures, shared_store, result):
     ],
 )
 def test_what_changes_the_setting_but_not_the_seed_drops_the_calibration(tiny, options, threshold):
-    assert attribution.plan(**options).threshold == threshold
-    found = attribution.plan("calibrated", **options)
+    assert settle(**options).threshold == threshold
+    found = settle("calibrated", **options)
     kept = [found.threshold, found.conformal, found.known]
     assert [each is not None for each in kept] == [threshold is not None] * 3
 
@@ -158,26 +159,26 @@ def test_an_option_that_makes_no_sense_is_told_before_any_work(tiny, options, se
 
 
 def test_a_whole_attributor_decides_itself_and_reads_back_from_its_repr(tiny):
-    named = attribution.plan(gamma=3)
-    whole = attribution.plan(attributor=named.attributor)
-    again = attribution.plan(**whole.call)
+    named = settle(gamma=3)
+    whole = settle(attributor=named.attributor)
+    again = settle(**whole.call)
     assert repr(again.attributor) == repr(whole.attributor) == repr(named.attributor)
     assert again.threshold is None
-    same = attribution.plan(attributor=attribution.plan().attributor)
+    same = settle(attributor=settle().attributor)
     assert same.threshold == 0.0
     with pytest.raises(ValueError, match="an attributor given whole decides inverter"):
-        attribution.plan(attributor=named.attributor, gamma=2)
+        settle(attributor=named.attributor, gamma=2)
     with pytest.raises(ValueError, match="gamma and calibration itself: give either it or these"):
-        attribution.plan(attributor=named.attributor, calibration="learned")
+        settle(attributor=named.attributor, calibration="learned")
 
 
 def test_pez_takes_the_encoder_that_ranks_in_its_projected_space(tiny):
-    setting = attribution.plan(similarity='Cosine("tiny-clip", layer=2)', inverter="pez")
+    setting = settle(similarity='Cosine("tiny-clip", layer=2)', inverter="pez")
     assert repr(setting.attributor.inverter) == 'Pez("tiny-clip")'
     assert repr(setting.attributor.similarity) == 'Cosine("tiny-clip", layer=2)'
     assert list(setting.weights) == ["tiny-clip", "tiny-ld", "tiny-sd"]
-    assert attribution.plan(**setting.call).attributor == setting.attributor
-    bank = attribution.plan(attributor="reference_bank", inverter="interrogator")
+    assert settle(**setting.call).attributor == setting.attributor
+    bank = settle(attributor="reference_bank", inverter="interrogator")
     assert repr(bank.attributor.inverter) == 'Interrogator("tiny-blip", "tiny-clip")'
 
 
@@ -220,7 +221,7 @@ CLIP, BLIP = 'OpenClip("tiny-clip")', 'Blip("tiny-blip")'
     ],
 )
 def test_an_attributor_takes_its_fields_from_the_preset_by_name(tiny, name, made):
-    setting = attribution.plan(attributor=name)
+    setting = settle(attributor=name)
     assert repr(setting.attributor) == made
     assert setting.threshold is None
 
@@ -228,9 +229,9 @@ def test_an_attributor_takes_its_fields_from_the_preset_by_name(tiny, name, made
 def test_a_rival_over_features_needs_an_encoder(tiny):
     sentence = r"^knn needs a similarity over an encoder; seen SSIM\(\)$"
     with pytest.raises(ValueError, match=sentence):
-        attribution.plan(attributor="knn", similarity="ssim")
+        settle(attributor="knn", similarity="ssim")
     with pytest.raises(ValueError, match=r"^knn has no use for prompt and gamma: leave it out$"):
-        attribution.plan(attributor="knn", prompt="a thing", gamma=8)
+        settle(attributor="knn", prompt="a thing", gamma=8)
 
 
 @pytest.mark.parametrize("name", ["chance", "aedr"])
@@ -275,9 +276,9 @@ def test_a_report_of_a_calibrated_run_is_redone(tiny, pictures, shared_store, tm
     text = page.read_text()
     assert "not calibrated for this setting" in text
     assert "<dt>calibration</dt>" in text
-    kept = wb.report.read(page)
+    kept = wb.attribution.replay.read(page)
     two = wb.attribute(pictures / "one.png", **kept["call"], store=shared_store)
-    assert all(match.matches for match in wb.report.compare(kept, two))
+    assert all(match.matches for match in wb.attribution.replay.compare(kept, two))
 
 
 def test_a_fitted_object_is_used_as_it_is(tiny, pictures, shared_store):
@@ -286,7 +287,7 @@ def test_a_fitted_object_is_used_as_it_is(tiny, pictures, shared_store):
     two = wb.attribute(pictures, calibration=fitted, aggregate="max", store=shared_store)
     assert two.setting.attributor.calibration == fitted
     with pytest.raises(ValueError, match=r"^what was fitted cannot be read back from a repr, "):
-        attribution.plan(**two.setting.call)
+        settle(**two.setting.call)
 
 
 def test_a_hybrid_similarity_is_fitted_first(tiny, pictures, shared_store):
@@ -298,11 +299,11 @@ def test_a_hybrid_similarity_is_fitted_first(tiny, pictures, shared_store):
 
 
 def test_adaptive_takes_its_fields_from_the_preset(tiny, pictures, shared_store):
-    made = attribution.plan(attributor="adaptive", gamma=6)
+    made = settle(attributor="adaptive", gamma=6)
     name = 'Adaptive(Blip("tiny-blip"), Cosine("tiny-clip"), gamma=6, size=32)'
     assert repr(made.attributor) == name
     assert made.threshold is None
-    assert repr(attribution.plan(attributor=name).attributor) == name
+    assert repr(settle(attributor=name).attributor) == name
     found = wb.attribute(
         pictures / "one.png", attributor="adaptive", gamma=6, prompt="a thing", store=shared_store
     )

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from workbench import cli, terminal
+from workbench.cli import app
+from workbench.text import shown
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 
@@ -87,18 +88,18 @@ ODD = {
 @pytest.fixture(scope="module")
 def answers(tiny_data, tmp_path_factory):
     """Attribute every bad picture and every odd one in a single run."""
-    from workbench import catalogue
+    from workbench import paths
 
     folder = tmp_path_factory.mktemp("bad")
     for name, make in [*((n, m) for n, (m, _) in BAD.items()), *ODD.items()]:
         make(folder / name)
     paths = [str(folder / name) for name in [*BAD, *ODD]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "data_folder", lambda: tiny_data)
+        patch.setattr(paths, "PLACES", [tiny_data])
         patch.setenv("WORKBENCH_STORE", str(folder / "store"))
         options = ["--prompt", "a thing", "--gamma", "1", "--report", str(folder / "r.html")]
-        plain = CliRunner().invoke(cli.app, ["attribute", *paths, *options])
-        lines = CliRunner().invoke(cli.app, ["attribute", *paths, *options, "--json"])
+        plain = CliRunner().invoke(app.app, ["attribute", *paths, *options])
+        lines = CliRunner().invoke(app.app, ["attribute", *paths, *options, "--json"])
     records = [json.loads(line) for line in lines.stdout.splitlines()]
     named = dict(zip([*BAD, *ODD], records, strict=True))
     return named, plain, lines
@@ -120,7 +121,7 @@ def test_an_odd_picture_is_attributed_beside_the_bad_ones(answers, name):
     named, plain, _ = answers
     assert named[name]["error"] is None
     assert len(named[name]["ranking"]) == 2
-    assert terminal.shown(name) in plain.stdout
+    assert shown(name) in plain.stdout
 
 
 def test_nothing_else_is_said_and_the_exit_code_tells_of_failures(answers):
@@ -172,7 +173,7 @@ def test_wrong_usage_gets_one_sentence_and_exit_code_2(tiny, tmp_path, monkeypat
     (tmp_path / "note.html").write_text("<p>no report</p>")
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
     words = [word.format(folder=tmp_path) for word in command.split()]
-    result = CliRunner(env={"COLUMNS": "400"}).invoke(cli.app, words)
+    result = CliRunner(env={"COLUMNS": "400"}).invoke(app.app, words)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert re.search(USAGE[command], result.stderr)
@@ -183,7 +184,7 @@ def test_wrong_usage_gets_one_sentence_and_exit_code_2(tiny, tmp_path, monkeypat
 def test_a_store_that_cannot_be_written_is_one_sentence(tiny, tmp_path, monkeypatch, pictures):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "file" / "store"))
-    result = CliRunner().invoke(cli.app, ["attribute", str(pictures)])
+    result = CliRunner().invoke(app.app, ["attribute", str(pictures)])
     assert result.exit_code == 1
     assert re.fullmatch(r"workbench: the store .* cannot be written .*\n", result.stderr)
 
@@ -192,10 +193,10 @@ def test_weights_that_are_missing_are_one_sentence(tiny, tmp_path, monkeypatch, 
     (tmp_path / "catalogue").mkdir()
     for table in (tiny / "catalogue").iterdir():
         (tmp_path / "catalogue" / table.name).write_text(table.read_text())
-    from workbench import catalogue
+    from workbench import paths
 
-    monkeypatch.setattr(catalogue, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "PLACES", [tmp_path])
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
-    result = CliRunner().invoke(cli.app, ["attribute", str(pictures), "--prompt", "a thing"])
+    result = CliRunner().invoke(app.app, ["attribute", str(pictures), "--prompt", "a thing"])
     assert result.exit_code == 2
     assert re.match(r"workbench: the weights of 'tiny-\w+' are not in", result.stderr)

@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 
 from tests import toys
-from workbench import calibration, catalogue, decision, presets
+from workbench import paths
+from workbench.attribution.fitting import fit
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibrations.learned import Learned
 from workbench.calibrations.standardised import Standardised
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
+from workbench.evaluation import calibration
+from workbench.evaluation.calibration import Threshold
 from workbench.inverters.natural import Natural
-from workbench.presets import Preset
+from workbench.ranking import conformal
 from workbench.similarities.mse import NegativeMSE
 
 
@@ -85,7 +90,7 @@ def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monke
     text += found.toml().partition("\n")[2]  # its lines are pasted into the table
     (tmp_path / "catalogue").mkdir()
     (tmp_path / "catalogue" / "presets.toml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(catalogue, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "PLACES", [tmp_path])
     row = presets.preset("toy")
     assert (row.threshold, row.conformal) == (found.value, found.conformal)
     for name, scores in row.known:
@@ -94,8 +99,8 @@ def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monke
 
 
 def test_a_name_that_is_no_bare_key_reads_back_too():
-    known = decision.known({'Diffusers("a", steps=2)': [0.5]})
-    found = calibration.Threshold("x", 0.5, math.inf, known, "a test", None)
+    known = conformal.known({'Diffusers("a", steps=2)': [0.5]})
+    found = Threshold("x", 0.5, math.inf, known, "a test", None)
     table = tomllib.loads(found.toml())["presets"]["x"]
     assert table["known"] == {'Diffusers("a", steps=2)': [0.5]}
     assert table["conformal"] == "inf"
@@ -120,7 +125,7 @@ def method(**fields):
 def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset, store):
     log: list[list[str]] = []
     stages: list[str] = []
-    fitted = calibration.fit(
+    fitted = fit(
         method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store,
         lambda stage, done, total: stages.append(stage), n=5,
     )  # fmt: skip
@@ -131,27 +136,25 @@ def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset,
     assert made <= allowed
     assert {"fit: generate", "fit: invert", "fit: similarity"} == set(stages)
     log.clear()
-    again = calibration.fit(
-        method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store, n=5
-    )
+    again = fit(method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store, n=5)
     assert (again, log) == (fitted, [])
 
 
 def test_fit_takes_25_prompts_or_all_there_are(preset, store, tmp_path):
-    one = calibration.fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
+    one = fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
     assert one.calibration.fitted.pictures == 25 * 4
     path = tmp_path / "few.csv"
     path.write_text("prompt,split\n" + "".join(f"scene {i},calibration\n" for i in range(12)))
     few = preset.override(prompts=str(path))
-    two = calibration.fit(method(calibration=Learned()), few, toys.zoo(), 0, store)
+    two = fit(method(calibration=Learned()), few, toys.zoo(), 0, store)
     assert two.calibration.fitted.pictures == 3 * 4
 
 
 def test_fit_leaves_alone_what_is_not_unfitted(preset, store):
     plain = method()
-    assert calibration.fit(plain, preset, toys.zoo(), 0, store) is plain
-    fitted = calibration.fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
-    assert calibration.fit(fitted, preset, toys.zoo(), 0, store) is fitted
+    assert fit(plain, preset, toys.zoo(), 0, store) is plain
+    fitted = fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
+    assert fit(fitted, preset, toys.zoo(), 0, store) is fitted
 
 
 def test_the_threshold_of_a_hybrid_is_that_of_the_fitted_one(preset, store):

@@ -7,13 +7,16 @@ import sys
 import pytest
 
 from tests import toys
-from workbench import catalogue, presets
+from workbench import catalogue
 from workbench.attributors.regeneration import Regeneration
-from workbench.checkpoints import Checkpoint, resolve_class
-from workbench.presets import Preset
+from workbench.catalogue import presets, registry, rows
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import make_inverter
+from workbench.paths import data_folder
 from workbench.similarities.cosine import Cosine
+from workbench.weights.checkpoint import Checkpoint, resolve_class
 
-ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows(role)]
+ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows_of(role)]
 POCKET = [name for _, name in ROWS if name.startswith("pocket-")]
 
 
@@ -46,16 +49,14 @@ def test_no_name_stands_in_two_tables():
 @pytest.mark.parametrize("name", POCKET)
 def test_pocket_rows_run_in_their_fixed_shape(name):
     row = catalogue.checkpoint(name)
-    assert row.folder in [
-        catalogue.data_folder() / kind / name for kind in ("pocket", "pocket-more")
-    ]
+    assert row.folder in [data_folder() / kind / name for kind in ("pocket", "pocket-more")]
     assert row.folder.is_dir()
     assert row.threads == 2
     assert row.size == 64
 
 
 def test_hub_rows_are_not_verified_and_must_be_pinned_before_use():
-    hub = [row for role in catalogue.ROLES for row in catalogue.rows(role).values()]
+    hub = [row for role in catalogue.ROLES for row in catalogue.rows_of(role).values()]
     hub = [row for row in hub if row.folder is None]
     assert len(hub) > 20
     assert {row.verified for row in hub} == {""}
@@ -71,7 +72,10 @@ def test_hub_rows_are_not_verified_and_must_be_pinned_before_use():
 
 def test_a_pinned_hub_row_is_made_without_any_download(monkeypatch):
     row = Checkpoint("x", "generator", "workbench.generators.diffusers.Diffusers", "a/b", "c0ffee")
-    monkeypatch.setattr(catalogue, "rows", lambda role: {"x": row} if role == "generator" else {})
+    for module in (rows, registry):
+        monkeypatch.setattr(
+            module, "rows_of", lambda role: {"x": row} if role == "generator" else {}
+        )
     assert repr(catalogue.load("x", steps=3)) == 'Diffusers("x", steps=3)'
 
 
@@ -192,21 +196,21 @@ def test_unknown_names_list_what_there_is():
 def test_a_preset_lends_an_inverter_what_it_needs_of_other_plug_ins(name, expected):
     for which in ("pocket-paper", "pocket"):  # one looks at a layer below the projection
         preset = presets.preset(which)
-        assert repr(catalogue.inverter(name, preset)) == expected
-        assert catalogue.parse(expected) == catalogue.inverter(name, preset)
+        assert repr(make_inverter(name, preset)) == expected
+        assert catalogue.parse(expected) == make_inverter(name, preset)
 
 
 def test_a_preset_lends_no_more_than_it_has():
     own, preset = toys.Teller(), Preset("x", "pocket", "natural", "ssim")
-    assert catalogue.inverter(own, preset) is catalogue.load(own, "inverter") is own
-    found = catalogue.inverter("interrogator", preset, Cosine(toys.Mean()))
+    assert make_inverter(own, preset) is catalogue.load(own, "inverter") is own
+    found = make_inverter("interrogator", preset, Cosine(toys.Mean()))
     assert repr(found) == "Interrogator(Natural(), Mean(layer=None))"
     sentence = "pez needs a similarity over an encoder; seen SSIM()"
     with pytest.raises(ValueError, match=exactly(sentence)):
-        catalogue.inverter("pez", preset)
+        make_inverter("pez", preset)
     sentence = "PEZ needs an encoder of open_clip; seen Mean(layer=None)"
     with pytest.raises(ValueError, match=exactly(sentence)):
-        catalogue.inverter("pez", preset, Cosine(toys.Mean()))
+        make_inverter("pez", preset, Cosine(toys.Mean()))
     assert repr(catalogue.load("pez", encoder="pocket-clip")) == 'Pez("pocket-clip")'
     with pytest.raises(ValueError, match=r"^Pez cannot be made like this: .*'encoder'$"):
         catalogue.load("pez", "inverter")
@@ -252,7 +256,7 @@ def test_a_zoo_has_at_least_two_distinct_models():
 
 def test_names_answer_without_torch_or_pandas():
     code = (
-        "import sys; from workbench import catalogue as c, presets; presets.read();"
+        "import sys; from workbench import catalogue as c; from workbench.catalogue import presets; presets.read();"
         "[c.names(role) for role in c.ROLES];"
         "c.load('pocket-blip'); c.parse('Cosine(\"pocket-clip\")');"
         "print([m for m in ('torch', 'pandas', 'diffusers', 'transformers') if m in sys.modules])"

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from tests import tiny
-from workbench import checkpoints
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
 from workbench.inverters.blip import Blip
 from workbench.inverters.empty import Empty
+from workbench.plugin import Plugin, identity, options_of, short
+from workbench.weights.checkpoint import Checkpoint, locate, missing, resolve_class
+from workbench.weights.safety import safe_loader_kwargs
 
 
 def _row(folder, **fields):
@@ -86,7 +87,7 @@ def test_hub_weights_are_known_by_their_commit():
 def test_missing_weights_are_one_sentence(tmp_path):
     gone = tmp_path / "gone"
     sentence = f"the weights of 'mine' are not in {gone}; restore them or choose another model"
-    for ask in (Checkpoint.digest, checkpoints.locate):
+    for ask in (Checkpoint.digest, locate):
         with pytest.raises(LookupError, match=f"^{sentence}$"):
             ask(_row(gone))
 
@@ -101,7 +102,7 @@ def test_weights_of_a_hub_that_are_here_and_fail_are_not_fetched_again(tmp_path,
         "the weights of 'far' cannot be loaded: no config; `workbench zoo verify far` checks their "
         "files"
     )
-    assert str(checkpoints.missing(row, "no config")) == sentence
+    assert str(missing(row, "no config")) == sentence
 
 
 def test_a_hub_row_never_asks_the_network_unasked():
@@ -110,7 +111,7 @@ def test_a_hub_row_never_asks_the_network_unasked():
     )
     fetch = "`workbench zoo download far` fetches them"
     sentence = r"the weights of 'far' \(org/model\) are not on this computer; "
-    for ask in (Checkpoint.digest, checkpoints.locate, checkpoints.safely):
+    for ask in (Checkpoint.digest, locate, safe_loader_kwargs):
         with pytest.raises(LookupError, match=f"^{sentence}{fetch}$"):
             ask(row)
     with pytest.raises(LookupError, match=f"^{sentence}{fetch}$"):
@@ -119,10 +120,10 @@ def test_a_hub_row_never_asks_the_network_unasked():
     page = "https://huggingface.co/org/model"
     first = f"accept the licence at {page} and log in with `hf auth login`, then "
     with pytest.raises(LookupError, match=f"^{sentence}{first}{fetch}$"):
-        checkpoints.locate(gated)
+        locate(gated)
     gone = "'far' was withdrawn by its owner, and its weights are not on this computer; "
     with pytest.raises(LookupError, match=f"^{gone}choose another model$"):
-        checkpoints.locate(dataclasses.replace(row, status="withdrawn"))
+        locate(dataclasses.replace(row, status="withdrawn"))
 
 
 @pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "diffusers.Nothing", "x", ""])
@@ -132,12 +133,12 @@ def test_a_row_may_name_only_classes_of_the_libraries(name):
         "classes of diffusers, transformers, open_clip, workbench"
     )
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        checkpoints.resolve_class(name)
+        resolve_class(name)
 
 
 def test_classes_resolve():
-    assert checkpoints.resolve_class("workbench.generators.diffusers.Diffusers") is Diffusers
-    found = checkpoints.resolve_class("diffusers.StableDiffusionPipeline")
+    assert resolve_class("workbench.generators.diffusers.Diffusers") is Diffusers
+    found = resolve_class("diffusers.StableDiffusionPipeline")
     assert found.__name__ == "StableDiffusionPipeline"
 
 
@@ -152,7 +153,7 @@ def test_pickled_weights_are_refused(tmp_path):
 
 
 @dataclass(frozen=True, repr=False)
-class Outside(Named):
+class Outside(Plugin):
     """A plug-in of somebody else."""
 
     strength: float = 1.0
@@ -163,7 +164,7 @@ class Outside(Named):
 
 
 @dataclass(frozen=True, repr=False)
-class Around(Named):
+class Around(Plugin):
     """A plug-in around another."""
 
     inner: object
@@ -180,14 +181,14 @@ def test_a_name_writes_what_differs_from_the_default():
     assert repr(Diffusers(row, steps=3, guidance=2.5)) == 'Diffusers("mine", steps=3, guidance=2.5)'
     assert repr(Around(Outside(strength=0.5))) == "Around(Outside(strength=0.5))"
     assert repr(Archive('a "quoted"/é', generator=None)) == 'Archive("a \\"quoted\\"/é")'
-    assert checkpoints.short(Diffusers(row)) == '"mine"'
-    assert checkpoints.short(Diffusers(row, steps=3)) == 'Diffusers("mine", steps=3)'
-    assert checkpoints.short(Empty()) == "Empty()"
+    assert short(Diffusers(row)) == '"mine"'
+    assert short(Diffusers(row, steps=3)) == 'Diffusers("mine", steps=3)'
+    assert short(Empty()) == "Empty()"
 
 
 def test_identity_names_what_can_change_the_answer(folder):
     def key(plugin):
-        return json.dumps(checkpoints.identity(plugin), sort_keys=True)
+        return json.dumps(identity(plugin), sort_keys=True)
 
     row = _row(folder, options={"steps": 2})
     assert key(Diffusers(row)) == key(Diffusers(_row(folder, options={"steps": 2}, licence="MIT")))
@@ -198,25 +199,25 @@ def test_identity_names_what_can_change_the_answer(folder):
     before = key(Diffusers(row))
     (folder / "unet" / "weights.safetensors").write_bytes(b"trained longer")
     assert key(Diffusers(row)) != before
-    assert checkpoints.identity(Empty()) == {"revision": 1, "repr": "Empty()"}
+    assert identity(Empty()) == {"revision": 1, "repr": "Empty()"}
 
 
 def test_identity_of_what_is_not_ours_holds_its_source():
-    found = checkpoints.identity(Outside())
+    found = identity(Outside())
     assert found is not None
     assert (found["revision"], found["repr"], len(found["source"])) == (3, "Outside()", 64)
-    inner = checkpoints.identity(Around(Outside()))
+    inner = identity(Around(Outside()))
     assert inner is not None
     assert inner["inner"] == found
 
 
 def test_without_source_or_a_name_nothing_is_cached():
-    scope: dict = {"dataclass": dataclass, "Named": Named, "__name__": "elsewhere"}
+    scope: dict = {"dataclass": dataclass, "Named": Plugin, "__name__": "elsewhere"}
     exec("@dataclass(frozen=True, repr=False)\nclass Typed(Named):\n    pass", scope)
-    assert checkpoints.identity(scope["Typed"]()) is None
-    assert checkpoints.identity(Nameless()) is None
-    assert checkpoints.identity(Around(Nameless())) is None
-    assert checkpoints.identity(lambda images: images) is None
+    assert identity(scope["Typed"]()) is None
+    assert identity(Nameless()) is None
+    assert identity(Around(Nameless())) is None
+    assert identity(lambda images: images) is None
 
 
 def test_pickles_are_refused_and_read_only_where_the_row_says_so(tmp_path):
@@ -228,10 +229,10 @@ def test_pickles_are_refused_and_read_only_where_the_row_says_so(tmp_path):
         r"\(it is then read with weights_only\)$"
     )
     with pytest.raises(LookupError, match=sentence):
-        checkpoints.safely(_row(tmp_path))
-    assert checkpoints.safely(_row(tmp_path, allow_pickle=True))["use_safetensors"] is None
+        safe_loader_kwargs(_row(tmp_path))
+    assert safe_loader_kwargs(_row(tmp_path, allow_pickle=True))["use_safetensors"] is None
     (tmp_path / "model.safetensors").write_bytes(b"safe")
-    assert checkpoints.safely(_row(tmp_path))["use_safetensors"] is True
+    assert safe_loader_kwargs(_row(tmp_path))["use_safetensors"] is True
 
 
 def test_code_beside_weights_runs_only_for_a_row_that_is_named(folder, monkeypatch):
@@ -242,18 +243,18 @@ def test_code_beside_weights_runs_only_for_a_row_that_is_named(folder, monkeypat
     )
     monkeypatch.setenv("WORKBENCH_TRUST", "other")
     with pytest.raises(LookupError, match=sentence):
-        checkpoints.safely(row)
+        safe_loader_kwargs(row)
     monkeypatch.setenv("WORKBENCH_TRUST", "other,mine")
-    assert checkpoints.safely(row)["trust_remote_code"] is True
-    assert checkpoints.safely(_row(folder))["trust_remote_code"] is False
+    assert safe_loader_kwargs(row)["trust_remote_code"] is True
+    assert safe_loader_kwargs(_row(folder))["trust_remote_code"] is False
 
 
 def test_settings_are_fields_then_options_of_the_row_then_defaults(folder):
     row = _row(folder, options={"beams": 2, "prefix": "a picture of "})
     blip = Blip(row, beams=5)
-    found = checkpoints.settings(blip, {"prefix": "", "beams": 3, "min_length": 5})
+    found = options_of(blip, {"prefix": "", "beams": 3, "min_length": 5})
     assert found == {"prefix": "a picture of ", "beams": 5, "min_length": 5}
     strange = Blip(_row(folder, options={"beems": 2}))
     sentence = "'mine' has no option 'beems'; there are: beams, max_length, min_length, prefix"
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        checkpoints.settings(strange, {})
+        options_of(strange, {})

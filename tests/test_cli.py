@@ -17,13 +17,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from workbench import catalogue, cli, images, stock, terminal
-from workbench.store import Store
+from workbench import images, paths
+from workbench.cli import app, zoo
+from workbench.paths import data_folder
+from workbench.store.store import Store
+from workbench.text import shown
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "open_clip", "matplotlib")
 ANSWER_AT_ONCE = f"""
 import sys
-from workbench.cli import main
+from workbench.cli.app import main
 try:
     main()
 except SystemExit as stop:
@@ -35,7 +38,7 @@ except SystemExit as stop:
 def run(tiny, tmp_path, monkeypatch):
     """Call the command in this process, with the tiny models and a store of its own."""
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
-    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+    return lambda *words: CliRunner().invoke(app.app, [str(word) for word in words])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_help_and_unknown_names_answer_without_torch_or_pandas(words, code):
 
 
 def test_a_help_text_flows_at_80_columns():
-    told = CliRunner().invoke(cli.app, ["attribute", "--help"], env={"COLUMNS": "80"}).stdout
+    told = CliRunner().invoke(app.app, ["attribute", "--help"], env={"COLUMNS": "80"}).stdout
     assert "fresh pictures of all models" in told
 
 
@@ -166,7 +169,7 @@ def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
     ]
 
 
-REFERENCE = catalogue.data_folder() / "reference"
+REFERENCE = data_folder() / "reference"
 
 
 def test_figures_are_drawn_of_all_that_was_found(run, tmp_path):
@@ -282,19 +285,19 @@ def test_generate_does_not_mix_models_in_a_folder(run, tmp_path):
     [("0:4", [0, 1, 2, 3]), ("7", [7]), ("1,5,9", [1, 5, 9]), ("0:2,1", [0, 1])],
 )
 def test_seeds_are_read(text, seeds):
-    assert cli.parse_seeds(text) == seeds
+    assert app.parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "4:4", "-1", "1:2:3", "0:", "0:999999999", "1.5", "²"])
 def test_other_seeds_are_refused(text):
     with pytest.raises(ValueError, match=r"seeds are written 0:4 \(that is 0, 1, 2, 3\)"):
-        cli.parse_seeds(text)
+        app.parse_seeds(text)
 
 
 def test_zoo_list_show_and_verify(run, tiny, monkeypatch):
     assert "zoo tiny: tiny-sd, tiny-ld" in run("zoo", "list").stdout
     card = {"slot_accuracy": 0.5, "training": {"unet": {"losses": [[100, 1.0]] * 99}}}
-    monkeypatch.setattr(stock, "_manifest", lambda: {"tiny-ld": card})
+    monkeypatch.setattr(zoo, "_manifest", lambda: {"tiny-ld": card})
     shown = run("zoo", "show", "tiny-ld").stdout
     assert "diffusers.LDMTextToImagePipeline" in shown
     assert "slot_accuracy" in shown
@@ -309,7 +312,7 @@ def test_zoo_verify_tells_of_another_checksum(run, tmp_path, tiny, monkeypatch):
     (data / "pocket" / "tiny-clip").symlink_to(tiny / "pocket" / "tiny-clip")
     known = {"tiny-clip": {"sha256": {"open_clip_model.safetensors": "0" * 64}}}
     (data / "pocket" / "manifest.json").write_text(json.dumps(known))
-    monkeypatch.setattr(catalogue, "data_folder", lambda: data)
+    monkeypatch.setattr(paths, "PLACES", [data])
     result = run("zoo", "verify", "tiny-clip")
     assert result.exit_code == 1
     assert "is not the one that was published: its sha256 differs" in result.stdout
@@ -329,17 +332,16 @@ def test_store_info_verify_and_gc(run, tmp_path, pictures):
 
 
 def test_nothing_in_text_acts_on_a_terminal():
-    assert terminal.shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
-    assert terminal.shown("ünïcode 🖼") == "ünïcode 🖼"
+    assert shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
+    assert shown("ünïcode 🖼") == "ünïcode 🖼"
 
 
 CHILD = """
 import sys
 from pathlib import Path
-from workbench import catalogue
-folder = Path(sys.argv.pop(1))
-catalogue.data_folder = lambda: folder
-from workbench.cli import main
+from workbench import paths
+paths.PLACES = [Path(sys.argv.pop(1))]
+from workbench.cli.app import main
 main()
 """
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from workbench import decision, frames, ranking
+from workbench import frames, ranking
+from workbench.ranking import conformal
 
 MODELS = ["dalle", "glide", "ld", "sd"]
 
@@ -48,13 +49,13 @@ def synthetic(rng, n: int, apart: float = 0.02):
 
 def test_the_quantile_by_hand():
     nine = [9, 1, 8, 2, 7, 3, 6, 4, 5]
-    assert decision.quantile(nine, 0.9) == 9  # ⌈.9 · 10⌉ = 9
-    assert decision.quantile(nine, 0.5) == 5
-    assert decision.quantile(nine, 0.11) == 2
-    assert decision.quantile(nine, 0.91) == math.inf
-    assert decision.quantile([1, math.nan, 2], 0.5) == 2
-    assert decision.quantile([1, math.nan, 2], 0.75) == math.inf
-    assert decision.quantile([], 0.5) == math.inf
+    assert conformal.quantile(nine, 0.9) == 9  # ⌈.9 · 10⌉ = 9
+    assert conformal.quantile(nine, 0.5) == 5
+    assert conformal.quantile(nine, 0.11) == 2
+    assert conformal.quantile(nine, 0.91) == math.inf
+    assert conformal.quantile([1, math.nan, 2], 0.5) == 2
+    assert conformal.quantile([1, math.nan, 2], 0.75) == math.inf
+    assert conformal.quantile([], 0.5) == math.inf
 
 
 @settings(max_examples=200)
@@ -63,7 +64,7 @@ def test_numpy_agrees_on_the_quantile(n, coverage, seed):
     values = np.random.default_rng(seed).integers(0, 50, n)  # with ties
     k = math.ceil(round(coverage * (n + 1), 9))
     expected = math.inf if k > n else np.partition(values, k - 1)[k - 1]
-    found = decision.quantile(values, coverage)
+    found = conformal.quantile(values, coverage)
     assert found == expected
     if k <= n:
         higher = np.quantile(values, min(k / n, 1), method="higher")
@@ -83,22 +84,22 @@ def test_pictures_of_one_prompt_share_its_weight():
         (0.7, 6),
         (0.76, math.inf),
     ):
-        assert decision.quantile(values, coverage, prompts) == expected
+        assert conformal.quantile(values, coverage, prompts) == expected
 
 
 def test_equal_groups_are_as_many_pictures_but_no_more_prompts():
     values = np.arange(40.0)
     four = np.repeat(np.arange(10), 4)
-    assert decision.quantile(values, 0.9, four) == 39  # all 10 of 10 + 1 are needed
-    assert decision.quantile(values, 0.9) == 36
-    assert decision.quantile(values, 0.92, four) == math.inf
+    assert conformal.quantile(values, 0.9, four) == 39  # all 10 of 10 + 1 are needed
+    assert conformal.quantile(values, 0.9) == 36
+    assert conformal.quantile(values, 0.92, four) == math.inf
 
 
 @pytest.mark.parametrize("coverage", [0, 1, -1, 1.5])
 def test_a_coverage_outside_its_range_is_told(coverage):
     sentence = f"a coverage lies between 0 and 1; seen {coverage}"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        decision.quantile([1], coverage)
+        conformal.quantile([1], coverage)
 
 
 # Attribution sets.
@@ -106,37 +107,37 @@ def test_a_coverage_outside_its_range_is_told(coverage):
 
 def test_a_set_by_hand():
     values = np.array([[1.0, 0.75, 0.5, 1.0], [0.0, 0.5, 0.5, math.nan]])
-    table = decision.conformal_sets(scores(values), 0.25)
+    table = conformal.conformal_sets(scores(values), 0.25)
     assert list(table.columns) == ["image_id", "attributor", "generator", "included"]
     first, second = [True, True, False, True], [False, True, True, False]
     assert table["included"].tolist() == [*first, *second]
-    assert decision.conformal_sets(scores(values), math.inf)["included"].all()
-    alone = decision.conformal_sets(scores(values), 0.0)
+    assert conformal.conformal_sets(scores(values), math.inf)["included"].all()
+    alone = conformal.conformal_sets(scores(values), 0.0)
     assert alone["included"].tolist() == [True, False, False, True, *second]
 
 
 def test_the_quantile_of_scores_is_that_of_the_true_models_distances():
     values = np.array([[0.75, 0.5, 0.25, 0], [0.75, 0.5, 0.25, 0], [0.5, 0.5, 0, 0]])
     known = truth([0, 2, 1])  # behind by 0, .5 and 0
-    assert decision.conformal_quantile(scores(values), known, 0.5) == 0.0
-    assert decision.conformal_quantile(scores(values), known, 0.75) == 0.5
-    assert decision.conformal_quantile(scores(values), known, 0.8) == math.inf
+    assert conformal.conformal_quantile(scores(values), known, 0.5) == 0.0
+    assert conformal.conformal_quantile(scores(values), known, 0.75) == 0.5
+    assert conformal.conformal_quantile(scores(values), known, 0.8) == math.inf
 
 
 def test_a_failed_calibration_picture_is_as_far_behind_as_can_be():
     values = np.array([[0.5, 0, 0, 0], [math.nan] * 4, [math.nan, 0.5, 0, 0]])
-    assert decision.conformal_quantile(scores(values), truth([0, 0, 0]), 0.25) == 0.0
-    assert decision.conformal_quantile(scores(values), truth([0, 0, 0]), 0.3) == math.inf
+    assert conformal.conformal_quantile(scores(values), truth([0, 0, 0]), 0.25) == 0.0
+    assert conformal.conformal_quantile(scores(values), truth([0, 0, 0]), 0.3) == math.inf
     unseen = truth([0, 0, 0, 0])  # of the fourth there are no scores at all
-    assert decision.conformal_quantile(scores(values), unseen, 0.2) == 0.0
-    assert decision.conformal_quantile(scores(values), unseen, 0.25) == math.inf
+    assert conformal.conformal_quantile(scores(values), unseen, 0.2) == 0.0
+    assert conformal.conformal_quantile(scores(values), unseen, 0.25) == math.inf
 
 
 def test_too_few_calibration_pictures_include_everything():
     values, labels = synthetic(np.random.default_rng(0), 8)
-    found = decision.conformal_quantile(scores(values), truth(labels), 0.9)
+    found = conformal.conformal_quantile(scores(values), truth(labels), 0.9)
     assert found == math.inf
-    assert decision.conformal_sets(scores(values), found)["included"].all()
+    assert conformal.conformal_sets(scores(values), found)["included"].all()
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
@@ -145,8 +146,8 @@ def test_a_thousand_synthetic_sets_cover_as_stated(coverage):
     held = sizes = 0
     for _ in range(20):  # as many calibrations of 99 pictures, each with 50 further ones
         values, labels = synthetic(rng, 149)
-        found = decision.conformal_quantile(scores(values[:99]), truth(labels[:99]), coverage)
-        table = decision.conformal_sets(scores(values[99:]), found)
+        found = conformal.conformal_quantile(scores(values[:99]), truth(labels[:99]), coverage)
+        table = conformal.conformal_sets(scores(values[99:]), found)
         inside = table["included"].to_numpy().reshape(50, 4)
         held += int(inside[np.arange(50), labels[99:]].sum())
         sizes += int(inside.sum())
@@ -161,7 +162,7 @@ def test_sets_cover_pictures_that_come_by_the_prompt():
     held = []
     for _ in range(1000):  # the pictures of a prompt are equally hard, and one more prompt comes
         hard = rng.exponential(1, (20, 1)) + rng.exponential(0.05, (20, 4))
-        found = decision.quantile(hard[:19].ravel(), 0.9, np.repeat(np.arange(19), 4))
+        found = conformal.quantile(hard[:19].ravel(), 0.9, np.repeat(np.arange(19), 4))
         held.append(hard[19, 0] <= found)
     assert sum(held) >= binom.ppf(1e-4, 1000, 0.9)
     assert sum(held) <= binom.ppf(1 - 1e-4, 1000, 0.97)
@@ -171,7 +172,7 @@ def test_the_best_model_is_in_every_set_and_a_larger_quantile_includes_more():
     values, _ = synthetic(np.random.default_rng(2), 100)
     before = np.zeros((100, 4), bool)
     for quantile in (0.0, 0.01, 0.05, math.inf):
-        inside = decision.conformal_sets(scores(values), quantile)["included"]
+        inside = conformal.conformal_sets(scores(values), quantile)["included"]
         inside = inside.to_numpy().reshape(100, 4)
         assert inside[np.arange(100), values.argmax(axis=1)].all()
         assert (inside >= before).all()
@@ -181,10 +182,10 @@ def test_the_best_model_is_in_every_set_and_a_larger_quantile_includes_more():
 def test_sets_do_not_depend_on_company_or_order():
     values, _ = synthetic(np.random.default_rng(3), 30)
     table = scores(values)
-    whole = decision.conformal_sets(table, 0.03).set_index(["image_id", "generator"]).sort_index()
-    turned = decision.conformal_sets(table.sample(frac=1, random_state=0), 0.03)
+    whole = conformal.conformal_sets(table, 0.03).set_index(["image_id", "generator"]).sort_index()
+    turned = conformal.conformal_sets(table.sample(frac=1, random_state=0), 0.03)
     pd.testing.assert_frame_equal(turned.set_index(["image_id", "generator"]).sort_index(), whole)
-    alone = decision.conformal_sets(table[table["image_id"] == "i7"], 0.03)
+    alone = conformal.conformal_sets(table[table["image_id"] == "i7"], 0.03)
     assert alone["included"].tolist() == whole.loc["i7", "included"].tolist()
 
 
@@ -192,10 +193,10 @@ def test_sets_do_not_depend_on_company_or_order():
 
 
 def test_a_p_value_by_hand():
-    fitted = decision.known({"sd": [0.5, 0.7, 0.6, 0.8], "ld": [0.1]})
+    fitted = conformal.known({"sd": [0.5, 0.7, 0.6, 0.8], "ld": [0.1]})
     table = scores(np.array([[0.65, 0.05], [0.4, 0.1], [0.9, 0.0], [math.nan, math.nan]]))
     table["generator"] = ["sd", "ld"] * 4
-    found = decision.known_p_values(table, fitted)
+    found = conformal.known_p_values(table, fitted)
     assert found["image_id"].tolist() == ["i0", "i1", "i2", "i3"]
     # sd: (1 + 2) / 5, ld: 1 / 2; then sd: 1 / 5, ld: (1 + 1) / 2; then sd: 5 / 5
     assert found["p"].tolist()[:3] == [0.6, 1.0, 1.0]
@@ -203,14 +204,14 @@ def test_a_p_value_by_hand():
 
 
 def test_a_model_that_could_not_be_compared_is_not_ruled_out():
-    fitted = decision.known({name: [0.5] * 99 for name in MODELS})
+    fitted = conformal.known({name: [0.5] * 99 for name in MODELS})
     table = scores(np.array([[0.1, 0.1, 0.1, 0.1], [math.nan, 0.1, 0.1, 0.1]]))
-    assert decision.known_p_values(table, fitted)["p"].tolist() == [0.01, 1.0]
+    assert conformal.known_p_values(table, fitted)["p"].tolist() == [0.01, 1.0]
 
 
 def test_what_is_fitted_are_a_models_scores_of_its_own_pictures():
     values = np.array([[0.9, 0.8, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4], [0.5] * 4, [math.nan] * 4])
-    fitted = decision.fit_known(scores(values), truth([0, 2, 0, 0]))
+    fitted = conformal.fit_known(scores(values), truth([0, 2, 0, 0]))
     assert {name: fitted[name].tolist() for name in MODELS} == {
         "dalle": [0.5, 0.9],
         "glide": [],
@@ -218,7 +219,7 @@ def test_what_is_fitted_are_a_models_scores_of_its_own_pictures():
         "sd": [],
     }
     assert fitted.pictures == 3
-    again = decision.known({name: fitted[name] for name in MODELS})
+    again = conformal.known({name: fitted[name] for name in MODELS})
     assert again == fitted
 
 
@@ -229,8 +230,8 @@ def test_of_each_models_pictures_at_most_alpha_is_rejected():
         values, labels = synthetic(rng, 400, apart=0.05)
         labels[200:] = np.arange(200) % 4
         known, labels = truth(labels[:200]), labels[200:]
-        fitted = decision.fit_known(scores(values[:200]), known)
-        p = decision.known_p_values(scores(values[200:]), fitted)["p"].to_numpy()
+        fitted = conformal.fit_known(scores(values[:200]), known)
+        p = conformal.known_p_values(scores(values[200:]), fitted)["p"].to_numpy()
         rejected[run] = [(p[labels == k] <= 0.05).sum() for k in range(4)]
     assert (rejected.sum(axis=0) <= binom.ppf(1 - 1e-4, 2000, 0.05)).all()
     assert rejected.sum() > 0
@@ -239,17 +240,17 @@ def test_of_each_models_pictures_at_most_alpha_is_rejected():
 def test_pictures_of_strangers_are_rejected_and_too_few_calibration_pictures_reject_nothing():
     values, labels = synthetic(np.random.default_rng(5), 400)
     stranger = scores(np.full((1, 4), 0.1))
-    fitted = decision.fit_known(scores(values), truth(labels))
-    assert decision.known_p_values(stranger, fitted)["p"].item() < 0.05
-    few = decision.fit_known(scores(values[:40]), truth(np.arange(40) % 4))
-    assert decision.known_p_values(stranger, few)["p"].item() == 1 / 11
+    fitted = conformal.fit_known(scores(values), truth(labels))
+    assert conformal.known_p_values(stranger, fitted)["p"].item() < 0.05
+    few = conformal.fit_known(scores(values[:40]), truth(np.arange(40) % 4))
+    assert conformal.known_p_values(stranger, few)["p"].item() == 1 / 11
 
 
 def test_a_rejected_image_is_not_accepted_and_keeps_its_best():
     table = scores(np.array([[0.9, 0.1, 0.1, 0.1], [0.8, 0.1, 0.1, 0.1], [math.nan] * 4]))
     decided = ranking.decide(ranking.rank(table))
     p = pd.DataFrame({"image_id": ["i1", "i0", "i2"], "p": [0.05, 0.051, math.nan]})
-    found = decision.reject(decided, p)
+    found = conformal.reject(decided, p)
     assert found["accepted"].tolist() == [True, False, False]
     assert found["predicted"].tolist()[:2] == ["dalle", "dalle"]
     assert decided["accepted"].tolist() == [True, True, False]
@@ -257,17 +258,17 @@ def test_a_rejected_image_is_not_accepted_and_keeps_its_best():
 
 def test_a_model_without_calibration_is_told():
     with pytest.raises(LookupError, match=r"^nothing named 'dalle' was fitted; there are: sd$"):
-        decision.known_p_values(scores(np.ones((1, 4))), decision.known({"sd": [0.5]}))
+        conformal.known_p_values(scores(np.ones((1, 4))), conformal.known({"sd": [0.5]}))
 
 
 def test_nothing_scored_is_nothing_to_fit():
     with pytest.raises(ValueError, match="learned from at least 1 picture; seen 0"):
-        decision.fit_known(scores(np.full((1, 4), math.nan)), truth([0]))
+        conformal.fit_known(scores(np.full((1, 4), math.nan)), truth([0]))
 
 
 def test_two_attributors_are_not_calibrated_together():
     both = pd.concat([scores(np.ones((1, 4))), scores(np.ones((1, 4)), "other")])
     sentence = "a calibration is of one attributor at a time; seen m, other"
-    for call in (decision.conformal_quantile, decision.fit_known):
+    for call in (conformal.conformal_quantile, conformal.fit_known):
         with pytest.raises(ValueError, match=f"^{sentence}$"):
             call(both, truth([0]))

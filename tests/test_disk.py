@@ -18,8 +18,9 @@ from huggingface_hub import constants
 from PIL import Image
 
 from tests.hub import Hub
-from workbench import hub
-from workbench.store import Generation, Store, StoreError
+from workbench.catalogue import hub
+from workbench.store import StoreError
+from workbench.store.store import Generation, Store
 
 ROOT = Path(__file__).parents[1]
 SIZE = 3_000_000

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
 
-from workbench import decision, elimination, ranking
+from workbench import ranking
+from workbench.ranking import conformal, elimination
 
 GAMMA, STEP = 16, 4
 COUNTS = elimination.counts(GAMMA, STEP)
@@ -126,7 +127,7 @@ def test_a_calibrated_bound_keeps_the_winner_whatever_the_law(aggregate):
     whole = ranking.AGGREGATIONS[aggregate]
     wrong = 0
     for part in np.split(cube, 100):  # as many calibrations, each of 99 pictures
-        bound = decision.quantile(elimination.needed(part[:99], COUNTS, whole), 0.9)
+        bound = conformal.quantile(elimination.needed(part[:99], COUNTS, whole), 0.9)
         drawn, _, _ = race(part[99:], aggregate, bound=bound)
         wrong += errors(part[99:], aggregate, 0.5, bound)
         assert np.isfinite(drawn).mean() < 1

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
 
 from tests import toys
-from workbench import evaluation, frames, ranking
+from workbench import evaluation, frames, pipeline, ranking
 
 MODELS = ["sd", "ld", "glide", "dalle"]
 
@@ -30,7 +30,7 @@ def perfect(n: int = 50) -> list[tuple[str, str]]:
 
 
 def values(outcomes) -> dict[str, float]:
-    found = evaluation.metrics(outcomes).query("slice == 'all'")
+    found = evaluation.measure(outcomes).query("slice == 'all'")
     return dict(zip(found["metric"], found["value"], strict=True))
 
 
@@ -76,7 +76,7 @@ def test_what_the_truth_says_of_the_attack_is_kept_and_nothing_said_is_none():
             table([(a, "sd") for a, _ in perfect()]).assign(attack="JPEG()", intensity=30.0),
         ]
     )
-    found = evaluation.metrics(both).query("metric == 'accuracy' and slice == 'all'")
+    found = evaluation.measure(both).query("metric == 'accuracy' and slice == 'all'")
     assert list(zip(found["attack"], found["intensity"], found["value"], strict=True)) == [
         ("none", 0.0, 1.0),
         ("JPEG()", 30.0, 0.25),
@@ -118,13 +118,13 @@ def test_abstention_leaves_the_forced_choice_alone():
 
 def test_equal_pictures_of_two_models_are_one_image_and_two_truths(store):
     zoo = {"a": toys.Toy((1, 0, 0)), "b": toys.Toy((1, 0, 0))}
-    images, truth = evaluation.queries(["one", "two"], zoo, store)
+    images, truth = pipeline.make_queries(["one", "two"], zoo, store)
     assert len(images) == 2
     assert sorted(truth["truth"]) == ["a", "a", "b", "b"]
 
 
 def test_queries_that_fail_stand_in_the_truth_alone(store):
-    images, truth = evaluation.queries(["one", "forbidden"], toys.zoo(), store)
+    images, truth = pipeline.make_queries(["one", "forbidden"], toys.zoo(), store)
     assert len(images) == 4
     lost = truth[truth["failure"].notna()]
     assert len(lost) == 4

@@ -22,8 +22,11 @@ from skimage import data
 from typer.testing import CliRunner
 
 import workbench as wb
-from workbench import evidence, terminal
-from workbench.cli import app
+from workbench import evidence
+from workbench.cli import terminal
+from workbench.cli.app import app
+from workbench.evidence.c2pa import _wrong
+from workbench.evidence.watermark import read_watermark
 
 A1111 = (
     "a red star on snow\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, "
@@ -520,10 +523,10 @@ def test_a_manifest_names_its_maker_and_says_that_the_signer_is_unchecked(files)
     for name, text in wrong.items():
         assert evidence.inspect(files / name)[0].text.startswith(text)
     unchanged = "Unchanged since it was signed, but"
-    expired = evidence._wrong(["signingCredential.expired"])
+    expired = _wrong(["signingCredential.expired"])
     assert expired.startswith(f"{unchanged} with a certificate that does not hold (signing")
-    assert evidence._wrong([]) == f"{unchanged} an ingredient does not hold"
-    assert evidence._wrong(["claim.missing"]) == "Signed wrongly (claim.missing)"
+    assert _wrong([]) == f"{unchanged} an ingredient does not hold"
+    assert _wrong(["claim.missing"]) == "Signed wrongly (claim.missing)"
 
 
 def test_a_manifest_tells_of_what_a_picture_was_made_from(files):
@@ -681,7 +684,7 @@ def unmarked(count: int):
 
 
 def test_pictures_without_a_watermark_seldom_seem_to_have_one():
-    found = [evidence._watermark(each).state for each in unmarked(24)]
+    found = [read_watermark(each).state for each in unmarked(24)]
     assert found == ["absent"] * 24
 
 

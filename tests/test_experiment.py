@@ -6,15 +6,17 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import evaluation, experiment, frames, presets
+from workbench import frames, pipeline
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
+from workbench.evaluation import benchmark
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
-from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
-from workbench.store import Store
+from workbench.store.store import Store
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def preset(tmp_path):
 
 def evaluate(preset, store, n=5, **options):
     given = {"zoo": toys.zoo(), "inverter": toys.Teller(), "similarity": Cosine(toys.Mean())}
-    return experiment.evaluate_preset(preset, n, store=store, **(given | options))
+    return benchmark.evaluate_preset(preset, n, store=store, **(given | options))
 
 
 def test_a_hybrid_is_fitted_before_it_is_evaluated(preset, store):
@@ -134,18 +136,18 @@ def test_any_attributors_run_in_one_loop(preset, store):
     images = evaluate(preset, store, n=3).frames["images"]
     methods = {"cosine": Regeneration(Natural(), Cosine(toys.Mean()), gamma=2, size=16)}
     methods["mse"] = Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)
-    found = experiment.evaluate(methods, images, toys.zoo(), store=store)
+    found = benchmark.evaluate(methods, images, toys.zoo(), store=store)
     table = found["evaluations"].query("metric == 'accuracy' and slice == 'all'")
     assert list(table["attributor"]) == [repr(each) for each in methods.values()]
     assert (table["n"] == 12).all()
-    again = experiment.evaluate(list(methods.values()), images, toys.zoo(), store=store)
+    again = benchmark.evaluate(list(methods.values()), images, toys.zoo(), store=store)
     pd.testing.assert_frame_equal(again["evaluations"], found["evaluations"])
 
 
 def attacked(preset, store, *attacks, log=None, **options):
     images = evaluate(preset, store, n=3).frames["images"]
     methods = {"mse": Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)}
-    return experiment.evaluate(
+    return benchmark.evaluate(
         methods, images, toys.zoo(log), attacks=attacks, store=store, **options
     )
 
@@ -228,9 +230,9 @@ def test_the_same_attack_twice_counts_once_and_nothing_is_made_again(preset, sto
 
 def test_a_query_that_could_not_be_made_is_a_miss_under_every_attack(preset, store):
     zoo = {**toys.zoo(), "blue": toys.Toy((0, 0, 1), refuses="scene")}
-    images, truth = evaluation.queries(presets.prompts(preset, "evaluation")[:3], zoo, store)
+    images, truth = pipeline.make_queries(presets.prompts(preset, "evaluation")[:3], zoo, store)
     methods = {"mse": Regeneration(Natural(), NegativeMSE(), gamma=2, size=16)}
-    found = experiment.evaluate(
+    found = benchmark.evaluate(
         methods, images, zoo, truth=truth, attacks=[toys.Stain(10)], store=store
     )
     lost = found["outcomes"][found["outcomes"]["failure"].notna()]
@@ -246,13 +248,13 @@ def test_n_is_bounded_by_the_prompts(preset, store):
 
 def cross(preset, store, gamma=2, log=None, n=3, **options):
     texts = presets.prompts(preset, "evaluation")[:n]
-    images, truth = evaluation.queries(texts, toys.zoo(), store)
+    images, truth = pipeline.make_queries(texts, toys.zoo(), store)
     given = {
         "inverters": [Natural(), toys.Teller(log)],
         "similarities": [Cosine(toys.Mean(log=log)), Cosine(toys.Mean(2, log)), NegativeMSE()],
     }
     given |= options
-    return experiment.crossed(
+    return benchmark.crossed(
         images, truth, toys.zoo(log), gamma=gamma, store=store, size=16, **given
     )
 

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import frames
+from workbench.frames import Features
+from workbench.keys import candidate_seed, digest, prompt_id, query_seed
 
 # Derived by hand: sha256 of the canonical JSON, written out as bytes.
 ANSWER = {"role": "generator", "steps": 20, "eta": 0.0, "stages": ["a", "b"], "none": None}
@@ -28,22 +30,22 @@ json_values = st.recursive(
 
 
 def test_digest_is_sha256_of_canonical_json() -> None:
-    assert frames.digest(ANSWER) == hashlib.sha256(CANONICAL).hexdigest()
-    assert frames.digest("é") == hashlib.sha256(b'"\\u00e9"').hexdigest()
-    assert frames.digest([]) == hashlib.sha256(b"[]").hexdigest()
+    assert digest(ANSWER) == hashlib.sha256(CANONICAL).hexdigest()
+    assert digest("é") == hashlib.sha256(b'"\\u00e9"').hexdigest()
+    assert digest([]) == hashlib.sha256(b"[]").hexdigest()
 
 
 def test_digest_golden() -> None:
     expected = "1d2a4b4326996f5e80ebd9d2bff7bdb08401d248f2f4e2afb122565414f847ce"
-    assert frames.digest(ANSWER) == expected
+    assert digest(ANSWER) == expected
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_digest_forgets_the_order_of_fields_and_tells_values_apart(value: dict) -> None:
-    assert frames.digest(dict(reversed(value.items()))) == frames.digest(value)
-    assert frames.digest([value]) != frames.digest(value)
-    assert frames.digest({**value, "one more": 1}) != frames.digest({**value, "one more": 1.0})
+    assert digest(dict(reversed(value.items()))) == digest(value)
+    assert digest([value]) != digest(value)
+    assert digest({**value, "one more": 1}) != digest({**value, "one more": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -59,37 +61,37 @@ def test_digest_forgets_the_order_of_fields_and_tells_values_apart(value: dict) 
 )
 def test_digest_refuses_what_json_cannot_say(value: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{sentence}$"):
-        frames.digest(value)
+        digest(value)
 
 
 def test_prompt_id_is_sha256_of_utf8() -> None:
-    assert frames.prompt_id("a red heart") == hashlib.sha256(b"a red heart").hexdigest()
-    assert frames.prompt_id("é") == hashlib.sha256(b"\xc3\xa9").hexdigest()
-    assert len(frames.prompt_id("half a \ud83d pair")) == 64  # what a tokenizer may give back
+    assert prompt_id("a red heart") == hashlib.sha256(b"a red heart").hexdigest()
+    assert prompt_id("é") == hashlib.sha256(b"\xc3\xa9").hexdigest()
+    assert len(prompt_id("half a \ud83d pair")) == 64  # what a tokenizer may give back
 
 
 def test_seeds_are_the_first_48_bits_of_sha256() -> None:
     text = b'["candidate",7,"a photo of a red heart",3]'
     first = int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
-    assert frames.candidate_seed(7, "a photo of a red heart", 3) == first
+    assert candidate_seed(7, "a photo of a red heart", 3) == first
     text = b'["query",7,"a photo of a red heart",0]'
     first = int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
-    assert frames.query_seed(7, "a photo of a red heart") == first
+    assert query_seed(7, "a photo of a red heart") == first
 
 
 def test_seeds_golden() -> None:
-    assert frames.candidate_seed(0, "", 0) == 277069031141479
-    assert frames.candidate_seed(0, "a red heart", 1) == 97007020432039
-    assert frames.query_seed(0, "a red heart") == 132451036280897
+    assert candidate_seed(0, "", 0) == 277069031141479
+    assert candidate_seed(0, "a red heart", 1) == 97007020432039
+    assert query_seed(0, "a red heart") == 132451036280897
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**40), st.text(), st.integers(0, 500))
 def test_query_and_candidate_never_share_a_seed(run_seed: int, prompt: str, index: int) -> None:
-    seed = frames.candidate_seed(run_seed, prompt, index)
+    seed = candidate_seed(run_seed, prompt, index)
     assert 0 <= seed < 2**48
-    assert seed == frames.candidate_seed(np.int64(run_seed), prompt, np.int64(index))
-    assert seed != frames.query_seed(run_seed, prompt, index)
+    assert seed == candidate_seed(np.int64(run_seed), prompt, np.int64(index))
+    assert seed != query_seed(run_seed, prompt, index)
 
 
 def test_the_tables_are_those_of_the_design() -> None:
@@ -222,7 +224,7 @@ def test_bad_tables_are_told_in_one_sentence() -> None:
 
 
 def test_features_answer_in_the_order_asked() -> None:
-    features = frames.Features(("a", "b", "c"), np.eye(3), "E")
+    features = Features(("a", "b", "c"), np.eye(3), "E")
     assert features.matrix.dtype == np.float32
     np.testing.assert_array_equal(features.rows(["c", "a", "c"]), np.eye(3)[[2, 0, 2]])
     assert features.rows([]).shape == (0, 3)
@@ -232,6 +234,6 @@ def test_features_answer_in_the_order_asked() -> None:
     ):
         features.rows(["a", "x"])
     with pytest.raises(ValueError, match=r"^2 ids need a matrix of shape \(2, D\), not \(3, 3\)$"):
-        frames.Features(("a", "b"), np.eye(3), "E")
+        Features(("a", "b"), np.eye(3), "E")
     with pytest.raises(ValueError, match=r"^the id 'a' is there twice$"):
-        frames.Features(("a", "a"), np.eye(2), "E")
+        Features(("a", "a"), np.eye(2), "E")

@@ -16,21 +16,17 @@ from typer.testing import CliRunner
 
 from tests import tiny
 from tests.hub import Hub
-from workbench import (
-    attribution,
-    catalogue,
-    checkpoints,
-    experiment,
-    hub,
-    intake,
-    machine,
-    memory,
-    presets,
-    running,
-    tables,
-)
-from workbench.cli import app
+from workbench import catalogue
+from workbench.catalogue import download, hub, presets, toml
+from workbench.catalogue.setting import settle
+from workbench.cli import doctor
+from workbench.cli.app import app
+from workbench.cli.doctor import Fact
+from workbench.evaluation import benchmark
 from workbench.experiments import Bench
+from workbench.weights import loading, memory
+from workbench.weights.checkpoint import is_downloaded
+from workbench.weights.repository import places, snapshot
 
 SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "timm/vit_large_patch14_clip_224.openai"
@@ -87,7 +83,7 @@ def test_a_download_takes_what_a_loader_reads_and_pins_it(there, tmp_path):
     assert "sd-1-5: here" in said
     row = catalogue.checkpoint("sd-1-5")
     assert row.revision == there.commit(SD)
-    folder = hub.snapshot(SD, row.revision)
+    folder = snapshot(SD, row.revision)
     held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     source = there.folders[SD]
     files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
@@ -101,7 +97,7 @@ def test_a_download_takes_what_a_loader_reads_and_pins_it(there, tmp_path):
     there.asked.clear()
     assert zoo("download", "sd-1-5", "--yes") == (0, "sd-1-5: nothing is left to fetch.")
     assert there.asked == []
-    assert intake.fault(row) is None
+    assert download.fault(row) is None
 
 
 def test_sizes_are_shown_and_nothing_is_fetched_unasked(there):
@@ -158,9 +154,7 @@ def test_a_file_with_another_digest_is_removed_and_never_used(there):
     assert catalogue.checkpoint("clip-vit-l-14").revision == ""
     there.corrupt = set()
     assert zoo("download", "clip-vit-l-14", "--yes")[0] == 0
-    (blob,) = (
-        path.resolve() for path in hub.snapshot(CLIP, there.commit(CLIP)).glob("*.safetensors")
-    )
+    (blob,) = (path.resolve() for path in snapshot(CLIP, there.commit(CLIP)).glob("*.safetensors"))
     blob.write_bytes(bytes(blob.stat().st_size))  # a disk that rots
     code, said = zoo("verify", "clip-vit-l-14")
     assert code == 1
@@ -214,7 +208,7 @@ def test_pickles_only_are_not_fetched_unless_the_row_says_so(there, tmp_path):
     assert code == 2
     assert "are a pickle, which can run code" in said
     (mine / "generators.toml").write_text(row + 'revision = ""\nallow_pickle = true\n')
-    assert intake.plan(catalogue.checkpoint("mine")).left > 0
+    assert download.plan(catalogue.checkpoint("mine")).left > 0
 
 
 def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
@@ -237,17 +231,17 @@ def test_files_of_a_plain_address_are_resumed_and_summed(there, tmp_path):
     assert row.folder == mine / "weights" / "far"
     assert (row.folder / "base.pt").read_bytes() == (plain / "base.pt").read_bytes()
     assert "bytes=4321-" in [asked for _, path, asked in there.asked if path.endswith("base.pt")]
-    assert intake.fault(row) is None
+    assert download.fault(row) is None
     (row.folder / "upsample.pt").write_bytes(b"others")
-    assert intake.fault(row) == (
+    assert download.fault(row) == (
         "the file upsample.pt is not what was fetched, or gone: delete "
         f"{row.folder / 'upsample.pt'}, then `workbench zoo download far` fetches it again"
     )
     (row.folder / "upsample.pt").unlink()  # as was told
-    assert not checkpoints.here(catalogue.checkpoint("far"))
+    assert not is_downloaded(catalogue.checkpoint("far"))
     assert zoo("download", "far", "--yes")[0] == 0
-    assert checkpoints.here(row)
-    assert intake.fault(row) is None
+    assert is_downloaded(row)
+    assert download.fault(row) is None
 
 
 def test_an_address_that_tells_no_size_is_not_fetched(there, tmp_path):
@@ -265,7 +259,7 @@ def test_a_broken_repr_in_a_preset_stops_no_listing(there, tmp_path):
     )
     assert "preset broken: 'Cosine((' is not a repr such as" in zoo("list", "broken")[1]
     with pytest.raises(ValueError, match=r"'Cosine\(\(' is not a repr"):
-        attribution.plan("broken")
+        settle("broken")
 
 
 def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
@@ -275,18 +269,18 @@ def test_a_preset_without_its_weights_names_the_one_command_that_helps(there):
         "`workbench zoo download small` fetches them$"
     )
     with pytest.raises(LookupError, match=sentence):
-        attribution.plan("small")
+        settle("small")
     with pytest.raises(LookupError, match=sentence):
-        experiment.evaluate_preset("small", n=1)
+        benchmark.evaluate_preset("small", n=1)
     with pytest.raises(LookupError, match=sentence):
         Bench(presets.preset("small"))
     unprompted = dataclasses.replace(presets.preset("small"), prompts="")  # told before a download
     with pytest.raises(LookupError, match=r"^the preset 'small' has no file of prompts"):
-        experiment.evaluate_preset(unprompted, n=1)
+        benchmark.evaluate_preset(unprompted, n=1)
     with pytest.raises(LookupError, match=r"`workbench zoo download clip-vit-l-14` fetches them$"):
-        attribution.plan("small", zoo="pocket")
+        settle("small", zoo="pocket")
     there.asked.clear()
-    assert attribution.plan("pocket")
+    assert settle("pocket")
     assert there.asked == []
 
 
@@ -298,13 +292,13 @@ def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path
     assert not [path for _, path, _ in there.asked if path.endswith(".safetensors")]
     row = catalogue.checkpoint("mine")
     assert (row.licence, row.revision, row.option("steps")) == ("mit", "", 2)
-    assert not checkpoints.here(row)
+    assert not is_downloaded(row)
     assert zoo("download", "mine", "--yes")[0] == 0
     assert zoo("verify", "mine") == (0, "mine: good")
     for repository, name in REPOSITORIES.items():
         code, said = zoo("add", str(folders[repository]), "--name", f"my-{name}-{len(repository)}")
         assert code == 0, said
-        assert checkpoints.here(catalogue.checkpoint(f"my-{name}-{len(repository)}"))
+        assert is_downloaded(catalogue.checkpoint(f"my-{name}-{len(repository)}"))
     kinds = {row.name: row.plugin for row in map(catalogue.checkpoint, ["my-tiny-blip-37"])}
     assert kinds == {"my-tiny-blip-37": "workbench.inverters.blip.Blip"}
 
@@ -327,27 +321,27 @@ def test_what_cannot_become_a_row_is_told(there, tmp_path):
 
 def test_the_doctor_knows_what_is_missing_and_what_to_type(there, monkeypatch):
     monkeypatch.setattr(memory, "total", lambda device: 2**40)
-    monkeypatch.setattr(machine, "get_token", lambda: None)
-    assert machine.readiness("pocket").todo == ""
-    modern = machine.readiness("modern")
+    monkeypatch.setattr(doctor, "get_token", lambda: None)
+    assert doctor.readiness("pocket").todo == ""
+    modern = doctor.readiness("modern")
     assert modern.todo == "hf auth login && workbench zoo download modern"
     pages = [
         f"{there.url}/{x}"
         for x in ("stabilityai/stable-diffusion-3.5-large", "black-forest-labs/FLUX.1-schnell")
     ]
     assert f"licences to accept at {', '.join(pages)}" in modern.found
-    monkeypatch.setattr(machine, "get_token", lambda: "hf_a")
-    assert machine.readiness("modern").todo == "workbench zoo download modern"
+    monkeypatch.setattr(doctor, "get_token", lambda: "hf_a")
+    assert doctor.readiness("modern").todo == "workbench zoo download modern"
     monkeypatch.setattr(memory, "total", lambda device: 2**34)
-    assert machine.readiness("modern").todo == "choose another zoo or machine"
-    ready = [machine.readiness("pocket"), machine.Fact("preset small", "ready")]
-    typed = machine.next_command(ready)
+    assert doctor.readiness("modern").todo == "choose another zoo or machine"
+    ready = [doctor.readiness("pocket"), Fact("preset small", "ready")]
+    typed = doctor.next_command(ready)
     assert typed == "workbench attribute PICTURE --preset small"
-    found = {fact.what: fact for fact in machine.facts()}
+    found = {fact.what: fact for fact in doctor.facts()}
     assert found["hub"].found == f"{there.url} answers"
     assert "float32" in found["models run on"].found
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    away = {fact.what: fact.found for fact in machine.facts()}["hub"]
+    away = {fact.what: fact.found for fact in doctor.facts()}["hub"]
     assert away == "http://127.0.0.1:9 does not answer (ConnectError)"
 
 
@@ -403,9 +397,9 @@ def test_a_token_does_not_follow_to_another_host(there, monkeypatch):
 def test_code_beside_weights_is_fetched_only_where_the_row_lets_it_run(there, tmp_path):
     (there.folders[SD] / "modeling_mine.py").write_text("1 / 0")
     assert zoo("download", "sd-1-5", "--yes")[0] == 0
-    folder = hub.snapshot(SD, catalogue.checkpoint("sd-1-5").revision)
+    folder = snapshot(SD, catalogue.checkpoint("sd-1-5").revision)
     assert not (folder / "modeling_mine.py").exists()
-    tables.write("generators.toml", "sd-1-5", {"remote_code": True})
+    toml.write("generators.toml", "sd-1-5", {"remote_code": True})
     assert zoo("download", "sd-1-5", "--yes")[0] == 0
     (there.folders[SD] / "modeling_mine.py").unlink()
     assert (folder / "modeling_mine.py").read_text() == "1 / 0"
@@ -417,23 +411,23 @@ def test_a_download_cut_off_halfway_is_not_here_though_its_row_is_pinned(there):
     """As after a cleared cache: the row names its commit, and one file of it came."""
     name = "Salesforce/blip-image-captioning-base"
     assert zoo("download", "blip-base", "--yes")[0] == 0
-    shutil.rmtree(hub.snapshot(name, there.commit(name)).parents[1])
+    shutil.rmtree(snapshot(name, there.commit(name)).parents[1])
     there.refused = {"model.safetensors": (500, "")}
     code, said = zoo("download", "blip-base", "--yes")
     assert code == 1
     assert "the same command goes on from there" in said
-    assert not checkpoints.here(catalogue.checkpoint("blip-base"))
+    assert not is_downloaded(catalogue.checkpoint("blip-base"))
     assert "blip-base" in zoo("list", "blip-base")[1]
     there.refused = {}
     assert zoo("download", "blip-base", "--yes")[0] == 0
-    assert checkpoints.here(catalogue.checkpoint("blip-base"))
+    assert is_downloaded(catalogue.checkpoint("blip-base"))
 
 
 def test_a_row_that_wants_other_files_is_not_here(there):
     assert zoo("download", "sd-1-5", "--yes")[0] == 0
-    assert checkpoints.here(catalogue.checkpoint("sd-1-5"))
-    tables.write("generators.toml", "sd-1-5", {"allow_pickle": True})
-    assert not checkpoints.here(catalogue.checkpoint("sd-1-5"))
+    assert is_downloaded(catalogue.checkpoint("sd-1-5"))
+    toml.write("generators.toml", "sd-1-5", {"allow_pickle": True})
+    assert not is_downloaded(catalogue.checkpoint("sd-1-5"))
 
 
 def test_what_is_no_part_of_a_pipeline_is_neither_fetched_nor_counted(there):
@@ -448,9 +442,9 @@ def test_what_is_no_part_of_a_pipeline_is_neither_fetched_nor_counted(there):
         for name in ("vae_decoder", "text_encoders"):
             shutil.rmtree(folder / name)
     assert code == 0, said
-    held = hub.snapshot(SD, there.commit(SD))
+    held = snapshot(SD, there.commit(SD))
     assert not list(held.glob("*_decoder")) + list(held.glob("text_encoders"))
-    assert len(running.needs(catalogue.checkpoint("sd-1-5"))) == 3
+    assert len(loading.needs(catalogue.checkpoint("sd-1-5"))) == 3
 
 
 def test_a_part_that_is_there_as_a_variant_alone_names_the_option(there):
@@ -474,10 +468,10 @@ def test_a_part_that_is_there_as_a_variant_alone_names_the_option(there):
 def test_files_of_another_revision_are_no_fault_of_a_row(there):
     assert zoo("download", "sd-1-5", "--yes")[0] == 0
     row = catalogue.checkpoint("sd-1-5")
-    weights = sorted(hub.snapshot(SD, row.revision).rglob("*.safetensors"))[0]
+    weights = sorted(snapshot(SD, row.revision).rglob("*.safetensors"))[0]
     weights.resolve().write_bytes(b"rotten")
-    assert intake.fault(row) is not None
-    assert intake.fault(dataclasses.replace(row, revision="")) is None
+    assert download.fault(row) is not None
+    assert download.fault(dataclasses.replace(row, revision="")) is None
 
 
 def test_what_cannot_be_had_is_told_before_anything_is_fetched(there):
@@ -490,7 +484,7 @@ def test_what_cannot_be_had_is_told_before_anything_is_fetched(there):
 
 def test_a_file_is_fetched_by_one_process_at_a_time(there):
     place = hub.listing(SD)
-    blob = hub._places(place, place.files[0])[1]
+    blob = places(place, place.files[0])[1]
     with hub._alone(blob, "held"), pytest.raises(OSError, match=r"^another process is fetching .*"):
         hub.fetch(place, place.files[0])
     assert hub.fetch(place, place.files[0]).is_file()
@@ -504,7 +498,7 @@ def test_one_gated_or_missing_member_keeps_none_of_the_others(there):
     assert code == 2
     assert f"workbench: {SD} is gated: " in said
     assert "workbench: the hub has no SimianLuo/LCM_Dreamshaper_v7" in said
-    here = [row.name for row in presets.members("small") if checkpoints.here(row)]
+    here = [row.name for row in presets.members("small") if is_downloaded(row)]
     assert here == ["sd-2-1-base", "blip-base", "clip-vit-l-14"]
 
 

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from tests import tiny, tiny_paper
-from workbench import catalogue, cli, images
-from workbench.store import Store
+from workbench import catalogue, images
+from workbench.cli import app
+from workbench.paths import data_folder
+from workbench.store.store import Store
 
 MODELS = {
     # a row of the preset's zoo: the tiny model in its place, and options its size needs
@@ -32,7 +34,7 @@ PREFIX = "a picture of "
 
 
 def shipped(table):
-    return tomllib.loads((catalogue.data_folder() / "catalogue" / f"{table}.toml").read_text())
+    return tomllib.loads((data_folder() / "catalogue" / f"{table}.toml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_scores_are_mean_cosines_of_the_projected_clip_embedding(result, paper, 
 
 def test_the_command_answers_the_same(result, pictures):
     words = ["attribute", str(pictures / "one.png"), "--preset", "paper", "--json"]
-    done = CliRunner().invoke(cli.app, words)
+    done = CliRunner().invoke(app.app, words)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     (own,) = result.records()

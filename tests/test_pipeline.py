@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny, toys
-from workbench import frames, images, pipeline, running
+from workbench import frames, images, pipeline
 from workbench.attacks import own_rng, without_intensity
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
@@ -16,9 +16,11 @@ from workbench.encoders.open_clip import OpenClip
 from workbench.generators.diffusers import Diffusers
 from workbench.inverters.blip import Blip
 from workbench.inverters.natural import Natural
+from workbench.keys import candidate_seed, query_seed
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
-from workbench.store import Store
+from workbench.store.store import Store
+from workbench.weights import loading
 
 
 def queries(store: Store, texts=("one", "two"), prompt=True) -> pd.DataFrame:
@@ -86,9 +88,9 @@ def test_candidates_depend_on_neither_company_nor_order(store, tmp_path):
 def test_queries_and_candidates_never_share_a_seed(store):
     prompts = pipeline.invert(queries(store), Natural(), store)
     one = pipeline.generate(prompts, toys.zoo(), 2, 0, store)
-    two = pipeline.generate(prompts, toys.zoo(), 2, 0, store, draw=frames.query_seed)
+    two = pipeline.generate(prompts, toys.zoo(), 2, 0, store, draw=query_seed)
     assert not set(one["seed"]) & set(two["seed"])
-    assert list(one["seed"].iloc[:2]) == [frames.candidate_seed(0, "one", i) for i in (0, 1)]
+    assert list(one["seed"].iloc[:2]) == [candidate_seed(0, "one", i) for i in (0, 1)]
 
 
 def test_an_attacked_picture_is_the_attack_with_the_pictures_own_numbers(store):
@@ -349,7 +351,7 @@ def test_real_models_are_not_loaded_where_all_is_in_the_store(store, monkeypatch
     def weights(checkpoint, loader):
         raise AssertionError(f"{checkpoint} was loaded")
 
-    monkeypatch.setattr(running, "weights", weights)
+    monkeypatch.setattr(loading, "load_weights", weights)
     again = method(table, zoo, store=store)
     for name in ("prompts", "candidates", "similarities", "scores"):
         pd.testing.assert_frame_equal(getattr(first, name), getattr(again, name))

@@ -6,8 +6,11 @@ import re
 
 import pytest
 
-from workbench import catalogue, checkpoints, presets, tables
-from workbench.presets import Preset
+from workbench import catalogue
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
+from workbench.paths import user_folder
+from workbench.weights.checkpoint import is_downloaded
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def test_presets_are_whole():
         models = catalogue.zoos()[preset.zoo]
         assert [row.name for row in rows[: len(models)]] == models
         assert [row.role for row in rows[len(models) :]] == ["inverter", "encoder"]
-        if all(map(checkpoints.here, rows)):
+        if all(map(is_downloaded, rows)):
             catalogue.load(preset.inverter, "inverter")
             catalogue.load(preset.similarity, "similarity")
         assert preset.size == min(
@@ -62,7 +65,7 @@ def test_prompts_are_read_by_portion_each_once(preset):
 
 def test_a_preset_without_prompts_says_so(preset):
     lacking = preset.override(prompts="nowhere.csv")
-    path = tables.user_folder() / "nowhere.csv"
+    path = user_folder() / "nowhere.csv"
     sentence = (
         f"the prompts of the preset 'x' cannot be read from {path}: there is no such file; it "
         "should be a CSV file in UTF-8 with the columns prompt and split"

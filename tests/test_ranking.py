@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from workbench import frames, ranking
+from workbench.keys import digest
 
 
 def similarities(cube: np.ndarray, images=None, models=None) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def test_one_comparable_model_is_no_comparison():
 def test_a_tie_goes_to_the_smaller_hash_and_abstains():
     got = attribute(np.full((40, 3, 2), 0.5)).set_index("image_id")
     for image, row in got.iterrows():
-        expected = min(["g0", "g1", "g2"], key=lambda name: frames.digest([image, name]))
+        expected = min(["g0", "g1", "g2"], key=lambda name: digest([image, name]))
         assert row["predicted"] == expected
     assert set(got["margin"]) == {0.0}
     assert not got["accepted"].any()
@@ -106,7 +107,7 @@ def test_knn_settles_an_equal_nearest_by_the_same_hash():
     table = ranking.rank(ranking.score(similarities(cube), "a", "knn"))
     best = table[table["rank"] == 1].set_index("image_id")["generator"]
     for image, name in best.items():
-        assert name == min(["g0", "g1", "g2"], key=lambda g: frames.digest([image, g]))
+        assert name == min(["g0", "g1", "g2"], key=lambda g: digest([image, g]))
 
 
 def test_the_margin_is_the_distance_of_the_first_two_and_the_threshold_is_inclusive():

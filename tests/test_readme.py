@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from workbench import attribution, catalogue
+from workbench import catalogue
+from workbench.catalogue.setting import settle
 
 ROOT = Path(__file__).parents[1]
 README, REFERENCE = ROOT / "README.md", ROOT / "data" / "reference" / "accuracy.json"
@@ -91,7 +92,7 @@ def test_what_the_readme_tells_is_what_was_measured(name):
 
 def test_what_was_measured_are_the_presets_and_weights_that_are_shipped():
     for name, found in reference().items():
-        settings, now = found["settings"], attribution.plan(name)
+        settings, now = found["settings"], settle(name)
         threshold = "inf" if now.threshold == math.inf else now.threshold
         assert settings["preset"] == name
         assert (settings["attributor"], settings["zoo"]) == (repr(now.attributor), list(now.zoo))

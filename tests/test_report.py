@@ -9,21 +9,23 @@ import re
 import pytest
 
 import workbench as wb
-from workbench import images, report
-from workbench.attribution import Case
+from workbench import images
+from workbench.attribution import replay
+from workbench.attribution.result import Case
+from workbench.attribution.verdict import among, bar, verdict
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} & \"'"
 
 
 @pytest.fixture(scope="module")
 def result(tiny_data, pictures, shared_store, tmp_path_factory):
-    from workbench import catalogue
+    from workbench import paths
 
     folder = tmp_path_factory.mktemp("nasty")
     good = folder / "<b>one & only.png"
     good.write_bytes((pictures / "one.png").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "data_folder", lambda: tiny_data)
+        patch.setattr(paths, "PLACES", [tiny_data])
         return wb.attribute([good, folder / "missing.png"], prompt=NASTY, store=shared_store)
 
 
@@ -74,13 +76,13 @@ def test_it_holds_seeds_settings_weights_and_versions(page, result):
 
 
 def test_what_it_keeps_is_read_back(result, tmp_path):
-    kept = report.read(result.report(tmp_path / "r.html"))
-    assert kept == report.payload(result)
+    kept = replay.read(result.report(tmp_path / "r.html"))
+    assert kept == replay.payload(result)
     assert kept["call"]["prompt"] == NASTY
 
 
 def test_a_second_run_alike_matches_wholly(result):
-    assert all(match.matches for match in report.compare(report.payload(result), result))
+    assert all(match.matches for match in replay.compare(replay.payload(result), result))
 
 
 @pytest.mark.parametrize(
@@ -103,9 +105,9 @@ def test_a_second_run_alike_matches_wholly(result):
     ],
 )
 def test_what_differs_is_named(result, change, what):
-    kept = copy.deepcopy(report.payload(result))
+    kept = copy.deepcopy(replay.payload(result))
     change(kept)
-    other = [match.what for match in report.compare(kept, result) if not match.matches]
+    other = [match.what for match in replay.compare(kept, result) if not match.matches]
     assert {name.rpartition(": ")[2] for name in other} == {what}
 
 
@@ -124,14 +126,14 @@ def first(kept):
 def test_another_page_is_no_report(tmp_path, text):
     (tmp_path / "r.html").write_text(text)
     with pytest.raises(ValueError, match="is not a report that `workbench attribute --report`"):
-        report.read(tmp_path / "r.html")
+        replay.read(tmp_path / "r.html")
 
 
 def test_a_later_format_is_told(result, tmp_path):
     path = result.report(tmp_path / "r.html")
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(ValueError, match="the report has format 2; this workbench reads 1"):
-        report.read(path)
+        replay.read(path)
 
 
 def case(margin=0.02, accepted=True, error=None, **fields):
@@ -166,7 +168,7 @@ def case(margin=0.02, accepted=True, error=None, **fields):
     ],
 )
 def test_a_verdict_claims_no_more_than_was_found(outcome, threshold, kind, words):
-    found = report.verdict(outcome, threshold)
+    found = verdict(outcome, threshold)
     assert found.kind == kind
     assert words in found.text
     assert "certain" not in found.text
@@ -182,7 +184,7 @@ def test_a_verdict_claims_no_more_than_was_found(outcome, threshold, kind, words
     ],
 )
 def test_a_set_is_told_with_what_it_promises(fields, words):
-    found = report.among(case(**fields))
+    found = among(case(**fields))
     assert found.startswith(words)
     assert bool(found) == bool(words)
 
@@ -201,11 +203,11 @@ def test_a_report_of_a_calibrated_preset_tells_it(
     page = found.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert [text for text in words if text not in page] == []
     assert silent not in page
-    assert all(match.matches for match in report.compare(report.read(tmp_path / "r.html"), found))
+    assert all(match.matches for match in replay.compare(replay.read(tmp_path / "r.html"), found))
 
 
 def test_bars_span_the_scores_of_one_picture():
-    assert [report.bar(case(), score) for _, score, _ in case().ranking] == [1.0, 1 / 12]
+    assert [bar(case(), score) for _, score, _ in case().ranking] == [1.0, 1 / 12]
     tie = case(margin=0.0)
-    assert [report.bar(tie, score) for _, score, _ in tie.ranking] == [1.0, 1.0]
-    assert report.bar(tie, None) == 0.0
+    assert [bar(tie, score) for _, score, _ in tie.ranking] == [1.0, 1.0]
+    assert bar(tie, None) == 0.0

@@ -13,13 +13,15 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import experiment, experiments, making
-from workbench.presets import Preset
+from workbench import experiments
+from workbench.catalogue.presets import Preset
+from workbench.evaluation import benchmark
+from workbench.pipeline.cache import VECTORS
 from workbench.similarities.cosine import Cosine
-from workbench.store import Store
+from workbench.store.store import Store
 
 ROOT = Path(__file__).parent.parent
-AT_ONCE = {"make": 4, "invert": 4, "encode": making.VECTORS}
+AT_ONCE = {"make": 4, "invert": 4, "encode": VECTORS}
 """What is in the making when a run dies, and made again: one batch, no more."""
 
 
@@ -34,7 +36,7 @@ def run(folder: str, log: str, out: str, what: str) -> None:
         "store": Store(folder),
     }
     if what == "evaluate":
-        experiment.evaluate_preset(preset, 6, **toy).save(out)
+        benchmark.evaluate_preset(preset, 6, **toy).save(out)
     else:
         bench = experiments.Bench(preset, 6, **toy)
         found = experiments.run(what, bench, attacks=("jpeg",), fitting=2)

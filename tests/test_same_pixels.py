@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from workbench import catalogue, checkpoints, images, running
+from workbench import catalogue, images
+from workbench.weights import loading
+from workbench.weights.checkpoint import resolve_class
 
 ROOT = Path(__file__).parent.parent
 PATH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -48,7 +50,7 @@ print(json.dumps(answers))
 def pocket():
     """List the catalogue's own generators whose weights are here."""
     try:
-        rows = catalogue.rows("generator")
+        rows = catalogue.rows_of("generator")
     except LookupError:
         return {}
     return {name: row for name, row in rows.items() if row.folder and row.folder.is_dir()}
@@ -63,7 +65,7 @@ def _row(name):
 
 def digests(row, pairs):
     """Generate with the row's plug-in, and answer the digest of each picture."""
-    generator = checkpoints.resolve_class(row.plugin)(row)
+    generator = resolve_class(row.plugin)(row)
     prompts, seeds = map(list, zip(*pairs, strict=True))
     return [images.digest(picture) for picture in generator(prompts, seeds)]
 
@@ -92,7 +94,7 @@ def test_shuffled_after_a_reload_whatever_torch_was_set_to(name, expected):
     import torch
 
     before, threads = expected(name), torch.get_num_threads()
-    running.clear_weights()
+    loading.clear_weights()
     try:
         torch.set_num_threads(3)
         torch.manual_seed(3)

@@ -32,21 +32,15 @@ from tests import tiny, tiny_paper, toys
 from tests.hub import Hub
 from tests.images_endpoint import KEY, Endpoint, refusal
 from tests.test_evidence import A1111, comfy
-from workbench import (
-    checkpoints,
-    evaluation,
-    evidence,
-    experiment,
-    figures,
-    hub,
-    images,
-    pipeline,
-    running,
-    terminal,
-)
-from workbench.checkpoints import Checkpoint
-from workbench.cli import app
+from workbench import evaluation, evidence, figures, images, pipeline
+from workbench.catalogue import hub
+from workbench.cli import terminal
+from workbench.cli.app import app
+from workbench.evaluation import benchmark
 from workbench.generators.hosted import Hosted
+from workbench.weights import loading
+from workbench.weights.checkpoint import Checkpoint, resolve_class
+from workbench.weights.repository import PICKLES, snapshot
 
 # Weights that hold code
 
@@ -88,12 +82,12 @@ def copied(tmp_path):
         return dataclasses.replace(made, source=str(tmp_path / "models" / name), **fields)
 
     yield copy
-    running.clear_weights()
+    loading.clear_weights()
 
 
 def use(row):
     """Let a model do one picture."""
-    tool = checkpoints.resolve_class(row.plugin)(row)
+    tool = resolve_class(row.plugin)(row)
     return tool(["x"], [0]) if row.role == "generator" else tool([Image.new("RGB", (32, 32))])
 
 
@@ -129,7 +123,7 @@ def test_a_pickle_is_refused_by_every_loader_and_nothing_in_it_runs(copied, tmp_
     told = refused(dataclasses.replace(row, allow_pickle=True))
     assert PICKLED.get(name, "a pickle holds more than tensors, or is damaged") in told
     assert not touched.exists()
-    file = next(path for path in Path(row.source).rglob("*") if path.suffix in hub.PICKLES)
+    file = next(path for path in Path(row.source).rglob("*") if path.suffix in PICKLES)
     torch.load(file, weights_only=False)
     assert touched.exists()  # so the files were harmful
 
@@ -381,8 +375,8 @@ def result(zoo, shared_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frames(zoo, shared_store):
-    asked, truth = evaluation.queries(TEXTS, dict(list(zoo.items())[:2]), shared_store)
-    return experiment.crossed(
+    asked, truth = pipeline.make_queries(TEXTS, dict(list(zoo.items())[:2]), shared_store)
+    return benchmark.crossed(
         asked, truth, zoo, inverters=[wb.Natural(), wb.Empty()],
         similarities=[wb.Cosine(toys.Mean())], gamma=2, store=shared_store, size=16,
     )  # fmt: skip
@@ -400,7 +394,7 @@ def test_texts_are_inert_in_a_report_a_notebook_and_its_export(result, tmp_path,
     text, found = TEXTS[number], result[number]
     page = inert(found.report(tmp_path / "r.html").read_text("utf-8"), text, f"{text}.png", *TEXTS)
     (kept,) = page.scripts
-    assert json.loads(kept) == wb.report.payload(found)
+    assert json.loads(kept) == wb.attribution.replay.payload(found)
     inert(found._repr_html_(), text, f"{text}.png", *TEXTS)
     from IPython.core.formatters import DisplayFormatter
 
@@ -469,7 +463,7 @@ def test_names_and_prompts_are_no_formulas_in_a_figure(evaluated, shared_store):
     import matplotlib.pyplot as plt
 
     outcomes, ranked = evaluated["outcomes"], evaluated["rankings"]
-    metrics = evaluation.metrics(outcomes)
+    metrics = evaluation.measure(outcomes)
     one = outcomes["image_id"][len(TEXTS) - 1]
     candidates = (
         evaluated["candidates"]
@@ -652,7 +646,7 @@ def test_a_token_goes_to_the_hub_alone_and_is_told_nowhere(
         hub.fetch(there, there.files[0])
         hub.fetch_url(f"{served.url}/plain/model.safetensors", tmp_path / "plain.bin", 3000)
         served.gated = {"org/one"}
-        (hub.snapshot("org/one", there.commit) / "model.safetensors").resolve().unlink()
+        (snapshot("org/one", there.commit) / "model.safetensors").resolve().unlink()
         with pytest.raises(LookupError, match=r"^org/one is gated: ") as caught:
             hub.fetch(there, there.files[0])
     assert f"Bearer {TOKEN}" in sent["api"] + sent["org"]

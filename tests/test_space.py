@@ -10,17 +10,18 @@ import pytest
 from sklearn import manifold
 
 from tests import toys
-from workbench import evaluation, experiment, frames, space
+from workbench import frames, pipeline
 from workbench.attributors.regeneration import Regeneration
+from workbench.evaluation import benchmark, projection
 from workbench.similarities.cosine import Cosine
 
 ZOO = {"red": toys.Toy((1, 0, 0)), "green": toys.Toy((0, 1, 0)), "blue": toys.Toy((0, 0, 1))}
 
 
 def run(store, texts=("one", "two", "forbidden three"), gamma=3):
-    images, truth = evaluation.queries(texts, ZOO, store)
+    images, truth = pipeline.make_queries(texts, ZOO, store)
     ours = Regeneration(toys.Teller(), Cosine(toys.Mean()), "mean", gamma, 16)
-    return experiment.evaluate([ours], images, ZOO, truth=truth, store=store)
+    return benchmark.evaluate([ours], images, ZOO, truth=truth, store=store)
 
 
 def clusters(n=60, width=8, seed=0):
@@ -31,8 +32,8 @@ def clusters(n=60, width=8, seed=0):
 
 def test_points_are_the_pictures_of_a_run_once(store):
     made = run(store)
-    table = space.points(made)
-    assert list(table.columns) == list(space.COLUMNS)
+    table = projection.points(made)
+    assert list(table.columns) == list(projection.COLUMNS)
     assert table["picture"].is_unique
     tests, candidates = (table[table["kind"] == kind] for kind in ("test", "candidate"))
     assert set(tests["picture"]) == set(made["images"]["image_id"])
@@ -46,7 +47,7 @@ def test_points_are_the_pictures_of_a_run_once(store):
 
 def test_points_tell_the_outcome_of_the_first_attributor(store):
     made = run(store)
-    tests = space.points(made).query("kind == 'test'").set_index("picture")
+    tests = projection.points(made).query("kind == 'test'").set_index("picture")
     told = made["outcomes"].dropna(subset="predicted").set_index("image_id")
     assert (tests["generator"] == told["truth"]).all()
     assert (tests["predicted"] == told["predicted"]).all()
@@ -57,7 +58,7 @@ def test_points_of_unknown_source_have_an_unknown_outcome(store):
     made = run(store)
     del made["outcomes"]
     made["images"] = made["images"].assign(source=None)
-    tests = space.points(made).query("kind == 'test'")
+    tests = projection.points(made).query("kind == 'test'")
     assert tests["generator"].isna().all()
     assert tests["predicted"].notna().all()
     assert set(tests["outcome"]) == {"unknown"}
@@ -65,10 +66,12 @@ def test_points_of_unknown_source_have_an_unknown_outcome(store):
 
 def test_a_shared_candidate_stands_with_the_nearest_test_image(store):
     made = run(store)
-    table = space.points(made).query("kind == 'candidate'").set_index("picture")
-    best = space.related(made).groupby("picture")["similarity"].max()
+    table = projection.points(made).query("kind == 'candidate'").set_index("picture")
+    best = projection.related(made).groupby("picture")["similarity"].max()
     assert (table["similarity"] == best[table.index]).all()
-    pairs = set(space.related(made)[["image_id", "picture"]].itertuples(index=False, name=None))
+    pairs = set(
+        projection.related(made)[["image_id", "picture"]].itertuples(index=False, name=None)
+    )
     assert set(zip(table["image_id"], table.index, strict=True)) <= pairs
 
 
@@ -76,7 +79,7 @@ def test_failed_pictures_have_no_point(store):
     made = run(store)
     lost = made["images"]["image_id"].iloc[0]
     made["images"].loc[0, "failure"] = "it could not be read"
-    table = space.points(made)
+    table = projection.points(made)
     assert lost not in set(table["picture"])
     assert lost not in set(table["image_id"])
 
@@ -85,7 +88,7 @@ def test_the_first_of_several_similarities_counts(store):
     made = run(store)
     other = made["similarities"].assign(similarity="SSIM()", value=-1.0)
     both = made | {"similarities": pd.concat([made["similarities"], other], ignore_index=True)}
-    pd.testing.assert_frame_equal(space.points(both), space.points(made))
+    pd.testing.assert_frame_equal(projection.points(both), projection.points(made))
 
 
 def test_points_need_the_frames_of_a_run():
@@ -94,88 +97,88 @@ def test_points_need_the_frames_of_a_run():
         "prompts, candidates, similarities missing, there are: images"
     )
     with pytest.raises(ValueError, match=sentence):
-        space.points({"images": frames.empty("images")})
+        projection.points({"images": frames.empty("images")})
 
 
 def test_a_run_without_pictures_has_no_points():
     names = ("images", "prompts", "candidates", "similarities")
-    assert space.points({name: frames.empty(name) for name in names}).empty
+    assert projection.points({name: frames.empty(name) for name in names}).empty
 
 
 @pytest.mark.slow
 def test_umap_is_seeded_and_keeps_clusters_apart():
     features = clusters()
-    places = space.project(features)
+    places = projection.project(features)
     assert places.shape == (60, 2)
     assert places.dtype == np.float32
-    np.testing.assert_array_equal(places, space.project(features))
-    assert not np.array_equal(places, space.project(features, seed=1))
+    np.testing.assert_array_equal(places, projection.project(features))
+    assert not np.array_equal(places, projection.project(features, seed=1))
     near = np.argsort(((places[:, None] - places) ** 2).sum(-1), axis=1)[:, 1:6]
     assert (near % 3 == np.arange(60)[:, None] % 3).all()
-    assert space.trustworthiness(features, places) > 0.8
+    assert projection.trustworthiness(features, places) > 0.8
 
 
 def test_pca_is_the_singular_value_decomposition():
     features = clusters()
     centred = features - features.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    places = space.project(features, "pca")
+    places = projection.project(features, "pca")
     np.testing.assert_allclose(abs(places), abs(u[:, :2] * s[:2]), atol=1e-4)
-    np.testing.assert_array_equal(places, space.project(features, "pca", seed=7, neighbours=3))
+    np.testing.assert_array_equal(places, projection.project(features, "pca", seed=7, neighbours=3))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", space.METHODS)
+@pytest.mark.parametrize("method", projection.METHODS)
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 11, 12, 16])
 def test_few_points_have_a_map_without_a_warning(n, method):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("error", RuntimeWarning)
-        places = space.project(clusters(n), method)
+        places = projection.project(clusters(n), method)
     assert places.shape == (n, 2)
     assert np.isfinite(places).all()
-    assert 0 <= space.trustworthiness(clusters(n), places) <= 1
+    assert 0 <= projection.trustworthiness(clusters(n), places) <= 1
 
 
 @pytest.mark.parametrize("features", [np.ones((9, 4)), np.arange(9.0)[:, None]])
 def test_equal_rows_and_a_single_column_have_a_map(features):
-    assert np.isfinite(space.project(features, "pca")).all()
+    assert np.isfinite(projection.project(features, "pca")).all()
 
 
 def test_a_map_is_made_once(store, monkeypatch):
     features = clusters()
-    first = space.project(features, "pca", store=store)
+    first = projection.project(features, "pca", store=store)
     assert store.info()["features"] == 1
-    monkeypatch.setattr(space, "_pca", None)
-    np.testing.assert_array_equal(first, space.project(features, "pca", store=store))
+    monkeypatch.setattr(projection, "_pca", None)
+    np.testing.assert_array_equal(first, projection.project(features, "pca", store=store))
 
 
 @pytest.mark.parametrize("change", ["features", "method", "seed", "neighbours", "shape"])
 def test_what_changes_a_map_makes_another(store, monkeypatch, change):
-    monkeypatch.setattr(space, "_umap", lambda matrix, seed, neighbours: matrix[:, :2])
+    monkeypatch.setattr(projection, "_umap", lambda matrix, seed, neighbours: matrix[:, :2])
     given = {"features": clusters(), "method": "umap", "seed": 0, "neighbours": 15}
     other = {"method": "pca", "seed": 1, "neighbours": 5, "features": clusters(seed=1)}
-    space.project(**given, store=store)
+    projection.project(**given, store=store)
     changed = clusters().reshape(30, 16) if change == "shape" else other[change]
     given["features" if change == "shape" else change] = changed
-    space.project(**given, store=store)
+    projection.project(**given, store=store)
     assert store.info()["features"] == 2
 
 
 def test_trustworthiness_of_a_true_map_is_one_and_of_chance_is_half():
     flat = np.random.default_rng(0).standard_normal((300, 2))
-    assert space.trustworthiness(flat, flat) == 1.0
-    assert space.trustworthiness(flat, flat[::-1]) == pytest.approx(0.5, abs=0.06)
+    assert projection.trustworthiness(flat, flat) == 1.0
+    assert projection.trustworthiness(flat, flat[::-1]) == pytest.approx(0.5, abs=0.06)
 
 
 def test_trustworthiness_is_scikit_learns(monkeypatch):
     features = clusters()
-    places = space.project(features, "pca")
+    places = projection.project(features, "pca")
     expected = manifold.trustworthiness(features, places, n_neighbors=7)
-    assert space.trustworthiness(features, places, 7) == pytest.approx(expected)
-    whole = space.trustworthiness(clusters(400), space.project(clusters(400), "pca"))
-    monkeypatch.setattr(space, "SAMPLE", 200)
-    sampled = space.trustworthiness(clusters(400), space.project(clusters(400), "pca"))
+    assert projection.trustworthiness(features, places, 7) == pytest.approx(expected)
+    whole = projection.trustworthiness(clusters(400), projection.project(clusters(400), "pca"))
+    monkeypatch.setattr(projection, "SAMPLE", 200)
+    sampled = projection.trustworthiness(clusters(400), projection.project(clusters(400), "pca"))
     assert sampled == pytest.approx(whole, abs=0.1)
     assert sampled != whole
 
@@ -183,25 +186,28 @@ def test_trustworthiness_is_scikit_learns(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda x: space.project(x, "tsne"), "no projection named 'tsne'; there are: umap, pca"),
         (
-            lambda x: space.project(x, neighbours=1),
+            lambda x: projection.project(x, "tsne"),
+            "no projection named 'tsne'; there are: umap, pca",
+        ),
+        (
+            lambda x: projection.project(x, neighbours=1),
             "a map needs at least 2 neighbours a point; seen 1",
         ),
         (
-            lambda x: space.project(x[0]),
+            lambda x: projection.project(x[0]),
             r"features are finite numbers of shape \(N, D\), at least one; seen \(8,\)",
         ),
         (
-            lambda x: space.project(x * np.nan),
+            lambda x: projection.project(x * np.nan),
             r"features are .* at least one; seen \(60, 8\), not all of them finite",
         ),
         (
-            lambda x: space.trustworthiness(x, x),
+            lambda x: projection.trustworthiness(x, x),
             r"60 vectors need places of shape \(60, 2\), not \(60, 8\)",
         ),
         (
-            lambda x: space.trustworthiness(x, x[:, :2], 0),
+            lambda x: projection.trustworthiness(x, x[:, :2], 0),
             "at least 1 neighbour is looked at; seen 0",
         ),
     ],

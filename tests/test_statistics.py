@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import beta, bootstrap
 
-from workbench import statistics
-from workbench.statistics import bootstrap_interval, clopper_pearson
+from workbench.evaluation.statistics import (
+    bootstrap_interval,
+    clopper_pearson,
+    holm,
+    paired_difference,
+)
 
 
 def test_equal_values_have_no_width():
@@ -81,7 +85,7 @@ def outcomes(correct, prompts="aabbcc"):
 def test_a_paired_difference_is_the_gain_and_mcnemars_p():
     from scipy.stats import binomtest
 
-    gain, p = statistics.paired_difference(outcomes("111101"), outcomes("100011"))
+    gain, p = paired_difference(outcomes("111101"), outcomes("100011"))
     assert gain.value == pytest.approx(2 / 6)
     assert gain.n == 6
     assert gain.low <= gain.value <= gain.high
@@ -89,14 +93,14 @@ def test_a_paired_difference_is_the_gain_and_mcnemars_p():
 
 
 def test_equal_methods_differ_by_nothing():
-    gain, p = statistics.paired_difference(outcomes("110011"), outcomes("110011"))
+    gain, p = paired_difference(outcomes("110011"), outcomes("110011"))
     assert (gain.value, gain.low, gain.high, p) == (0, 0, 0, 1)
 
 
 def test_other_pictures_are_refused():
     with pytest.raises(ValueError, match=r"^a paired comparison needs the same pictures"):
-        statistics.paired_difference(outcomes("110011"), outcomes("11001", "aabbc"))
+        paired_difference(outcomes("110011"), outcomes("11001", "aabbc"))
 
 
 def test_holm_of_no_test_is_nothing():
-    assert statistics.holm([]) == []
+    assert holm([]) == []

@@ -13,9 +13,12 @@ import torch
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from workbench import catalogue, checkpoints, machine, memory, terminal
-from workbench.cli import app
+from workbench import catalogue
+from workbench.cli import doctor, terminal
+from workbench.cli.app import app
 from workbench.generators import glide, min_dalle
+from workbench.paths import data_folder
+from workbench.weights import device, memory
 
 
 def test_a_licence_to_accept_shows_beside_its_name(tmp_path, monkeypatch):
@@ -30,10 +33,10 @@ def test_a_licence_to_accept_shows_beside_its_name(tmp_path, monkeypatch):
     [("sdxl", "6.5", "yes"), ("qwen-image", "54.0", "not whole")],
 )
 def test_a_gpu_is_not_ruled_out_before_the_parts_are_known(name, size, fits, monkeypatch):
-    monkeypatch.setattr(checkpoints, "device", lambda: "cuda")
-    monkeypatch.setattr(checkpoints, "dtype", lambda row: getattr(torch, row.dtype))
+    monkeypatch.setattr(device, "kind", lambda: "cuda")
+    monkeypatch.setattr(device, "dtype", lambda row: getattr(torch, row.dtype))
     monkeypatch.setattr(memory, "total", lambda device: 24 * 2**30)
-    assert machine.weight(catalogue.checkpoint(name)) == (size, fits)
+    assert doctor.weight(catalogue.checkpoint(name)) == (size, fits)
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, False), (120, True)])
@@ -53,25 +56,25 @@ def test_a_row_without_its_package_names_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", hidden)
     listed = CliRunner().invoke(app, ["zoo", "list", "dalle-mini"]).stdout
     assert "dalle-mini needs min_dalle: pip install 'attribution-workbench[dalle-mini]'" in listed
-    paper = machine.readiness("paper")
+    paper = doctor.readiness("paper")
     assert "min_dalle" in paper.found
     assert "pip install 'attribution-workbench[dalle-mini]'" in paper.todo
-    assert machine.lacking(catalogue.all_rows().values()).items() >= {
+    assert doctor.lacking(catalogue.all_rows().values()).items() >= {
         ("min_dalle", "'attribution-workbench[dalle-mini]'"),
         ("num2words", "'attribution-workbench[chat]'"),
     }
-    assert not machine.packages(catalogue.checkpoint("qwen3-vl-4b"))
+    assert not doctor.packages(catalogue.checkpoint("qwen3-vl-4b"))
 
 
 def test_a_preset_whose_folder_is_gone_tells_which_and_how_it_comes_back(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
     (tmp_path / "generators.toml").write_text('[pocket-sd]\nsource = "gone"\n')
-    pocket = machine.readiness("pocket")
+    pocket = doctor.readiness("pocket")
     assert pocket.found == f"pocket-sd is not in {tmp_path / 'gone'}"
     edit = f"edit [pocket-sd] in {tmp_path / 'generators.toml'}"
     assert pocket.todo == f"restore the folder, or {edit}"
-    shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(catalogue.data_folder() / "x"))
-    assert machine._restore(shipped) == f"git -C {catalogue.data_folder().parent} restore data/x"
+    shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(data_folder() / "x"))
+    assert doctor._restore(shipped) == f"git -C {data_folder().parent} restore data/x"
 
 
 def test_the_doctor_says_what_to_do_in_lines_that_can_be_copied(tmp_path, monkeypatch):
@@ -106,8 +109,8 @@ def test_a_role_without_rows_is_told():
 
 def test_looking_at_rows_imports_no_heavy_library():
     code = (
-        "import sys; from workbench import catalogue, checkpoints; "
-        "list(map(checkpoints.here, catalogue.all_rows().values())); "
+        "import sys; from workbench import catalogue; from workbench.weights import checkpoint; "
+        "list(map(checkpoint.is_downloaded, catalogue.all_rows().values())); "
         "print({*sys.modules} & {'torch', 'open_clip'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -122,7 +125,7 @@ def test_a_preset_with_a_misspelt_model_stops_no_listing_and_is_not_ready(tmp_pa
         f'[presets.y]\nzoo = "pocket-sd, gone"\n{rest}'
         f'[presets.z]\nzoo = "pocket-sd, pocket-ld"\n{rest}'
     )
-    x, y, z = map(machine.readiness, "xyz")
+    x, y, z = map(doctor.readiness, "xyz")
     assert x.found.startswith("x: no generator named 'pocket-lld'; there are: ")
     assert x.found.endswith("did you mean 'pocket-ld'?")
     assert x.todo == f"edit [presets.x] in {tmp_path / 'presets.toml'}"

@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from workbench import images, store
-from workbench.index import ELSEWHERE, filesystem
-from workbench.store import Generation, Store, StoreError
+from workbench import images
+from workbench.store import StoreError, store
+from workbench.store.index import ELSEWHERE, filesystem
+from workbench.store.store import Generation, Store
 
 META = {"role": "generator", "repr": "Noise()"}
 fork = multiprocessing.get_context("fork")
@@ -548,7 +549,9 @@ def test_a_network_file_system_is_refused(tmp_path, monkeypatch) -> None:
     assert filesystem(tmp_path / "far", str(mounts)) == "ext4"
     assert filesystem(Path("/runner"), str(mounts)) == "ext4"
     assert filesystem(far, str(tmp_path / "no such file")) == ""
-    monkeypatch.setattr("workbench.index.filesystem", lambda path: filesystem(path, str(mounts)))
+    monkeypatch.setattr(
+        "workbench.store.index.filesystem", lambda path: filesystem(path, str(mounts))
+    )
     with pytest.raises(StoreError) as caught:
         Store(far / "store")
     assert str(caught.value) == (

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench import catalogue, presets, tables
+from workbench import catalogue
+from workbench.catalogue import presets, toml
+from workbench.paths import user_folder
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def mine(tmp_path, monkeypatch):
 
 def test_without_a_user_s_table_the_shipped_ones_count(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path / "not there"))
-    assert "pocket-sd" in tables.read("generators.toml")
-    assert tables.read("similarities.toml") == {}
+    assert "pocket-sd" in toml.read("generators.toml")
+    assert toml.read("similarities.toml") == {}
     assert not (tmp_path / "not there").exists()  # never made by reading
 
 
@@ -54,13 +56,13 @@ def test_zoos_and_presets_of_the_user_join_the_shipped_ones(mine):
 
 
 def test_writing_keeps_what_else_stands_in_the_file(mine):
-    file = tables.write("encoders.toml", "new", {"source": "a/b", "revision": 'quo"te'})
+    file = toml.write("encoders.toml", "new", {"source": "a/b", "revision": 'quo"te'})
     assert file == mine / "encoders.toml"
     file.write_text("# mine\n" + file.read_text())
-    tables.write("encoders.toml", "new", {"size": 3})
-    tables.write("encoders.toml", "other", {"source": "c/d", "revision": ""})
+    toml.write("encoders.toml", "new", {"size": 3})
+    toml.write("encoders.toml", "other", {"source": "c/d", "revision": ""})
     assert file.read_text().startswith("# mine\n")
-    assert tables.read("encoders.toml")["new"] == {
+    assert toml.read("encoders.toml")["new"] == {
         "source": "a/b",
         "revision": 'quo"te',
         "size": 3,
@@ -70,20 +72,20 @@ def test_writing_keeps_what_else_stands_in_the_file(mine):
 
 def test_a_broken_file_or_row_is_told_by_name(mine):
     (mine / "generators.toml").write_text("[sd-1-4\n")
-    for read in (catalogue.rows, lambda role: tables.write(f"{role}s.toml", "new", {})):
+    for read in (catalogue.rows_of, lambda role: toml.write(f"{role}s.toml", "new", {})):
         with pytest.raises(ValueError, match=rf"^{mine}/generators.toml is not TOML: "):
             read("generator")
     (mine / "generators.toml").write_text("gamma = 4\n")
     sentence = rf"^{mine}/generators.toml should hold tables alone; gamma is 4$"
     with pytest.raises(ValueError, match=sentence):
-        catalogue.rows("generator")
+        catalogue.rows_of("generator")
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path / "file"))
     with pytest.raises(OSError, match=r"file cannot be made a folder .* name another one with WOR"):
-        tables.write("generators.toml", "new", {})
+        toml.write("generators.toml", "new", {})
 
 
 ROWS = {
@@ -108,7 +110,7 @@ def test_a_field_of_another_type_is_told_and_never_taken_for_true(mine, row):
     needed = "plugin = 'x'\nsource = 'y'\nrevision = ''\n" if row else ""
     (mine / "generators.toml").write_text(f"\ufeff[mine]\n{needed}{row}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=ROWS[row]) as caught:
-        catalogue.rows("generator")
+        catalogue.rows_of("generator")
     assert re.match(r"\[mine\] in generators.toml|checkpoint 'mine'", str(caught.value))
 
 
@@ -132,6 +134,6 @@ def test_a_preset_that_is_none_is_told(mine, text):
 
 def test_the_user_s_folder_is_named_by_the_environment(monkeypatch):
     monkeypatch.setenv("WORKBENCH_CATALOGUE", "~/elsewhere")
-    assert tables.user_folder() == Path.home() / "elsewhere"
+    assert user_folder() == Path.home() / "elsewhere"
     monkeypatch.delenv("WORKBENCH_CATALOGUE")
-    assert tables.user_folder() == Path.home() / "workbench-catalogue"
+    assert user_folder() == Path.home() / "workbench-catalogue"

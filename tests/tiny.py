@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from workbench.checkpoints import Checkpoint
+from workbench.weights.checkpoint import Checkpoint
 
 SIZE = 32
 DIFFUSERS = "workbench.generators.diffusers.Diffusers"

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests import tiny
-from workbench.checkpoints import Checkpoint
+from workbench.weights.checkpoint import Checkpoint
 
 ROWS = {
     "tiny-min-dalle": ("generator", "workbench.generators.min_dalle.MinDalle", "", {"top_k": 16}),

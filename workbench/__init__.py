@@ -7,10 +7,11 @@ A map of the ideas, each in one place:
 
 ==============  =====================================================================
 the job         ``attribute`` a picture; ``evaluate_preset`` a setting, or ``evaluate`` rivals
-names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of settings
+names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of names;
+                ``settle`` turns a preset into its objects, once
 the stages      ``pipeline``: (``attack`` →) ``invert`` → ``generate`` → ``encode`` →
                 ``similarity``; ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
-                ``decision``: attribution sets, and "none of these"
+                ``ranking.conformal``: attribution sets, and "none of these"
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
                 ``attacks``, ``calibrations``, ``attributors``, ``experiments``: one file, one
                 frozen dataclass; ``figures``: one file, one function of a frame
@@ -27,28 +28,30 @@ Natural()
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "attribute": "attribution",
-    "evaluate": "experiment",
-    "evaluate_preset": "experiment",
-    "load": "catalogue",
-    "zoo": "catalogue",
-    "preset": "presets",
-    "names": "catalogue",
-    "Store": "store",
-    "invert": "pipeline",
-    "generate": "pipeline",
-    "encode": "pipeline",
-    "similarity": "pipeline",
-    "attack": "pipeline",
-    "score": "ranking",
-    "rank": "ranking",
-    "decide": "ranking",
+    "attribute": "attribution.attribute",
+    "evaluate": "evaluation.benchmark",
+    "evaluate_preset": "evaluation.benchmark",
+    "load": "catalogue.registry",
+    "zoo": "catalogue.registry",
+    "preset": "catalogue.presets",
+    "names": "catalogue.registry",
+    "settle": "catalogue.setting",
+    "Store": "store.store",
+    "invert": "pipeline.inversion",
+    "generate": "pipeline.generation",
+    "encode": "pipeline.encoding",
+    "similarity": "pipeline.comparison",
+    "attack": "pipeline.attack",
+    "score": "ranking.rank",
+    "rank": "ranking.rank",
+    "decide": "ranking.rank",
     "AEDR": "attributors.aedr",
     "Adaptive": "attributors.adaptive",
     "Chance": "attributors.chance",
@@ -100,12 +103,40 @@ _HOME = {
     "WebP": "attacks.webp",
 }
 _MODULES = (
-    "attacks", "attribution", "attributors", "calibration", "calibrations", "catalogue",
-    "checkpoints", "decision", "elimination", "encoders", "evaluation", "evidence", "experiment",
-    "experiments", "figures", "frames", "generators", "images", "inverters", "pipeline", "presets",
-    "ranking", "report", "running", "similarities", "space", "statistics", "store", "widgets",
-    "wording",
+    "attacks", "attribution", "attributors", "calibrations", "catalogue", "encoders", "evaluation",
+    "evidence", "experiments", "figures", "frames", "generators", "images", "inverters", "keys",
+    "paths", "pipeline", "plugin", "ranking", "runners", "similarities", "store", "text", "weights",
+    "widgets",
 )  # fmt: skip
+_MOVED = {
+    "calibration": "evaluation.calibration",
+    "checkpoints": "weights.checkpoint",
+    "containers": "generators._archive_files",
+    "data": "paths",
+    "decision": "ranking.conformal",
+    "elimination": "ranking.elimination",
+    "experiment": "evaluation.benchmark",
+    "fitted": "plugin",
+    "frontends": "evidence.frontends",
+    "hub": "catalogue.hub",
+    "index": "store.index",
+    "intake": "catalogue.download",
+    "ledger": "generators._budget",
+    "machine": "cli.doctor",
+    "making": "pipeline.cache",
+    "memory": "weights.memory",
+    "presets": "catalogue.presets",
+    "report": "attribution.report",
+    "running": "weights.loading",
+    "shelf": "generators._archive_index",
+    "space": "evaluation.projection",
+    "statistics": "evaluation.statistics",
+    "stock": "cli.zoo",
+    "tables": "catalogue.toml",
+    "terminal": "cli.terminal",
+    "wording": "evaluation.prompts",
+}
+"""Modules under their names of before, for one release."""
 __all__ = sorted([*_HOME, *_MODULES])
 
 
@@ -113,6 +144,14 @@ def __getattr__(name: str) -> Any:
     """Import the home of ``name`` when it is first asked for."""
     if name in _MODULES:
         return import_module(f"workbench.{name}")
+    if name in _MOVED:
+        warnings.warn(
+            f"workbench.{name} is now workbench.{_MOVED[name]}; the old name goes with the next "
+            "release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return import_module(f"workbench.{_MOVED[name]}")
     if name in _HOME:
         return getattr(import_module(f"workbench.{_HOME[name]}"), name)
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")

@@ -7,8 +7,6 @@ written here cannot be changed after the first stored picture: it enters every k
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -139,46 +137,6 @@ def empty(name: str) -> pd.DataFrame:
     return build(name, [])
 
 
-def plain(text: str) -> str:
-    """Write as escapes what UTF-8 cannot hold: lone surrogates, of which no table can be made.
-
-    >>> plain("a \\ud800 b")
-    'a \\\\ud800 b'
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def shown(value: object) -> str:
-    """Write text so that nothing in it can act on a terminal, turn a line around or break it.
-
-    >>> shown("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-
-
-def brief(value: object, longest: int = 1000) -> str:
-    """Write text as `shown`, cut after so many characters.
-
-    >>> brief("a red star on snow", 10)
-    'a red sta…'
-    """
-    text = shown(value)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def first_line(error: BaseException) -> str:
-    """Answer the first line of an error, or the name of its class where it says nothing.
-
-    A KeyError's text comes without the quotes around it.
-
-    >>> first_line(ValueError("too long\\nat line 1")), first_line(MemoryError())
-    ('too long', 'MemoryError')
-    """
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return (text.strip().splitlines() or [type(error).__name__])[0]
-
-
 def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the table `name` from rows; a "str" or "float64" cell that is left out is missing.
 
@@ -306,68 +264,3 @@ class Features:
                 f"the first is {absent[0]!r}"
             )
         return self.matrix[[self._row[name] for name in wanted]]
-
-
-def digest(value: Any) -> str:
-    """Hash a value: sha256, 64 hex digits, of its canonical JSON. All keys are made by this.
-
-    Canonical: keys sorted, no white space, non-ASCII escaped. Note that 1 and 1.0 differ.
-
-    Raises ValueError for what JSON cannot say exactly: NaN, infinity, arrays, keys not text.
-
-    >>> digest({"b": [1, 2], "a": "é"}) == digest({"a": "é", "b": (1, 2)})
-    True
-    """
-    _text_keys(value)
-    try:
-        text = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"a key is made of plain JSON values, but: {error}") from None
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _text_keys(value: Any) -> None:
-    """Refuse mapping keys that JSON would silently turn into text (1 and "1" would be equal)."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise ValueError(f"a key is made of plain JSON values, but {key!r} names a field")
-            _text_keys(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _text_keys(item)
-
-
-def prompt_id(text: str) -> str:
-    """Hash a prompt: sha256, 64 hex digits, of its UTF-8 bytes.
-
-    >>> prompt_id("")[:8]
-    'e3b0c442'
-    """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def candidate_seed(run_seed: int, prompt: str, index: int) -> int:
-    """Derive the seed, 48 bits, of the candidate picture number `index` (from 0) of a prompt.
-
-    Neither γ, picture, batch nor generator enters: γ = 8 extends γ = 4, and the same caption
-    reuses its candidates.
-
-    >>> 0 <= candidate_seed(0, "a red heart", 3) < 2**48
-    True
-    """
-    return _seed("candidate", run_seed, prompt, index)
-
-
-def query_seed(run_seed: int, prompt: str, index: int = 0) -> int:
-    """Derive the seed of a query (a test picture we make); it never equals a candidate's.
-
-    Seeds leave traces in pictures (Xu et al., WACV 2025), so the two are drawn apart.
-    """
-    return _seed("query", run_seed, prompt, index)
-
-
-def _seed(tag: str, run_seed: int, prompt: str, index: int) -> int:
-    return int(digest([tag, int(run_seed), prompt, int(index)])[:12], 16)

@@ -14,6 +14,7 @@ from tests.contracts.plugins import PROMPTS, pictures
 from workbench import catalogue, images
 from workbench.attacks.launder import Launder
 from workbench.generators.diffusers import Diffusers
+from workbench.paths import data_folder
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -62,7 +63,7 @@ def test_the_model_itself_is_left_as_it_was(row):
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_trained_model_goes_farther_at_higher_strength(number):
     row = catalogue.checkpoint("pocket-sd")
-    path = catalogue.data_folder() / "samples" / f"sample-0{number}.png"
+    path = data_folder() / "samples" / f"sample-0{number}.png"
     picture = images.open_image(path)
     made = [Launder(row, intensity=x)(picture, rng()) for x in (5, 50, 100)]
     errors = [np.square(images.array(x) - images.array(picture)).mean() for x in made]

@@ -11,9 +11,9 @@ from PIL import Image
 
 from tests import tiny, toys
 from tests.contracts.plugins import pictures
-from workbench import running
 from workbench.attacks.pgd import PGD
 from workbench.encoders.open_clip import OpenClip
+from workbench.weights import loading
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def test_it_works_where_gradients_are_off_and_leaves_the_weights_without_any():
             assert PGD(encoder, steps=2)(picture, rng()).tobytes() == expected.tobytes()
     from workbench.encoders.open_clip import _load
 
-    model = running.weights(encoder.checkpoint, _load)[0]
+    model = loading.load_weights(encoder.checkpoint, _load)[0]
     assert all(weight.grad is None for weight in model.parameters())
 
 

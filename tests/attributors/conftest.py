@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import evaluation
+from workbench import pipeline
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def store(shared_store):
 
 @pytest.fixture
 def images(store) -> pd.DataFrame:
-    return evaluation.queries(["one", "two"], toys.zoo(), store)[0]
+    return pipeline.make_queries(["one", "two"], toys.zoo(), store)[0]
 
 
 @pytest.fixture
 def training(store) -> pd.DataFrame:
     texts = ["three", "four", "five", "six", "seven", "eight"]
-    return evaluation.queries(texts, toys.zoo(), store)[0]
+    return pipeline.make_queries(texts, toys.zoo(), store)[0]
 
 
 def accuracy(scores: pd.DataFrame, images: pd.DataFrame) -> float:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import elimination, evaluation, frames, ranking
+from workbench import frames, pipeline, ranking
 from workbench.attributors.adaptive import Adaptive
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
+from workbench.ranking import elimination
 from workbench.similarities.mse import NegativeMSE
 
 GAMMA, STEP = 9, 3
@@ -43,7 +44,7 @@ def twins(log=None) -> dict[str, toys.Toy]:
 
 
 def queries(zoo, store, texts=("a", "b", "c", "d")):
-    return evaluation.queries(list(texts), zoo, store)[0]
+    return pipeline.make_queries(list(texts), zoo, store)[0]
 
 
 def drawn(stages, images) -> pd.Series:

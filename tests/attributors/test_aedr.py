@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests import tiny, toys
 from tests.attributors.conftest import accuracy
-from workbench import evaluation, frames, images, pipeline
+from workbench import frames, images, pipeline
 from workbench.attributors.aedr import AEDR, _kde_quantile
 from workbench.generators.diffusers import Diffusers
 
@@ -58,7 +58,7 @@ def test_the_loss_is_taken_at_the_size_of_the_model(store):
 
 
 def test_the_own_pictures_of_a_model_change_least(store):
-    table = evaluation.queries([f"thing {i}" for i in range(10)], toys.coders(), store)[0]
+    table = pipeline.make_queries([f"thing {i}" for i in range(10)], toys.coders(), store)[0]
     coded = table[table["source"] != "grey"]
     scores = AEDR()(coded, toys.coders(), store=store).scores
     assert accuracy(scores, coded) > 0.9
@@ -66,7 +66,7 @@ def test_the_own_pictures_of_a_model_change_least(store):
 
 
 def test_fit_moves_the_scores_of_each_model_by_its_threshold(store):
-    table = evaluation.queries([f"thing {i}" for i in range(10)], toys.coders(), store)[0]
+    table = pipeline.make_queries([f"thing {i}" for i in range(10)], toys.coders(), store)[0]
     fitted = AEDR(quantile=0.9).fit(table, toys.coders(), store=store)
     assert not AEDR().trained
     assert fitted.trained
@@ -94,7 +94,7 @@ def test_the_threshold_is_the_quantile_of_a_kernel_density():
 
 
 def test_calibration_needs_two_pictures_of_a_model(store):
-    table = evaluation.queries(["thing 0"], toys.coders(), store)[0]
+    table = pipeline.make_queries(["thing 0"], toys.coders(), store)[0]
     sentence = "^AEDR needs at least 2 pictures of each model; seen 1 of blue$"
     with pytest.raises(ValueError, match=sentence):
         AEDR().fit(table, toys.coders(), store=store)
@@ -107,7 +107,7 @@ def test_the_quantile_lies_in_the_upper_half():
 
 def test_reconstructions_are_made_once(store):
     log: list[list[str]] = []
-    table = evaluation.queries(["a thing made once"], toys.coders(), store)[0]
+    table = pipeline.make_queries(["a thing made once"], toys.coders(), store)[0]
     seen = []
     for method in (AEDR(), AEDR(quantile=0.9)):
         method(table, toys.coders(log), store=store, progress=lambda *tick: seen.append(tick))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import evaluation, frames, pipeline
+from workbench import frames, pipeline
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibrations.learned import Learned
@@ -39,13 +39,13 @@ def store(shared_store):
 
 @pytest.fixture
 def images(store):
-    return evaluation.queries(["one", "two"], toys.zoo(), store)[0]
+    return pipeline.make_queries(["one", "two"], toys.zoo(), store)[0]
 
 
 @pytest.fixture
 def known(store):
     """Answer calibration pictures, one of them lost."""
-    found = evaluation.queries(["six", "seven", "eight"], toys.zoo(), store)[0]
+    found = pipeline.make_queries(["six", "seven", "eight"], toys.zoo(), store)[0]
     lost = {"image_id": "path:0", "source": "red", "prompt": "six", "failure": "there is no file"}
     return pd.concat([found, frames.build("images", [lost])], ignore_index=True)
 

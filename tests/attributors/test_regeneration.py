@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import catalogue, frames, ranking
+from workbench import catalogue, ranking
 from workbench.attributors.adaptive import Adaptive
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration
 from workbench.inverters.natural import Natural
+from workbench.keys import prompt_id
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 
@@ -57,14 +58,14 @@ def test_a_bank_shows_every_model_the_same_captions(images, store):
         shown = values.groupby(["image_id", "generator"])["prompt_id"].agg(frozenset)
         assert {len(each) for each in shown} == {gamma}
         assert (shown.groupby("image_id").nunique() == 1).all()
-        known = {frames.prompt_id(text) for text in CAPTIONS}
+        known = {prompt_id(text) for text in CAPTIONS}
         assert set(values["prompt_id"]) <= known
 
 
 def test_a_matched_bank_takes_the_nearest_captions(images, store):
     values = METHODS["matched"](images, toys.zoo(), store=store).similarities
     near = toys.Mean().text(["one"]) @ toys.Mean().text(CAPTIONS[:8]).T
-    best = {frames.prompt_id(CAPTIONS[i]) for i in near[0].argsort()[::-1][:2]}
+    best = {prompt_id(CAPTIONS[i]) for i in near[0].argsort()[::-1][:2]}
     image = images.loc[images["prompt"] == "one", "image_id"].iloc[0]
     assert set(values.loc[values["image_id"] == image, "prompt_id"]) == best
 

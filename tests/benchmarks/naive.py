@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from workbench import attribution, frames, images, ranking
-from workbench.checkpoints import Checkpoint
+from workbench import images, ranking
+from workbench.catalogue.setting import settle
+from workbench.keys import candidate_seed
+from workbench.weights.checkpoint import Checkpoint
 
 
 def attribute(paths: Iterable[Path], preset: str = "pocket", seed: int = 0) -> list[list[str]]:
@@ -20,7 +22,7 @@ def attribute(paths: Iterable[Path], preset: str = "pocket", seed: int = 0) -> l
     The same models, steps, seeds, similarity and aggregation; every model is called with one input
     at a time, on all cores. Models stay loaded from call to call.
     """
-    setting = attribution.plan(preset)
+    setting = settle(preset)
     method = alone(setting.attributor)
     zoo = {name: alone(generator) for name, generator in setting.zoo.items()}
     found = []
@@ -32,7 +34,7 @@ def attribute(paths: Iterable[Path], preset: str = "pocket", seed: int = 0) -> l
         for generator in zoo.values():
             row = []
             for index in range(method.gamma):
-                (made,) = generator([prompt], [frames.candidate_seed(seed, prompt, index)])
+                (made,) = generator([prompt], [candidate_seed(seed, prompt, index)])
                 row.append(compare(method, seen, encode(method, made)))
             rows.append(row)
         scores = ranking.AGGREGATIONS[method.aggregate](np.array([rows]))[0]

@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import naive
-from workbench import attribution, evaluation, presets
-from workbench.store import Store
+from workbench import pipeline
+from workbench.attribution.attribute import attribute
+from workbench.catalogue import presets
+from workbench.catalogue.setting import settle
+from workbench.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 COLD, WARM = 15.0, 1.0
@@ -55,7 +58,7 @@ def once(paths: Sequence[str | Path], folder: str | Path, zoo: str | None = None
     """Attribute pictures with a store: seconds, pictures made, and the rankings, best first."""
     store = Store(folder)
     before, started = store.info()["generations"], time.perf_counter()
-    result = attribution.attribute(paths, store=store, zoo=zoo)
+    result = attribute(paths, store=store, zoo=zoo)
     rankings = [[row["generator"] for row in record["ranking"]] for record in result.records()]
     seconds = time.perf_counter() - started
     made = store.info()["generations"] - before
@@ -82,7 +85,7 @@ def single(path: Path, folder: Path, times: int = 5) -> list[str]:
 
 def against_naive(n: int, folder: Path) -> list[str]:
     """Time n pictures beside a naive loop, and a model that joins the zoo later."""
-    paths, names = pictures(n, folder / "pictures"), list(attribution.plan().zoo)
+    paths, names = pictures(n, folder / "pictures"), list(settle().zoo)
     naive.attribute(paths[:1])
     started = time.perf_counter()
     expected = naive.attribute(paths)
@@ -114,12 +117,12 @@ def pictures(n: int, folder: Path) -> list[Path]:
 
     No prompt comes twice, so that the store saves nothing within the first run.
     """
-    zoo, row = attribution.plan().zoo, presets.preset("pocket")
+    zoo, row = settle().zoo, presets.preset("pocket")
     texts = presets.draw(presets.prompts(row, "evaluation"), n)
     folder.mkdir()
     with Store.temporary() as store:
         for place, (name, model) in enumerate(zoo.items()):
-            drawn, _ = evaluation.queries(texts[place :: len(zoo)], {name: model}, store)
+            drawn, _ = pipeline.make_queries(texts[place :: len(zoo)], {name: model}, store)
             for number, digest in enumerate(drawn["image_id"]):
                 store.picture(digest).save(folder / f"{number:02d}-{name}.png")
     return sorted(folder.iterdir())

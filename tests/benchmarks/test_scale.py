@@ -62,7 +62,7 @@ def test_a_million_similarities_are_ranked_and_evaluated_within_budget(million):
         started = time.process_time()
         ranked = ranking.rank(ranking.score(table, "scale", "mean", ids, names))
         outcomes = evaluation.outcomes(ranking.decide(ranked), ranked, truth)
-        found = evaluation.metrics(outcomes)
+        found = evaluation.measure(outcomes)
         taken.append(time.process_time() - started)
     means = table.groupby(["image_id", "generator"])["value"].mean().unstack()
     first = means.loc[ids].idxmax(axis=1).to_numpy()

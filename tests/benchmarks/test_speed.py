@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks import naive, speed
-from workbench import attribution
+from workbench.catalogue.setting import settle
 
 SAMPLE = speed.ROOT / "data" / "samples" / "sample-03.png"
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
@@ -20,7 +20,7 @@ def test_one_picture_stays_within_three_times_its_budget(tmp_path):
 
 
 def test_a_model_added_makes_its_own_pictures_only_and_the_naive_loop_agrees(tmp_path):
-    names = list(attribution.plan().zoo)
+    names = list(settle().zoo)
     three = speed.once([SAMPLE], tmp_path / "store", zoo=",".join(names[:-1]))
     four = speed.once([SAMPLE], tmp_path / "store")
     assert (three["made"], four["made"]) == (12, 4)

@@ -25,10 +25,10 @@ def _found(lab_server):
     folder.mkdir()
     texts = ["a red heart on snow", "a blue star at night", "a <b>green</b> tree"]
     zoo, store = wb.zoo(["pocket-sd", "pocket-ld"]), wb.Store()
-    images, truth = wb.evaluation.queries(texts, zoo, store)
+    images, truth = wb.pipeline.make_queries(texts, zoo, store)
     clip = wb.load("pocket-clip")
     early = dataclasses.replace(clip, layer=1, pooling="mean")
-    found = wb.experiment.crossed(
+    found = wb.evaluation.benchmark.crossed(
         images,
         truth,
         zoo,

@@ -22,7 +22,7 @@ def _found(lab_server):
     folder.mkdir()
     texts = ["a red heart on snow", "a blue star at night", "a <b>green</b> tree"]
     zoo, store = wb.zoo(["pocket-sd", "pocket-ld"]), wb.Store()
-    images, truth = wb.evaluation.queries(texts, zoo, store)
+    images, truth = wb.pipeline.make_queries(texts, zoo, store)
     method = wb.Regeneration(wb.Natural(), wb.SSIM(), gamma=2)
     for name, frame in wb.evaluate([method], images, zoo, truth=truth, store=store).items():
         frame.to_parquet(folder / f"{name}.parquet")

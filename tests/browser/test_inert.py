@@ -85,7 +85,7 @@ def test_the_javascript_of_widgets_sets_texts_as_texts(page):
 
 def test_a_prompt_in_a_file_turns_nothing_around_that_follows(page):
     """A right-to-left override ends with the quotation: the letters after it keep their order."""
-    from workbench import report
+    from workbench.attribution import report
 
     empty = report._template().render(fragment=True, cards=[], more="")
     page.set_content(empty.replace("</div>", f"<p><q>{ROUND}</q><b>123xyz</b></p></div>"))

@@ -26,7 +26,7 @@ def upload(page, name, data):
 def test_a_picture_is_uploaded_cancelled_and_then_ranked(lab, tmp_path):
     notebook = lab.open(CELLS, dark=True, high=1400)
     page = notebook.page
-    sample = wb.data.data_folder() / "samples" / "sample-03.png"
+    sample = wb.paths.data_folder() / "samples" / "sample-03.png"
     upload(page, "a.txt", b"words")
     page.get_by_text("a.txt cannot be attributed: it is not a picture of a known kind").wait_for()
     assert page.get_by_role("button", name="Start", exact=True).is_disabled()
@@ -57,6 +57,6 @@ def test_a_picture_is_uploaded_cancelled_and_then_ranked(lab, tmp_path):
         link.click()
     assert download.value.suggested_filename == "attribution-b-my-picture.html"
     download.value.save_as(tmp_path / "report.html")
-    (image_id,) = wb.report.read(tmp_path / "report.html")["pictures"]
+    (image_id,) = wb.attribution.replay.read(tmp_path / "report.html")["pictures"]
     assert image_id == notebook.evaluate("mine.selection.paths[0][1]")
     assert not notebook.unreadable(".jp-OutputArea-output")

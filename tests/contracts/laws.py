@@ -17,9 +17,9 @@ from PIL import Image
 from tests import toys
 from tests.contracts.plugins import PROMPTS, bench, pictures, ready, scored
 from workbench import catalogue, frames, images
-from workbench.checkpoints import identity
 from workbench.generators import Failure
 from workbench.inverters import Prompt
+from workbench.plugin import identity
 
 ORDER = [3, 0, 5, 1, 4, 2]
 

@@ -23,10 +23,10 @@ from PIL import Image
 
 from tests import tiny, tiny_paper, toys
 from tests.images_endpoint import KEY, Endpoint
-from workbench import catalogue, evaluation, frames
+from workbench import catalogue, frames, pipeline
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
-from workbench.store import Store
+from workbench.store.store import Store
 
 FOLDERS = (
     "inverters",
@@ -152,8 +152,8 @@ def bench() -> Bench:
     """Make the pictures once a process."""
     store, zoo = Store.temporary(), toys.coders()
     lost = frames.build("images", [{"image_id": "path:0", "failure": "there is no such file"}])
-    tests = evaluation.queries(["one", "two"], zoo, store)[0]
-    training = evaluation.queries(["three", "four", "five"], zoo, store)[0]
+    tests = pipeline.make_queries(["one", "two"], zoo, store)[0]
+    training = pipeline.make_queries(["three", "four", "five"], zoo, store)[0]
     return Bench(store, zoo, pd.concat([tests, lost], ignore_index=True), training)
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.contracts import plugins
 from tests.contracts.laws import LAWS, OF_ALL
 from workbench import catalogue
+from workbench.catalogue import registry, rows
 
 CASES = [
     pytest.param(
@@ -30,15 +31,16 @@ HEAVY = set("torch pandas diffusers transformers open_clip skimage sklearn matpl
 @pytest.fixture(autouse=True)
 def _tiny_rows(monkeypatch):
     """Let the catalogue know the tiny models by name."""
-    rows = catalogue.rows
+    known = catalogue.rows_of
 
     def with_tiny(role):
         made = [
             (each, n) for each in plugins.TINY for n, row in each.ROWS.items() if row[0] == role
         ]
-        return rows(role) | {name: each.checkpoint(name) for each, name in made}
+        return known(role) | {name: each.checkpoint(name) for each, name in made}
 
-    monkeypatch.setattr(catalogue, "rows", with_tiny)
+    for module in (rows, registry):
+        monkeypatch.setattr(module, "rows_of", with_tiny)
 
 
 @pytest.mark.parametrize(("folder", "stem", "law"), CASES)
@@ -136,7 +138,7 @@ def _breaks(law, plugin):
 def test_a_plugin_with_weights_needs_a_tiny_model(tmp_path, monkeypatch):
     (tmp_path / "weighty.py").write_text(
         "from __future__ import annotations\nfrom dataclasses import dataclass\n"
-        "from workbench.checkpoints import Checkpoint\n"
+        "from workbench.weights.checkpoint import Checkpoint\n"
         "@dataclass(frozen=True)\nclass Weighty:\n    checkpoint: Checkpoint\n"
     )
     package = import_module("workbench.inverters")

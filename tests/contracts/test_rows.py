@@ -18,7 +18,8 @@ from PIL import Image
 from tests import tiny, tiny_paper
 from tests.contracts.laws import answers_prompts_in_any_company, answers_unit_rows_in_any_company
 from tests.images_endpoint import KEY, Endpoint
-from workbench import catalogue, images, tables
+from workbench import catalogue, images
+from workbench.catalogue import toml
 
 ROLES = ("generator", "inverter", "encoder")
 MODULES = (tiny, *map(import_module, tiny.MORE), tiny_paper)
@@ -43,7 +44,7 @@ def _shipped() -> dict[str, Any]:
     """Read the rows of every role, without those of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_CATALOGUE", str(Path(__file__).parent / "nobody"))
-        return {name: row for role in ROLES for name, row in catalogue.rows(role).items()}
+        return {name: row for role in ROLES for name, row in catalogue.rows_of(role).items()}
 
 
 def _stand_in(row: Any) -> str:
@@ -89,7 +90,7 @@ def test_a_bundled_row_runs(name, mine):
     if "steps" in options:
         steps = options["steps"]
         options["steps"] = [2] * len(steps) if isinstance(steps, tuple) else 2
-    tables.write(f"{ROWS[name].role}s.toml", name, {"options": _plain(options)})
+    toml.write(f"{ROWS[name].role}s.toml", name, {"options": _plain(options)})
     if ROWS[name].role == "generator":
         _answers(name)  # test_same_pixels holds it to the rest
     else:
@@ -116,7 +117,7 @@ def test_the_rows_of_a_class_run(made, mine):
             "batch": len(PROMPTS),
             "options": _plain(dict(built.options) | own),
         }
-        tables.write(f"{ROWS[name].role}s.toml", name, fields)
+        toml.write(f"{ROWS[name].role}s.toml", name, fields)
     _obeys(names[0])
     for name in names[1:]:
         _answers(name)

@@ -9,8 +9,8 @@ import torch
 import workbench as wb
 from tests import tiny
 from tests.contracts.plugins import pictures
-from workbench import running
 from workbench.encoders import in_layers
+from workbench.weights import loading
 
 
 def unit(rows: torch.Tensor) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_what_a_tower_lacks_is_one_sentence(name):
 
 
 def test_a_tower_without_blocks_is_told(monkeypatch):
-    monkeypatch.setattr(running, "weights", lambda *_: (torch.nn.Identity(), None))
+    monkeypatch.setattr(loading, "load_weights", lambda *_: (torch.nn.Identity(), None))
     sentence = "^'tiny-timm' has no blocks to read, as it is no vision transformer but Identity$"
     with pytest.raises(ValueError, match=sentence):
         wb.Timm(tiny.checkpoint("tiny-timm"))(pictures(1))

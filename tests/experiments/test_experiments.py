@@ -10,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests import toys
-from workbench import catalogue, experiments, presets
+from workbench import catalogue, experiments
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
 from workbench.experiments import Bench
-from workbench.presets import Preset
 from workbench.similarities.cosine import Cosine
 
 NAMES = catalogue.names("experiment")

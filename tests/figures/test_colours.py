@@ -65,7 +65,7 @@ def test_every_colour_is_seen_on_white():
 
 
 def test_a_model_of_the_catalogue_has_one_colour_in_any_company():
-    rows = list(catalogue.rows("generator"))
+    rows = list(catalogue.rows_of("generator"))
     whole = figures.colours(rows)
     assert list(whole) == rows
     for name in rows:

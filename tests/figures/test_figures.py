@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from tests import toys
-from workbench import evaluation, experiment, figures, frames, ranking
-from workbench.presets import Preset
+from workbench import evaluation, figures, frames, ranking
+from workbench.catalogue.presets import Preset
+from workbench.evaluation import benchmark
 from workbench.similarities.cosine import Cosine
 
 
@@ -75,7 +76,7 @@ def test_a_ranking_is_of_one_image(rankings):
 
 
 def test_an_accuracy_shows_value_interval_and_n(outcomes):
-    table = evaluation.metrics(outcomes)
+    table = evaluation.measure(outcomes)
     ax = figures.accuracy(table, names={"m": "ours"}, chance=1 / 3)
     assert "n = 2 pictures; line: 95 % interval" in ax.get_xlabel()
     assert "50.0%" in text(ax)
@@ -87,7 +88,7 @@ def test_an_accuracy_shows_value_interval_and_n(outcomes):
 
 def test_an_accuracy_of_nothing_is_told(outcomes):
     with pytest.raises(ValueError, match=r"^the table holds no 'beauty' by attributor$"):
-        figures.accuracy(evaluation.metrics(outcomes), metric="beauty")
+        figures.accuracy(evaluation.measure(outcomes), metric="beauty")
 
 
 def test_a_confusion_shows_counts_interval_and_n(outcomes):
@@ -271,7 +272,7 @@ def test_an_evaluation_fits_one_sheet(tmp_path, store):
     lines = [f"scene {i},{split}" for i, split in enumerate(["calibration", "evaluation"] * 8)]
     path.write_text("\n".join(["prompt,split", *lines]) + "\n")
     preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=str(path))
-    found = experiment.evaluate_preset(
+    found = benchmark.evaluate_preset(
         preset,
         2,
         zoo=toys.zoo(),

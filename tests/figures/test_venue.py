@@ -17,7 +17,8 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from workbench import catalogue, evaluation, experiments, figures, frames, ranking
+from workbench import evaluation, experiments, figures, frames, ranking
+from workbench.paths import data_folder
 
 WIDTHS = {  # inches: a column, the text
     "acm": (3.3368, 7.0056),
@@ -84,7 +85,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "truth": truth,
         "rankings": rankings,
         "outcomes": outcomes,
-        "evaluations": evaluation.metrics(outcomes, draws=50),
+        "evaluations": evaluation.measure(outcomes, draws=50),
         "results": pd.DataFrame(shares),
     }
 
@@ -333,7 +334,7 @@ def test_labels_that_would_collide_are_turned(tables):
     assert {label.get_rotation() for label in narrow.get_xticklabels()} == {30}
 
 
-REFERENCES = sorted(p.parent for p in (catalogue.data_folder() / "reference").glob("*/results.csv"))
+REFERENCES = sorted(p.parent for p in (data_folder() / "reference").glob("*/results.csv"))
 
 
 @pytest.mark.filterwarnings("error")

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from workbench import catalogue, containers
-from workbench.checkpoints import identity
-from workbench.generators import Failure
+from workbench import catalogue
+from workbench.generators import Failure, _archive_files
 from workbench.generators.archive import Archive
+from workbench.plugin import identity
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ def test_bombs_are_not_unpacked(tmp_path, monkeypatch):
     assert data[entry + 24 : entry + 28] == size
     data[entry + 24 : entry + 28] = (9).to_bytes(4, "little")
     file.write_bytes(data)
-    monkeypatch.setattr(containers, "MAX_BYTES", 2 * 2**20)
+    monkeypatch.setattr(_archive_files, "MAX_BYTES", 2 * 2**20)
     for archive in (Archive(str(file)), Archive(str(box))):
         bomb, lies, wide = _greys(archive, count=3)
         assert bomb == "bomb.png: it has 3 MiB, more than the 2 MiB that are read"

@@ -16,10 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests import tiny
-from workbench import checkpoints, images, running
+from workbench import images
 from workbench.generators import Failure, reconstruct
 from workbench.generators import diffusers as module
 from workbench.generators.diffusers import Diffusers
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
 
 PROMPTS, SEEDS = ["a red circle", "a blue star"], [3, 4]
 
@@ -41,7 +43,7 @@ def test_equals_the_plain_library_call(name):
     kind = getattr(diffusers, row.class_name.split(".")[1])
     pipe = kind.from_pretrained(row.source, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
-    with running.fixed_threads(row.threads):
+    with inference.fixed_threads(row.threads):
         plain = pipe(
             [*PROMPTS, *PROMPTS],
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS * 2],
@@ -93,7 +95,7 @@ def test_a_prior_and_its_decoder_equal_the_library_s_combined_call(name):
     pipe.prior_pipe, pipe.decoder_pipe = prior, decoder  # with their settings
     pipe.set_progress_bar_config(disable=True)
     guidance = "guidance_scale" if "kandinsky" in name else "decoder_guidance_scale"
-    with running.fixed_threads(row.threads):
+    with inference.fixed_threads(row.threads):
         plain = pipe(
             prompts,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
@@ -164,7 +166,7 @@ def test_parts_that_the_library_has_moved_keep_their_weights(name):
     from diffusers import DiffusionPipeline
 
     row = tiny.checkpoint(name)
-    folder = checkpoints.locate(row, row.stages[-1] if row.stages else "")
+    folder = locate(row, row.stages[-1] if row.stages else "")
     with pytest.raises(ValueError, match=r" is not one of the libraries Diffusers can load "):
         DiffusionPipeline.from_pretrained(folder, use_safetensors=True)
     part = getattr(Diffusers(row).loaded()[-1], MOVED[name])
@@ -220,7 +222,7 @@ def test_a_class_that_pads_prompts_to_the_longest_runs_one_a_call(name):
     settings |= {"prompt": ["a star", "a star that is nine times as long"], "output_type": "np"}
     if name == "tiny-qwen-image":
         settings["negative_prompt"] = [" "] * 2
-    with running.fixed_threads(2), torch.inference_mode():
+    with inference.fixed_threads(2), torch.inference_mode():
         company = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
         settings["prompt"] = settings["prompt"][:1] * 2
         alone = pipe(**settings, generator=[torch.Generator().manual_seed(3) for _ in "ab"])
@@ -249,7 +251,7 @@ def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
         return image * (1 - torch.tensor(flags, dtype=image.dtype))[:, None, None, None], flags
 
     monkeypatch.setattr(pipes[0], "run_safety_checker", check)
-    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    monkeypatch.setattr(loading, "load_weights", lambda *_: pipes)
     blacked, fine = Diffusers(tiny.checkpoint("tiny-sd"))(PROMPTS, SEEDS)
     assert blacked == Failure("the model's safety checker blacked the picture")
     assert fine.size == (tiny.SIZE, tiny.SIZE)
@@ -258,9 +260,9 @@ def test_a_picture_blacked_by_the_safety_checker_is_a_failure(monkeypatch):
 def test_memory_that_runs_out_in_a_cast_autoencoder_leaves_it_as_it_was(monkeypatch):
     """SDXL decodes in float32 and casts back afterwards, but not after an error."""
     row = tiny.checkpoint("tiny-xl")
-    monkeypatch.setattr(checkpoints, "dtype", lambda row: torch.float16)
+    monkeypatch.setattr(device, "dtype", lambda row: torch.float16)
     pipes = module._load(row)
-    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    monkeypatch.setattr(loading, "load_weights", lambda *_: pipes)
     (vae,) = (pipe.vae for pipe in pipes)
     assert (vae.dtype, bool(vae.config.force_upcast)) == (torch.float16, True)
 
@@ -281,7 +283,7 @@ def test_memory_that_runs_out_in_a_cast_autoencoder_leaves_it_as_it_was(monkeypa
 def test_parts_that_take_turns_leave_the_gpu_after_every_call(monkeypatch, fails):
     row = tiny.checkpoint("tiny-sd")
     pipes, freed = module._load(row), []
-    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    monkeypatch.setattr(loading, "load_weights", lambda *_: pipes)
     monkeypatch.setattr(pipes[0], "maybe_free_model_hooks", lambda: freed.append(1))
     if fails:
         monkeypatch.setattr(pipes[0].vae, "decode", lambda *_, **__: 1 / 0)
@@ -297,7 +299,7 @@ def test_parts_that_take_turns_leave_the_gpu_after_every_call(monkeypatch, fails
 def test_pixels_go_where_a_pipeline_runs_and_not_where_its_parts_wait(monkeypatch):
     row = tiny.checkpoint("tiny-sd")
     (pipe,) = pipes = module._load(row)
-    monkeypatch.setattr(running, "weights", lambda *_: pipes)
+    monkeypatch.setattr(loading, "load_weights", lambda *_: pipes)
     kind = type("Elsewhere", (type(pipe),), {"_execution_device": torch.device("meta")})
     monkeypatch.setattr(pipe, "__class__", kind)
     seen = []
@@ -427,9 +429,9 @@ def _flat(values):
 @pytest.fixture
 def using(monkeypatch, tmp_path):
     def ask(pipe):
-        monkeypatch.setattr(running, "weights", lambda *_: [pipe])
+        monkeypatch.setattr(loading, "load_weights", lambda *_: [pipe])
         monkeypatch.setattr(module, "IN_COMPANY", ("Pipe",))
-        row = checkpoints.Checkpoint("mine", "generator", "", str(tmp_path), size=8)
+        row = Checkpoint("mine", "generator", "", str(tmp_path), size=8)
         return Diffusers(row)
 
     return ask
@@ -551,7 +553,7 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
         name, AutoencoderKL
     )
     model = kind.from_pretrained(f"{row.source}/{part}", torch_dtype=torch.float32).eval()
-    generator = checkpoints.resolve_class(row.plugin)(row)
+    generator = resolve_class(row.plugin)(row)
     pictures = _smooth(3, 50)
     found = generator.reconstruct(pictures)
     for picture, ours in zip(pictures, found, strict=True):
@@ -570,7 +572,7 @@ def test_a_reconstruction_is_what_the_autoencoder_of_the_plain_library_says(name
 def test_an_autoencoder_of_four_channels_gets_pictures_opaque_and_answers_over_white():
     blocks = ["DownEncoderBlock2D"], ["UpDecoderBlock2D"]
     model = AutoencoderKL(4, 4, *blocks, block_out_channels=(4,), norm_num_groups=2).eval()
-    row = checkpoints.Checkpoint("mine", "generator", "", "/weights", size=8)
+    row = Checkpoint("mine", "generator", "", "/weights", size=8)
     (picture,) = _smooth(1, 8)
     (ours,) = reconstruct([SimpleNamespace(vae=model)], [picture], row)
     opaque = np.asarray(picture.convert("RGBA")) / 127.5 - 1

@@ -18,11 +18,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.images_endpoint import KEY, Endpoint, refusal
-from workbench import catalogue, cli, pipeline
-from workbench.checkpoints import Checkpoint, identity
-from workbench.frames import prompt_id
+from workbench import catalogue, pipeline
+from workbench.cli import app
 from workbench.generators import Failure, hosted
 from workbench.generators.hosted import Hosted
+from workbench.keys import prompt_id
+from workbench.plugin import identity
+from workbench.weights.checkpoint import Checkpoint
 
 BUSY = refusal(429, "slow down", "rate_limit_exceeded", retry_after="0")
 
@@ -105,7 +107,7 @@ def test_no_more_is_spent_than_allowed_over_runs_and_processes(
     )
     assert len(server.calls) == 2
     monkeypatch.setenv("WORKBENCH_BUDGET", "0.20")
-    code = "import sys; from workbench import ledger\n"
+    code = "import sys; from workbench.generators import _budget as ledger\n"
     code += "for _ in range(9): ledger.pay('painter', 40_000); print('paid', flush=True)"
     shops = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -179,8 +181,8 @@ def test_a_killed_run_keeps_what_was_paid_and_the_collector_does_too(row, server
 
     server.script = [lambda body: _picture(server, body)] * 2 + [hang]
     code = (
-        "import pandas as pd; from workbench import pipeline; from workbench.store import Store\n"
-        "from workbench.checkpoints import Checkpoint\n"
+        "import pandas as pd; from workbench import pipeline; from workbench.store.store import Store\n"
+        "from workbench.weights.checkpoint import Checkpoint\n"
         "from workbench.generators.hosted import Hosted\n"
         f"row = Checkpoint({row.name!r}, 'generator', {row.plugin!r}, {row.source!r}, size=16,\n"
         f"    seedable=False, options={dict(row.options)!r})\n"
@@ -191,7 +193,7 @@ def test_a_killed_run_keeps_what_was_paid_and_the_collector_does_too(row, server
     assert third.wait(60)
     child.kill()
     child.wait()
-    done = CliRunner().invoke(cli.app, ["store", "gc"])
+    done = CliRunner().invoke(app.app, ["store", "gc"])
     assert done.exit_code == 0, done.output
     assert re.search(r"generations +0\n", done.output)
     _generate(row, prompts, 4, store)

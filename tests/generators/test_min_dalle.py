@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tests import tiny_paper
 from workbench.generators import Failure
 from workbench.generators.min_dalle import MinDalle, _load, _package
-from workbench.running import clear_weights
+from workbench.weights.loading import clear_weights
 
 STEMS = ("encoder", "decoder", "detoker")
 PROMPT = ["a red circle at night"]

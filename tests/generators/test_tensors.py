@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from safetensors.torch import save_file
 
-from workbench.checkpoints import Checkpoint
 from workbench.generators import tensors
+from workbench.weights.checkpoint import Checkpoint
 
 
 def test_tensors_are_aligned_however_they_lie_in_the_file(tmp_path):

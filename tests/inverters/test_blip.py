@@ -8,8 +8,9 @@ from PIL import Image
 
 from tests import tiny
 from tests.contracts.plugins import pictures
-from workbench import catalogue, running
+from workbench import catalogue
 from workbench.inverters.blip import Blip, _load
+from workbench.weights import loading
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_end_of_a_caption_is_no_truncation(row, monkeypatch):
     with torch.no_grad():
         bias[model.config.text_config.sep_token_id] += 100
     processor = _load(row)[1]
-    monkeypatch.setattr(running, "weights", lambda *_: (model, processor))
+    monkeypatch.setattr(loading, "load_weights", lambda *_: (model, processor))
     assert not any(prompt.truncated for prompt in Blip(row)(pictures()))
 
 

@@ -13,19 +13,22 @@ from safetensors.torch import save_file
 from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
-from workbench import catalogue, checkpoints, running
-from workbench.checkpoints import Checkpoint
+from workbench import catalogue
 from workbench.inverters import Prompt, load_seeing
 from workbench.inverters.captioner import CLASSES, Captioner, _text
+from workbench.weights import device, loading
+from workbench.weights.checkpoint import Checkpoint
 
 NAMES = [n for n, row in tiny_inverters.ROWS.items() if row[1] == tiny_inverters.CAPTIONER]
 SEARCH = {"num_beams": 3, "min_new_tokens": 5, "max_new_tokens": 8, "length_penalty": 1.0}
-HUB = [n for n, row in catalogue.rows("inverter").items() if row.plugin == tiny_inverters.CAPTIONER]
+HUB = [
+    n for n, row in catalogue.rows_of("inverter").items() if row.plugin == tiny_inverters.CAPTIONER
+]
 
 
 def plain(name: str, picture, **fields) -> tuple[torch.Tensor, str]:
     """Caption as the library's own page of each model does: all tokens, and the caption."""
-    model, processor = running.weights(tiny.checkpoint(name), load_seeing)
+    model, processor = loading.load_weights(tiny.checkpoint(name), load_seeing)
     fields = SEARCH | {"forced_eos_token_id": None} | fields
     asked = tiny.checkpoint(name).option("prompt")
     inputs = processor(images=picture, text=asked, return_tensors="pt")
@@ -56,7 +59,7 @@ def test_company_and_order_do_not_matter(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_score_is_the_log_probability_per_token_as_the_model_gives_it_again(name):
     picture, row = pictures(1)[0], tiny.checkpoint(name)
-    model, processor = running.weights(row, load_seeing)
+    model, processor = loading.load_weights(row, load_seeing)
     tokens, _ = plain(name, picture)
     inputs = dict(processor(images=picture, text=row.option("prompt", ""), return_tensors="pt"))
     count = 8
@@ -96,7 +99,7 @@ def test_a_prompt_is_fed_and_cut(name, prompt):
 
 def test_git_goes_on_from_its_prompt_and_not_from_its_end():
     row = tiny.checkpoint("tiny-git")
-    model, processor = running.weights(row, load_seeing)
+    model, processor = loading.load_weights(row, load_seeing)
     ids = [processor.tokenizer.cls_token_id]
     ids += processor.tokenizer("art", add_special_tokens=False)["input_ids"]
     pixels = processor(images=pictures(1)[0], return_tensors="pt")["pixel_values"]
@@ -107,7 +110,7 @@ def test_git_goes_on_from_its_prompt_and_not_from_its_end():
 
 
 def test_marks_of_entities_are_cut():
-    _, processor = running.weights(tiny.checkpoint("tiny-kosmos-2"), load_seeing)
+    _, processor = loading.load_weights(tiny.checkpoint("tiny-kosmos-2"), load_seeing)
     marked = (
         "<phrase> a fish</phrase><object><patch_index_0044><patch_index_0863></object> in"
         "<phrase> a pond</phrase><object><patch_index_0005><patch_index_0911></object>.</s>"
@@ -123,11 +126,11 @@ def test_the_length_limit_is_told(name, monkeypatch):
     row = tiny.checkpoint(name)
     assert all(prompt.truncated for prompt in Captioner(row, max_length=6)(pictures(2)))
     if name == "tiny-florence-2":
-        model, _ = running.weights(row, load_seeing)
+        model, _ = loading.load_weights(row, load_seeing)
         forced, _ = plain(name, pictures(1)[0], forced_eos_token_id=2)
         assert model.generation_config.forced_eos_token_id == forced[-1] == 2
     loaded = _eager_to_end(row)
-    monkeypatch.setattr(running, "weights", lambda *_: loaded)
+    monkeypatch.setattr(loading, "load_weights", lambda *_: loaded)
     for prompt in Captioner(row)(pictures(2)):
         assert not prompt.truncated
         assert len(re.sub("[ #]", "", prompt.text)) <= 5, "a letter a token"
@@ -159,7 +162,7 @@ def test_the_row_s_options_fill_what_is_left_open():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_pictures_enter_at_the_precision_of_the_weights(name, dtype, monkeypatch):
-    monkeypatch.setattr(checkpoints, "dtype", lambda row: getattr(torch, row.dtype))
+    monkeypatch.setattr(device, "dtype", lambda row: getattr(torch, row.dtype))
     row = dataclasses.replace(tiny.checkpoint(name), dtype=dtype)
     assert len(Captioner(row, max_length=5)(pictures(1))) == 1
 
@@ -168,7 +171,7 @@ def test_several_pictures_go_together_where_there_is_a_gpu():
     """The last bits of scores may differ then, and nothing else."""
     for name in NAMES:
         captioner = Captioner(tiny.checkpoint(name))
-        loaded = running.weights(captioner.checkpoint, load_seeing)
+        loaded = loading.load_weights(captioner.checkpoint, load_seeing)
         with torch.no_grad():
             together = captioner._caption(pictures(3), *loaded)
         for one, other in zip(captioner(pictures(3)), together, strict=True):

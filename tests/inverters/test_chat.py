@@ -12,9 +12,10 @@ import torch
 from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
-from workbench import catalogue, checkpoints, running
+from workbench import catalogue
 from workbench.inverters import load_seeing
 from workbench.inverters.chat import INSTRUCTION, Chat, _ask, one_line
+from workbench.weights import device, loading
 
 LACKS = pytest.mark.skipif(
     find_spec("num2words") is None, reason="the processor of SmolVLM needs num2words"
@@ -24,7 +25,7 @@ NAMES = [
     for name, row in tiny_inverters.ROWS.items()
     if row[1] == tiny_inverters.CHAT
 ]
-HUB = [n for n, row in catalogue.rows("inverter").items() if row.plugin == tiny_inverters.CHAT]
+HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == tiny_inverters.CHAT]
 WORDS = "What is it?"
 
 
@@ -34,13 +35,13 @@ def llava():
     row = tiny.checkpoint("tiny-llava")
     loaded = load_seeing(row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "weights", lambda *_: loaded)
+        patch.setattr(loading, "load_weights", lambda *_: loaded)
         yield Chat(row), *loaded
 
 
 def plain(name: str, picture, instruction: str = INSTRUCTION, **fields):
     """Ask as the library's pages do: the inputs, and all tokens."""
-    model, processor = running.weights(tiny.checkpoint(name), load_seeing)
+    model, processor = loading.load_weights(tiny.checkpoint(name), load_seeing)
     content = [{"type": "image", "image": picture}, {"type": "text", "text": instruction}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": content}],
@@ -173,7 +174,7 @@ def test_the_beginning_is_not_written_twice(llava):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_pictures_enter_at_the_precision_of_the_weights(name, dtype, monkeypatch):
-    monkeypatch.setattr(checkpoints, "dtype", lambda row: getattr(torch, row.dtype))
+    monkeypatch.setattr(device, "dtype", lambda row: getattr(torch, row.dtype))
     row = dataclasses.replace(tiny.checkpoint(name), dtype=dtype)
     assert len(Chat(row, max_new_tokens=2)(pictures(1))) == 1
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from tests import toys
-from workbench import catalogue, checkpoints
 from workbench.inverters import Prompt
 from workbench.inverters.interrogator import Interrogator, _read
 from workbench.inverters.natural import Natural
+from workbench.paths import data_folder
+from workbench.plugin import identity
 from workbench.pocket import world
 
 COLOURS = ("red", "green", "blue")
@@ -96,7 +97,7 @@ def test_an_empty_caption_becomes_the_label_alone(labels):
 
 def test_the_content_of_a_list_is_its_identity_and_its_path_is_not(labels, tmp_path):
     def stamp(path):
-        return checkpoints.identity(Interrogator(Natural(text="x"), Counter(), str(path)))
+        return identity(Interrogator(Natural(text="x"), Counter(), str(path)))
 
     copy = tmp_path / "copy.txt"
     copy.write_text("blue\ngreen\nred and {}\n")
@@ -104,13 +105,13 @@ def test_the_content_of_a_list_is_its_identity_and_its_path_is_not(labels, tmp_p
     copy.write_text("blue\ngreen\n")
     assert stamp(copy) != stamp(labels)
     other = replace(Interrogator(Natural(text="x"), Counter(), labels), most=2)
-    assert checkpoints.identity(other) != stamp(labels)
+    assert identity(other) != stamp(labels)
     assert stamp(labels)["caption"] is not None
 
 
 def test_the_lists_we_ship_are_well_formed():
     for name in ("general", "pocket"):
-        path = catalogue.data_folder() / "catalogue" / "labels" / f"{name}.txt"
+        path = data_folder() / "catalogue" / "labels" / f"{name}.txt"
         lines = path.read_text(encoding="utf-8").splitlines()
         assert list(_read(name)) == lines
         assert all(line.count("{}") <= 1 and line.replace("{}", "").strip() for line in lines)

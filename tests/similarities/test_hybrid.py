@@ -10,8 +10,9 @@ import pytest
 
 from tests import toys
 from tests.contracts.plugins import pictures
-from workbench import catalogue, checkpoints, evaluation, frames, pipeline
+from workbench import catalogue, frames, pipeline
 from workbench.inverters.natural import Natural
+from workbench.plugin import identity
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.hybrid import Hybrid
 from workbench.similarities.mse import NegativeMSE
@@ -115,7 +116,7 @@ def test_it_reads_back_with_nested_parts_and_tells_all_weights():
 
 
 def test_its_identity_names_the_weights_of_its_parts():
-    one = checkpoints.identity(catalogue.parse('Hybrid((Cosine("pocket-clip"), SSIM()))'))
+    one = identity(catalogue.parse('Hybrid((Cosine("pocket-clip"), SSIM()))'))
     cosine, _ = one["parts"]
     assert cosine["encoder"]["checkpoint"]["weights"] == (
         catalogue.checkpoint("pocket-clip").digest()
@@ -123,7 +124,7 @@ def test_its_identity_names_the_weights_of_its_parts():
 
 
 def test_the_pipeline_puts_it_together_from_cached_features(store):
-    images, _ = evaluation.queries(["one", "two"], toys.zoo(), store)
+    images, _ = pipeline.make_queries(["one", "two"], toys.zoo(), store)
     prompts = pipeline.invert(images, Natural(), store)
     candidates = pipeline.generate(prompts, toys.zoo(), 2, 0, store)
     candidates.loc[0, ["candidate_id", "failure"]] = [None, "lost"]

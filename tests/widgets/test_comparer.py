@@ -12,16 +12,17 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import evaluation, experiment
-from workbench import frames as tables
+from workbench import frames, pipeline
 from workbench.attributors.regeneration import Regeneration
+from workbench.evaluation import benchmark
+from workbench.evaluation.statistics import paired_difference
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
+from workbench.keys import digest, prompt_id
 from workbench.ranking import AGGREGATIONS
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
-from workbench.statistics import paired_difference
-from workbench.store import Store
+from workbench.store.store import Store
 from workbench.widgets.comparer import PAGE, Comparer, layers
 
 BUDGET = 0.2
@@ -37,8 +38,8 @@ def zoo():
 
 @pytest.fixture(scope="module")
 def frames(zoo, shared_store):
-    images, truth = evaluation.queries([f"scene {i} <b>" for i in range(6)], zoo, shared_store)
-    return experiment.crossed(
+    images, truth = pipeline.make_queries([f"scene {i} <b>" for i in range(6)], zoo, shared_store)
+    return benchmark.crossed(
         images, truth, zoo, inverters=INVERTERS, similarities=SIMILARITIES, gamma=3,
         store=shared_store, size=16,
     )  # fmt: skip
@@ -64,7 +65,7 @@ def test_a_setting_is_right_as_often_as_the_attributor_it_names(
     methods = [
         Regeneration(INVERTERS[i], SIMILARITIES[i], aggregate, gamma, size=16) for i in (1, 0)
     ]
-    found = experiment.evaluate(
+    found = benchmark.evaluate(
         methods, frames["images"], zoo, truth=frames["truth"], store=shared_store
     )
     for column in ("metric", "slice", "value", "low", "high", "n"):
@@ -154,7 +155,7 @@ def test_a_picture_shows_each_prompt_each_ranking_and_why(frames, comparer):
         table = frames["similarities"].set_index(
             ["image_id", "generator", "similarity", "prompt_id"]
         )
-        key = (image, near["name"], repr(SIMILARITIES[0]), tables.prompt_id(side["prompt"]))
+        key = (image, near["name"], repr(SIMILARITIES[0]), prompt_id(side["prompt"]))
         values = table.loc[[key]].query("index < 2")
         assert near["value"] == values["value"].max()
         assert len(near["values"]) == 2
@@ -216,14 +217,14 @@ def crowd(store: Store, n=400, models=4, inverters=3, similarities=4, gamma=8):
     rng = np.random.default_rng(0)
     zoo = [f"model {i}" for i in range(models)]
     pictures = [store.put_picture(toys.Toy((0.5,) * 3)([str(i)], [i])[0]) for i in range(40)]
-    images = [tables.digest(i) for i in range(n)]
+    images = [digest(i) for i in range(n)]
     truth = pd.DataFrame({"image_id": images, "truth": np.tile(zoo, n // models)})
     truth["prompt"] = [f"scene {i // models}" for i in range(n)]
     pairs = list(itertools.product(range(inverters), images))
     texts = [f"prompt {i} of {image}" for i, image in pairs]
     prompts = pd.DataFrame({"image_id": [image for _, image in pairs], "prompt": texts})
     prompts["inverter"] = [f"Inverter({i})" for i, _ in pairs]
-    prompts["prompt_id"] = [tables.prompt_id(text) for text in texts]
+    prompts["prompt_id"] = [prompt_id(text) for text in texts]
     prompts = prompts.assign(score=0.0, truncated=False, failure=None, seconds=0.5)
     cells = pd.MultiIndex.from_product(
         [prompts["prompt_id"], zoo, range(gamma)], names=["prompt_id", "generator", "index"]
@@ -237,7 +238,7 @@ def crowd(store: Store, n=400, models=4, inverters=3, similarities=4, gamma=8):
         for i in range(similarities)
     ]
     made = {"prompts": prompts, "candidates": candidates, "similarities": pd.concat(values)}
-    return {name: tables.check(each, name) for name, each in made.items()} | {"truth": truth}
+    return {name: frames.check(each, name) for name, each in made.items()} | {"truth": truth}
 
 
 def test_any_setting_is_shown_at_once(store):

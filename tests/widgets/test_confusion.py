@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import evaluation, experiment
+from workbench import evaluation, pipeline
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
+from workbench.evaluation import benchmark
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
 from workbench.similarities.mse import NegativeMSE
@@ -23,9 +24,9 @@ PROMPTS = [f"scene {i} <b>&" for i in range(PAGE + 2)]
 def frames(shared_store):
     """Evaluate toys whose grey is drowned in noise, so that some are taken for others."""
     zoo = {**toys.zoo(noise=0.3), "blue": toys.Toy((0, 0, 1), refuses="scene 3")}
-    images, truth = evaluation.queries(PROMPTS, zoo, shared_store)
+    images, truth = pipeline.make_queries(PROMPTS, zoo, shared_store)
     methods = [Regeneration(each, NegativeMSE(), gamma=3, size=16) for each in (Empty(), Natural())]
-    return experiment.evaluate(
+    return benchmark.evaluate(
         methods, images, zoo, truth=truth, attacks=[JPEG(intensity=90)], store=shared_store
     )
 

@@ -16,7 +16,7 @@ def made(tmp_path_factory):
     """Evaluate toy models: frames, and the store their pictures lie in."""
     store = wb.Store(tmp_path_factory.mktemp("explorer"))
     zoo = toys.zoo()
-    images, truth = wb.evaluation.queries(["a thing", "another thing"], zoo, store)
+    images, truth = wb.pipeline.make_queries(["a thing", "another thing"], zoo, store)
     method = wb.Regeneration(wb.Natural(), wb.Cosine(toys.Mean()), gamma=2, size=16)
     frames = wb.evaluate([method], images, zoo, truth=truth, store=store)
     return frames, store

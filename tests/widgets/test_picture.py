@@ -9,7 +9,9 @@ import threading
 import pytest
 from PIL import Image
 
-from workbench import attribution, images, report
+from workbench import images
+from workbench.attribution import attribute, replay
+from workbench.attribution.attribute import attribute
 from workbench.widgets import picture
 from workbench.widgets.picture import HINT, STAGES, STOPPED, AttributePicture
 
@@ -43,7 +45,7 @@ def test_a_chosen_file_ends_in_the_ranking_that_attribute_answers(mine, pictures
     assert mine.message == "one.png: press Start."
     mine._start.click()
     mine.wait(WAIT)
-    alone = attribution.attribute(pictures / "one.png", store=shared_store)
+    alone = attribute(pictures / "one.png", store=shared_store)
     assert mine.selection is mine.result
     assert list(mine.result.rankings["score"]) == list(alone.rankings["score"])
     assert mine.result.paths[0][0] == "one.png"  # a report tells nothing of where it lay
@@ -104,9 +106,9 @@ def test_cancelling_stops_after_the_batch_and_what_was_made_stays(
 def test_an_upload_is_never_written_under_its_own_name(mine, data, monkeypatch):
     name = '../../<img src=x onerror="alert(1)">.PNG'
     seen = []
-    real = attribution.attribute
+    real = attribute
     monkeypatch.setattr(
-        attribution, "attribute", lambda path, **more: (seen.append(path), real(path, **more))[1]
+        attribute, "attribute", lambda path, **more: (seen.append(path), real(path, **more))[1]
     )
     upload(mine, name, data)
     mine.start()
@@ -129,7 +131,7 @@ def test_the_report_is_a_link_that_reads_back(mine, data, tmp_path):
     assert found[1] == "attribution-my-picture-1.html"
     path = tmp_path / found[1]
     path.write_bytes(base64.b64decode(found[2]))
-    assert list(report.read(path)["pictures"]) == [mine.result.paths[0][1]]
+    assert list(replay.read(path)["pictures"]) == [mine.result.paths[0][1]]
     assert "my &#34;picture&#34; &lt;1&gt;.png" in path.read_text()
 
 
@@ -180,7 +182,7 @@ def test_an_error_on_the_way_is_told_and_another_start_is_possible(mine, picture
 
     mine.choose(pictures / "one.png")
     with monkeypatch.context() as patch:
-        patch.setattr(attribution, "attribute", fails)
+        patch.setattr(attribute, "attribute", fails)
         mine.start()
         mine.wait(WAIT)
     assert mine.message == "the weights of tiny-sd are missing"

@@ -10,8 +10,8 @@ import dataclasses
 import io
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import frames
-from workbench.checkpoints import arguments
+from workbench.keys import digest
+from workbench.plugin import arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def own_rng(attack: Any, image_id: str, seed: int) -> np.random.Generator:
     """
     import numpy as np
 
-    key = frames.digest(["attack", int(seed), image_id, without_intensity(attack)])
+    key = digest(["attack", int(seed), image_id, without_intensity(attack)])
     return np.random.default_rng(int(key, 16))
 
 

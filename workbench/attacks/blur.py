@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ SIDE = 512
 
 
 @dataclass(frozen=True, repr=False)
-class Blur(Named):
+class Blur(Plugin):
     """Blur with a Gaussian of σ = intensity / 10 · side / 512 pixels; side is the shorter one.
 
     The levels σ = 1, 2 and 3 of RefPrint (arXiv:2607.12052) are the intensities 10, 20 and 30. That

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Brightness(Named):
+class Brightness(Plugin):
     """Multiply every value by 2^(± intensity / 100): up to double or half; the sign is drawn.
 
     In the words of photography, intensity / 100 stops lighter or darker (default ours). Values are

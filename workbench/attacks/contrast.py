@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Contrast(Named):
+class Contrast(Plugin):
     """Scale the distance from the mean grey by 2^(± intensity / 100): double or half at most.
 
     The mean is that of the picture's luma (ITU-R BT.601), the sign is drawn (default ours). Values

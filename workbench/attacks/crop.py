@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Crop(Named):
+class Crop(Plugin):
     """Keep 1 − intensity / 200 of each side, at a random place, resized back (bicubic).
 
     The parts .9, .8, .7, .6 and .5 of Bongini et al. (arXiv:2510.24278) are the intensities 20, 40,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity, recompressed
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class JPEG(Named):
+class JPEG(Plugin):
     """Compress with JPEG (ITU-T T.81) at quality 100 − intensity, rounded, at least 1.
 
     Pillow's encoder, chroma halved in both directions (4:2:0). The levels 90, 80 and 70 of RefPrint

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators.diffusers import Diffusers
+from workbench.plugin import Plugin
+from workbench.weights import inference
+from workbench.weights.checkpoint import Checkpoint, resolve_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ MULTIPLE = 8
 
 
 @dataclass(frozen=True, repr=False)
-class Launder(Named):
+class Launder(Plugin):
     """Paint a picture anew with a candidate model: img2img at strength = intensity / 100.
 
     SDEdit (Meng et al. 2022, arXiv:2108.01073): the latents are noised to the part `strength` of
@@ -85,7 +86,7 @@ class Launder(Named):
         scale = self.checkpoint.size / min(image.size)
         width, height = (round(side * scale / MULTIPLE) * MULTIPLE for side in image.size)
         native = image.resize((width, height), Resampling.BICUBIC)
-        ((array, flagged),) = running.in_fixed_shape(paint, [native], self.checkpoint, batch=1)
+        ((array, flagged),) = inference.run_batched(paint, [native], self.checkpoint, batch=1)
         if flagged:
             raise ValueError("the model's safety checker blacked the picture")
         if not np.isfinite(array).all():
@@ -115,7 +116,7 @@ class Launder(Named):
         (pipe,) = Diffusers(self.checkpoint).loaded()
         parts = dict(pipe.components)
         parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-        kind: Any = checkpoints.resolve_class(f"diffusers.{PAINTERS[self._kind()]}")
+        kind: Any = resolve_class(f"diffusers.{PAINTERS[self._kind()]}")
         painter = kind(**parts, **{name: pipe.config[name] for name in SWITCHES & {*pipe.config}})
         if hasattr(painter, "watermark"):  # an installed extra must not change pictures
             painter.watermark = None

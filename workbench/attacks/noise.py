@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Noise(Named):
+class Noise(Plugin):
     """Add Gaussian noise of σ = intensity / 2 of 255 grey levels to every value, independently.
 
     Values are rounded and held within 0 … 255. The σ = 15, 25 and 50 of the denoising literature

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import images, running
+from workbench import images
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
 from workbench.encoders import Encoder
+from workbench.plugin import Plugin
+from workbench.weights import inference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ LEVELS = 16
 
 
 @dataclass(frozen=True, repr=False)
-class PGD(Named):
+class PGD(Plugin):
     """Push a picture's features away from its own, unseen: PGD, Madry et al. (arXiv:1706.06083).
 
     Untargeted and white-box: maximise ‖φ(x + δ) − φ(x)‖² over ‖δ‖∞ ≤ ε = intensity / 100 · 16/255
@@ -32,7 +33,7 @@ class PGD(Named):
     size, through the encoder's own preprocessing. Evaluate with another layer or encoder to see
     whether the attack transfers.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> PGD(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4), intensity=25)
     PGD(OpenClip("pocket-clip", layer=4), intensity=25)
@@ -78,7 +79,7 @@ class PGD(Named):
         encode: Any = self.encoder.differentiable  # type: ignore[attr-defined]
         threads = getattr(getattr(self.encoder, "checkpoint", None), "threads", 2)
         with (
-            running.fixed_threads(threads),
+            inference.fixed_threads(threads),
             torch.inference_mode(False),
             torch.enable_grad(),
         ):

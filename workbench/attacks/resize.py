@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Resize(Named):
+class Resize(Plugin):
     """Resize by the factor 1 − intensity / 100 and back, bicubic; at least 1 pixel a side.
 
     RefPrint's factors (arXiv:2607.12052) 1, .75, .5 and .35 are the intensities 0, 25, 50 and 65.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Rotation(Named):
+class Rotation(Plugin):
     """Turn by an angle drawn evenly from ± intensity / 10 degrees, and cut the empty corners off.
 
     The ±5° of Bongini et al. (arXiv:2510.24278) are the intensity 50, and 100 is ±10°. What is kept

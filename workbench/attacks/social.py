@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity, recompressed
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ PLATFORMS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Social(Named):
+class Social(Plugin):
     """Send through a platform: made smaller (bicubic), then JPEG with chroma subsampling.
 
     The idea is of Bongini et al. (arXiv:2510.24278). **The numbers are not**: those of `PLATFORMS`

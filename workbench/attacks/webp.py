@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.attacks import check_intensity, recompressed
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class WebP(Named):
+class WebP(Plugin):
     """Compress with lossy WebP (RFC 9649) at quality 100 − intensity, rounded, at least 1.
 
     Pillow's encoder, method 4. Bongini et al. (arXiv:2510.24278) go down to 50, the intensity 50.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import frames
 from workbench.calibrations import Calibration
-from workbench.checkpoints import Named
 from workbench.inverters import Inverter
 from workbench.inverters.natural import Natural
+from workbench.plugin import Plugin
 from workbench.similarities import Similarity
-from workbench.store import Store
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ class Attributor(Protocol):
         ...
 
 
-class Calibrated(Named):
+class Calibrated(Plugin):
     """Share what attributors with an inverter, a similarity and a calibration have in common."""
 
     inverter: Inverter

@@ -11,10 +11,9 @@ import numpy as np
 
 from workbench import frames, pipeline
 from workbench.attributors import Stages
-from workbench.checkpoints import Named
-from workbench.fitted import Fitted
-from workbench.pipeline import Progress
-from workbench.store import Store
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Fitted, Plugin
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +89,7 @@ def only_scores(scores: pd.DataFrame) -> Stages:
     return Stages(**{name: frames.empty(name) for name in names}, scores=scores)
 
 
-class Classifier(Named, ABC):
+class Classifier(Plugin, ABC):
     """What classifiers over feature vectors share; a plug-in adds how it learns and scores.
 
     `_learn` takes (M, D) vectors and the (M,) places of their models, `_scores` (N, D) vectors,

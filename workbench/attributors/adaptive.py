@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench import decision, elimination, frames, pipeline, ranking
+from workbench import frames, pipeline, ranking
 from workbench.attributors import Stages
 from workbench.attributors._training import score_table
 from workbench.attributors.regeneration import Regeneration
-from workbench.checkpoints import Named
 from workbench.inverters import Inverter
-from workbench.pipeline import Progress
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Plugin
+from workbench.ranking import conformal, elimination
+from workbench.ranking.rank import similarity_cube
 from workbench.similarities import Similarity
-from workbench.store import Store
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +28,7 @@ AGGREGATES = ("mean", "max", "softmax")
 
 
 @dataclass(frozen=True, repr=False)
-class Adaptive(Named):
+class Adaptive(Plugin):
     """Attribute by regeneration in rounds of `step` candidate images, at most `gamma` per model.
 
     After each round the models that can no longer win are dropped (successive elimination, Even-Dar
@@ -155,12 +157,12 @@ class Adaptive(Named):
         Raises:
             ValueError: there are too few calibration prompts for this δ.
         """
-        groups = decision.groups(images)
+        groups = conformal.groups(images)
         rows, models = list(images["image_id"]), sorted(similarities["generator"].unique())
         cube = _cube(similarities, rows, models, 0, self.gamma)
         rounds = elimination.counts(self.gamma, self.step)
         bounds = elimination.needed(cube, rounds, ranking.AGGREGATIONS[self.aggregate])
-        bound = decision.quantile(bounds, 1 - self.delta, groups)
+        bound = conformal.quantile(bounds, 1 - self.delta, groups)
         if np.isinf(bound):
             raise ValueError(
                 f"at delta {self.delta} a bound needs more calibration prompts; "
@@ -223,8 +225,6 @@ def _cube(
     values: pd.DataFrame, rows: list[str], models: list[str], start: int, stop: int
 ) -> np.ndarray:
     """Lay similarities out as (N, K, stop − start) by index, NaN where there is none."""
-    cube = np.full((len(rows), len(models), stop - start), np.nan)
     inside = values[values["index"].between(start, stop - 1)]
-    image, model = _places(inside, rows, models)
-    cube[image, model, inside["index"].to_numpy() - start] = inside["value"].to_numpy(dtype=float)
-    return cube
+    slot = inside["index"].to_numpy() - start
+    return similarity_cube(inside, rows, models, slot, stop - start)

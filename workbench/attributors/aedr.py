@@ -11,10 +11,9 @@ import numpy as np
 from workbench import frames, images, pipeline
 from workbench.attributors import Stages
 from workbench.attributors._training import learned, only_scores, score_table, training
-from workbench.checkpoints import Named
-from workbench.fitted import Fitted
-from workbench.pipeline import Progress
-from workbench.store import Store
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Fitted, Plugin
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,7 @@ ROUNDING = 1 / 12 / 255**2
 
 
 @dataclass(frozen=True, repr=False)
-class AEDR(Named):
+class AEDR(Plugin):
     """Attribute by autoencoder double reconstruction (Wang et al., AAAI 2026, arXiv:2507.18988).
 
     t_k = MSE(x, R_k(x)) / MSE(R_k(x), R_k(R_k(x))), R_k the autoencoder of model k: near 1 for a

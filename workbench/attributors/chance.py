@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workbench import frames
 from workbench.attributors import Stages
 from workbench.attributors._training import only_scores, score_table
-from workbench.checkpoints import Named
-from workbench.pipeline import Progress
-from workbench.store import Store
+from workbench.keys import digest
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Plugin
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class Chance(Named):
+class Chance(Plugin):
     """Draw the scores evenly from [0, 1): accuracy 1/K, the floor under every other attributor.
 
     A score is drawn from sha256(seed, image_id, generator) alone; no picture is looked at.
@@ -47,4 +48,4 @@ class Chance(Named):
 
 def _draw(seed: int, image: str, name: str) -> float:
     """Draw a number from [0, 1) in steps of 2⁻⁵²."""
-    return float(int(frames.digest(["chance", seed, image, name])[:13], 16)) / 2.0**52
+    return float(int(digest(["chance", seed, image, name])[:13], 16)) / 2.0**52

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench import frames, pipeline, running
+from workbench import pipeline
 from workbench.attributors._training import Classifier, encoded, log_softmax
 from workbench.encoders import Encoder
-from workbench.fitted import Fitted
 from workbench.inverters import Inverter
+from workbench.keys import digest
+from workbench.plugin import Fitted
+from workbench.weights import inference
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.pipeline import Progress
-    from workbench.store import Store
+    from workbench.pipeline.progress import Progress
+    from workbench.store.store import Store
 
 HIDDEN = (512, 256)
 DROPOUT = 0.5
@@ -41,7 +43,7 @@ class DeFake(Classifier):
     Calling it raises ValueError before `fit`, for a model that it was not fitted on, and for an
     encoder without a text tower.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> from workbench.inverters.natural import Natural
     >>> DeFake(Natural(), OpenClip(Checkpoint("pocket-clip", "encoder", "", "/w")), epochs=20)
@@ -89,9 +91,9 @@ class DeFake(Classifier):
     ) -> dict[str, np.ndarray]:
         import torch
 
-        noise = torch.Generator().manual_seed(int(frames.digest(["defake", seed])[:12], 16))
+        noise = torch.Generator().manual_seed(int(digest(["defake", seed])[:12], 16))
         inputs, truth = torch.from_numpy(vectors).float(), torch.from_numpy(places)
-        with running.fixed_threads(1), torch.enable_grad():
+        with inference.fixed_threads(1), torch.enable_grad():
             layers = _layers([inputs.shape[1], *HIDDEN, len(models)], noise)
             adam = torch.optim.Adam([each for layer in layers for each in layer], lr=self.rate)
             for epoch in range(self.epochs):

@@ -12,10 +12,10 @@ import numpy as np
 from workbench import frames
 from workbench.attributors import Attributor, Stages
 from workbench.attributors._training import learned, log_softmax, score_table, training
-from workbench.checkpoints import Named
-from workbench.fitted import Fitted
-from workbench.pipeline import Progress
-from workbench.store import Store
+from workbench.keys import digest
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Fitted, Plugin
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ STEPS = 10
 
 
 @dataclass(frozen=True, repr=False)
-class Fusion(Named):
+class Fusion(Plugin):
     """Fuse the scores of several attributors, for example regeneration and a trained one.
 
     The paper's plug-in experiment (Li et al. 2024, arXiv:2403.01489) adds regeneration to existing
@@ -186,7 +186,7 @@ def _fit_parts(
 def _held_out(table: pd.DataFrame, seed: int) -> list[str]:
     """Choose the pictures of half of the prompts, by the seed; one without prompt is its own."""
     prompts = table["prompt"].fillna(table["image_id"])
-    order = sorted(set(prompts), key=lambda text: frames.digest(["held out", seed, text]))
+    order = sorted(set(prompts), key=lambda text: digest(["held out", seed, text]))
     return list(table.loc[prompts.isin(order[: len(order) // 2]), "image_id"])
 
 

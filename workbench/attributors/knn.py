@@ -9,10 +9,10 @@ import numpy as np
 
 from workbench.attributors._training import Classifier
 from workbench.encoders import Encoder
-from workbench.fitted import Fitted
+from workbench.plugin import Fitted
 
 if TYPE_CHECKING:
-    from workbench.pipeline import Progress
+    from workbench.pipeline.progress import Progress
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +27,7 @@ class KNN(Classifier):
 
     Calling it raises ValueError before `fit`, and for a model that it was not fitted on.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> KNN(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights")), k=3)
     KNN(OpenClip("pocket-clip"), k=3)

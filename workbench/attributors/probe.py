@@ -9,10 +9,10 @@ import numpy as np
 
 from workbench.attributors._training import Classifier, log_softmax
 from workbench.encoders import Encoder
-from workbench.fitted import Fitted
+from workbench.plugin import Fitted
 
 if TYPE_CHECKING:
-    from workbench.pipeline import Progress
+    from workbench.pipeline.progress import Progress
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +26,7 @@ class Probe(Classifier):
 
     Calling it raises ValueError before `fit`, and for a model that it was not fitted on.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Probe(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4), strength=0.1)
     Probe(OpenClip("pocket-clip", layer=4), strength=0.1)

@@ -12,9 +12,10 @@ from workbench import frames, pipeline, ranking
 from workbench.attributors import Calibrated, Stages
 from workbench.calibrations import Calibration
 from workbench.inverters import Inverter
-from workbench.pipeline import Progress
+from workbench.keys import digest, prompt_id
+from workbench.pipeline.progress import Progress
 from workbench.similarities import Similarity
-from workbench.store import Store
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +60,8 @@ class ReferenceBank(Calibrated):
 
     def __repr__(self) -> str:
         """Name the captions by the start of their digest: the bank is part of the method."""
-        digest = frames.digest(list(self._captions()))[:12]
-        return f'{super().__repr__()[:-1]}, captions="{digest}")'
+        bank = digest(list(self._captions()))[:12]
+        return f'{super().__repr__()[:-1]}, captions="{bank}")'
 
     def __call__(
         self,
@@ -88,7 +89,7 @@ class ReferenceBank(Calibrated):
             prompts = frames.empty("prompts")
             chosen = {image: self._drawn(image, seed) for image in good["image_id"]}
         rows = [
-            {"image_id": image, "prompt_id": frames.prompt_id(text), "prompt": text}
+            {"image_id": image, "prompt_id": prompt_id(text), "prompt": text}
             for image, texts in chosen.items()
             for text in texts
         ]
@@ -107,9 +108,9 @@ class ReferenceBank(Calibrated):
 
     def _drawn(self, image: str, seed: int) -> list[str]:
         """Draw γ captions for an image: those with the smallest sha256(seed, image, caption)."""
-        return sorted(
-            self._captions(), key=lambda text: frames.digest(["bank", seed, image, text])
-        )[: self.gamma]
+        return sorted(self._captions(), key=lambda text: digest(["bank", seed, image, text]))[
+            : self.gamma
+        ]
 
     def _nearest(self, prompts: pd.DataFrame, store: Store) -> dict[str, list[str]]:
         """Choose for each image the γ captions nearest to its prompt, by the text embedding."""

@@ -10,9 +10,9 @@ from workbench import pipeline, ranking
 from workbench.attributors import Calibrated, Stages
 from workbench.calibrations import Calibration
 from workbench.inverters import Inverter
-from workbench.pipeline import Progress
+from workbench.pipeline.progress import Progress
 from workbench.similarities import Similarity
-from workbench.store import Store
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from workbench.checkpoints import Named
-from workbench.fitted import Fitted
+from workbench.plugin import Fitted, Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +37,7 @@ class Calibration(Protocol):
         ...
 
 
-class Learning(Named):
+class Learning(Plugin):
     """Share what calibrations that learn have in common; each adds the field and `fit`."""
 
     fitted: Fitted | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.calibrations import Learning, examples, vectors
-from workbench.fitted import Fitted
+from workbench.plugin import Fitted
 
 if TYPE_CHECKING:
     import numpy as np

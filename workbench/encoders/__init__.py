@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
+from workbench.plugin import Plugin
+from workbench.weights import device, inference
+from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Encoder(Protocol):
         ...
 
 
-class Layered(Named):
+class Layered(Plugin):
     """Share what encoders read at a layer have in common: `layer` and `pooling` are fields."""
 
     layer: int | None
@@ -102,8 +103,8 @@ def in_layers(
             raise ValueError(f"{checkpoint.name!r} answers values that are not numbers")
         return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
 
-    batch = 1 if alone and checkpoints.device() == "cpu" else None
-    rows = running.in_fixed_shape(encode, images, checkpoint, batch)
+    batch = 1 if alone and device.kind() == "cpu" else None
+    rows = inference.run_batched(encode, images, checkpoint, batch)
     if not rows:
         return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
     return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, count_blocks, in_layers, unit
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate, open_clip_id
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class OpenClip(Layered):
 
     def loaded(self) -> tuple[Any, Any, Any]:
         """Answer open_clip's model, its preprocessing of one image, and its tokenizer."""
-        return running.weights(self.checkpoint, _load)
+        return loading.load_weights(self.checkpoint, _load)
 
     def depth(self) -> int:
         """Count the blocks L of the vision tower."""
@@ -71,10 +72,10 @@ class OpenClip(Layered):
         model, _, tokenizer = self.loaded()
 
         def encode(chunk: list[str]) -> list[np.ndarray]:
-            rows = model.encode_text(tokenizer(chunk).to(checkpoints.device()))
+            rows = model.encode_text(tokenizer(chunk).to(device.kind()))
             return list(unit(rows).cpu().numpy())
 
-        rows = running.in_fixed_shape(encode, texts, self.checkpoint)
+        rows = inference.run_batched(encode, texts, self.checkpoint)
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
     def differentiable(self, pixels: Any) -> Any:
@@ -102,7 +103,7 @@ class OpenClip(Layered):
         blocks = sorted({layer for layer in layers if layer is not None})
         check_layers(self.checkpoint, blocks, _depth(model, self.checkpoint))
         output = model.visual.forward_intermediates(
-            pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint)),
+            pixels.to(device.kind(), device.dtype(self.checkpoint)),
             indices=[block - 1 for block in blocks] or [0],  # open_clip fails on none
             stop_early=None not in layers,
             intermediates_only=None not in layers,
@@ -137,7 +138,7 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
     model, preprocess = open_clip.create_model_from_pretrained(
         name, precision="fp32", weights_only=True, **settings
     )
-    model = model.to(checkpoints.device(), checkpoints.dtype(checkpoint)).eval()
+    model = model.to(device.kind(), device.dtype(checkpoint)).eval()
     return model, preprocess, open_clip.get_tokenizer(name)
 
 
@@ -148,14 +149,14 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     """
     import open_clip
 
-    checkpoints.safely(checkpoint)
-    folder = Path(checkpoints.locate(checkpoint))
+    safe_loader_kwargs(checkpoint)
+    folder = Path(locate(checkpoint))
     if (folder / FILES[0]).is_file() and (folder / FILES[1]).is_file():
         return f"local-dir:{folder}", {}
     known = {
         name: (model, tag)
         for model, tag in reversed(open_clip.list_pretrained())
-        for name in (f"{model}/{tag}", checkpoints.open_clip_id(model, tag))
+        for name in (f"{model}/{tag}", open_clip_id(model, tag))
     }
     if checkpoint.source not in known or not (folder / FILES[0]).is_file():
         absent = next(name for name in FILES if not (folder / name).is_file())

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, count_blocks, in_layers
+from workbench.weights import device, loading
+from workbench.weights.checkpoint import Checkpoint, locate
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ class Timm(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the model."""
-        return count_blocks(running.weights(self.checkpoint, _load)[0], self.checkpoint)
+        return count_blocks(loading.load_weights(self.checkpoint, _load)[0], self.checkpoint)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
@@ -45,12 +46,12 @@ class Timm(Layered):
         """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         import torch
 
-        model, preprocess = running.weights(self.checkpoint, _load)
+        model, preprocess = loading.load_weights(self.checkpoint, _load)
         check_layers(self.checkpoint, layers, self.depth())
 
         def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:
             pixels = torch.stack([preprocess(image) for image in chunk])
-            pixels = pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint))
+            pixels = pixels.to(device.kind(), device.dtype(self.checkpoint))
             blocks = [layer for layer in wanted if layer is not None]
             last, found = model.forward_intermediates(
                 pixels,
@@ -80,13 +81,13 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     import timm
     from timm import data
 
-    checkpoints.safely(checkpoint)
-    folder = Path(checkpoints.locate(checkpoint))
+    safe_loader_kwargs(checkpoint)
+    folder = Path(locate(checkpoint))
     absent = [name for name in FILES if not (folder / name).is_file()]
     if absent:
         raise LookupError(f"no {absent[0]} in the folder {folder} of {checkpoint.name!r}")
     model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     settings = data.resolve_model_data_config(model)
     preprocess = data.create_transform(**settings, is_training=False)
-    model = model.to(checkpoints.device(), checkpoints.dtype(checkpoint)).eval()
+    model = model.to(device.kind(), device.dtype(checkpoint)).eval()
     return model, preprocess

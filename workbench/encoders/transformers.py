@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint
 from workbench.encoders import Layered, check_layers, in_layers
+from workbench.weights import device, loading
+from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,18 +36,18 @@ class Transformers(Layered):
 
     def depth(self) -> int:
         """Count the blocks L of the tower."""
-        return int(running.weights(self.checkpoint, _load)[0].config.num_hidden_layers)
+        return int(loading.load_weights(self.checkpoint, _load)[0].config.num_hidden_layers)
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
         """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
-        tower, processor = running.weights(self.checkpoint, _load)
+        tower, processor = loading.load_weights(self.checkpoint, _load)
         check_layers(self.checkpoint, layers, self.depth())
 
         def forward(chunk: list[Image], wanted: list[int | None]) -> dict[int | None, Any]:
             pixels = processor(images=chunk, return_tensors="pt")["pixel_values"]
-            pixels = pixels.to(checkpoints.device(), checkpoints.dtype(self.checkpoint))
+            pixels = pixels.to(device.kind(), device.dtype(self.checkpoint))
             output = tower(pixels, output_hidden_states=True)
             return {x: self._read(output, x, tower) for x in wanted}
 
@@ -76,10 +77,10 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the tower, ready to infer, and its processor of images."""
     from transformers import AutoImageProcessor
 
-    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
-    kind: Any = checkpoints.resolve_class(checkpoint.class_name or "transformers.AutoModel")
-    model = kind.from_pretrained(source, dtype=checkpoints.dtype(checkpoint), **safely)
+    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
+    kind: Any = resolve_class(checkpoint.class_name or "transformers.AutoModel")
+    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **safely)
     safely.pop("use_safetensors")
     processor = AutoImageProcessor.from_pretrained(source, **safely)
     model = getattr(model, "vision_model", model)  # of a model that reads captions too
-    return model.to(checkpoints.device()).eval(), processor
+    return model.to(device.kind()).eval(), processor

@@ -12,21 +12,25 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import catalogue, evaluation, experiment, presets, runners
+from workbench import catalogue, pipeline, runners
 from workbench.attributors.defake import DeFake
 from workbench.attributors.knn import KNN
 from workbench.attributors.probe import Probe
 from workbench.attributors.regeneration import Regeneration
-from workbench.pipeline import Progress, under
-from workbench.presets import Preset
-from workbench.statistics import Interval
-from workbench.store import Store
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import Setting, settle
+from workbench.evaluation import benchmark
+from workbench.evaluation.statistics import Interval
+from workbench.paths import data_folder
+from workbench.pipeline.progress import Progress, under
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,31 +69,40 @@ class Bench:
     jobs of every stage, `Local` when left out.
     """
 
-    preset: Preset
+    setting: Setting
     n: int = 100
     seed: int = 0
     store: Store = field(default_factory=Store, repr=False)
     progress: Progress | None = field(default=None, repr=False)
-    zoo: Any = None
-    inverter: Any = None
-    similarity: Any = None
     runner: runners.Runner | None = None
 
     def __post_init__(self) -> None:
-        """Fill zoo, inverter and similarity from the preset where they are not given."""
-        if self.zoo is self.inverter is self.similarity is None:
-            presets.check(self.preset)
-        given = self.preset if self.zoo is None else self
-        object.__setattr__(self, "zoo", catalogue.zoo(given.zoo))
-        if self.similarity is None:
-            made = catalogue.load(self.preset.similarity, "similarity")
-            object.__setattr__(self, "similarity", made)
-        made = catalogue.inverter(
-            self.preset.inverter if self.inverter is None else self.inverter,
-            self.preset,
-            self.similarity,
-        )
-        object.__setattr__(self, "inverter", made)
+        """Settle a preset that is given in the place of a setting."""
+        object.__setattr__(self, "setting", settle(self.setting, seed=self.seed))
+
+    @property
+    def preset(self) -> Preset:
+        """The row of the setting."""
+        return self.setting.preset
+
+    @property
+    def zoo(self) -> dict[str, Any]:
+        """The candidate models by name."""
+        return self.setting.zoo
+
+    @property
+    def inverter(self) -> Any:
+        """The setting's inverter."""
+        return self.setting.inverter
+
+    @property
+    def similarity(self) -> Any:
+        """The setting's similarity."""
+        return self.setting.similarity
+
+    def among(self, models: Mapping[str, Any]) -> Bench:
+        """Make the same bench with other candidate models."""
+        return replace(self, setting=replace(self.setting, zoo=dict(models)))
 
     @cached_property
     def encoder(self) -> Any:
@@ -106,19 +119,13 @@ class Bench:
         self, portion: str = "evaluation", n: int | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Make fresh test images of every model, and their truth (`evaluation.queries`)."""
-        texts = presets.draw(presets.prompts(self.preset, portion), n or self.n, self.seed)
-        return evaluation.queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
+        texts = presets.draw(self.setting.prompts(portion), n or self.n, self.seed)
+        return pipeline.make_queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
 
     def regeneration(self, **changes: Any) -> Regeneration:
         """Make the preset's own attributor, with fields changed."""
-        fields = {
-            "inverter": self.inverter,
-            "similarity": self.similarity,
-            "aggregate": self.preset.aggregate,
-            "gamma": self.preset.gamma,
-            "size": self.preset.size,
-        }
-        return Regeneration(**(fields | changes))
+        made: Regeneration = self.setting.regeneration(**changes)
+        return made
 
     def trained(self, n: int) -> tuple[dict[str, Any], int]:
         """Make every trained attributor, fitted on calibration pictures of ``n`` prompts.
@@ -149,7 +156,7 @@ class Bench:
         **options: Any,
     ) -> dict[str, pd.DataFrame]:
         """Let attributors (by short name) attribute the same images: `experiment.evaluate`."""
-        return experiment.evaluate(
+        return benchmark.evaluate(
             attributors,
             images,
             self.zoo,
@@ -260,7 +267,7 @@ def reference(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         LookupError: there is none; the sentence lists what there is.
     """
-    folder = catalogue.data_folder() / "reference"
+    folder = data_folder() / "reference"
     known = sorted(path.parent.name for path in folder.glob("*/results.csv"))
     if name not in known:
         raise LookupError(
@@ -394,7 +401,7 @@ def by_accuracy(
     outcomes: pd.DataFrame, names: Mapping[str, str], keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Answer a row of accuracy for every attributor (by its short name) and group of ``keys``."""
-    from workbench.statistics import bootstrap_interval
+    from workbench.evaluation.statistics import bootstrap_interval
 
     rows = []
     for short, name in names.items():

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import catalogue
-from workbench.checkpoints import Named
+from workbench.catalogue.setting import make_inverter
 from workbench.experiments import Bench, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class Bias(Named):
+class Bias(Plugin):
     """Compare where false attributions go: with prompts of PEZ, and with the preset's inverter.
 
     PEZ optimises a prompt in an encoder's text tower; a model conditioned on that very tower
@@ -32,9 +32,9 @@ class Bias(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results`` and ``outcomes``."""
-        from workbench.statistics import bootstrap_interval, holm, mcnemar
+        from workbench.evaluation.statistics import bootstrap_interval, holm, mcnemar
 
-        pez = catalogue.inverter("pez", bench.preset, bench.similarity)
+        pez = make_inverter("pez", bench.preset, bench.similarity)
         methods = {"PEZ": bench.regeneration(inverter=pez), "preset": bench.regeneration()}
         frames = bench.run(methods, *bench.pictures())
         keys = ["image_id", "truth", "prompt"]

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import evaluation
-from workbench.checkpoints import Named
 from workbench.experiments import Bench, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class Pairs(Named):
+class Pairs(Plugin):
     """Look at every pair of models alone: pictures of the two, scores of the two.
 
     ``pair accuracy`` is the share of their pictures whose own model scores higher (a tie counts
@@ -30,7 +30,7 @@ class Pairs(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results``, ``outcomes``, and ``pictures``, the confused ones, surest first."""
-        from workbench.statistics import bootstrap_interval, clopper_pearson
+        from workbench.evaluation.statistics import bootstrap_interval, clopper_pearson
 
         images, truth = bench.pictures()
         frames = bench.run({"preset": bench.regeneration()}, images, truth)

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import catalogue, evaluation, ranking, wording
+from workbench import evaluation, ranking
 from workbench.attributors.adaptive import Adaptive
-from workbench.checkpoints import Named
+from workbench.evaluation import prompts
+from workbench.evaluation.statistics import bootstrap_interval, paired_difference
 from workbench.experiments import Bench, cells, results
-from workbench.statistics import bootstrap_interval, paired_difference
+from workbench.paths import data_folder
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ CLOSE = 0.01
 
 
 @dataclass(frozen=True, repr=False)
-class Gamma(Named):
+class Gamma(Plugin):
     """Attribute with each fixed γ, and with rounds that stop when the answer stands.
 
     Candidates of a smaller γ are the first of a larger one's. The adaptive attributor draws at most
@@ -100,7 +102,7 @@ class Gamma(Named):
         return unfitted.bounded(fitting["similarities"], images)
 
     def _memory(self, bench: Bench) -> list[dict[str, Any]]:
-        sample = sorted((catalogue.data_folder() / "samples").glob("*.png"))[0]
+        sample = sorted((data_folder() / "samples").glob("*.png"))[0]
         rows = []
         for gamma in self.gammas:
             peak = {"value": _peak(str(sample), bench.preset.name, gamma), "low": None}
@@ -185,8 +187,8 @@ def _slices(
             known = truth[truth["truth"].isin(some)]
             inside = scores["generator"].isin(some) & scores["image_id"].isin(known["image_id"])
             yield " + ".join(some), _outcomes(scores[inside], known)
-    objects = wording.slots(bench.preset).get("object", [])
-    count = outcomes["prompt"].map(lambda text: len(wording.found(text, objects)))
+    objects = prompts.slots(bench.preset).get("object", [])
+    count = outcomes["prompt"].map(lambda text: len(prompts.found(text, objects)))
     for number in sorted(set(count) - {0}):
         yield f"{number} object{'s' if number > 1 else ''}", outcomes[count == number]
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import catalogue, wording
 from workbench.attacks.blur import Blur
 from workbench.attacks.jpeg import JPEG
-from workbench.checkpoints import Named
+from workbench.catalogue.setting import make_inverter
 from workbench.experiments import Bench, by_accuracy, cells, results
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class Inverters(Named):
+class Inverters(Plugin):
     """Attribute the same pictures with every inverter, and with the natural and the empty prompt.
 
     Untouched, and under JPEG of quality 70 and the blur of RefPrint's σ = 3 (arXiv:2607.12052). The
@@ -37,7 +37,7 @@ class Inverters(Named):
         """Answer ``results``, ``outcomes`` and ``prompts``."""
         import pandas as pd
 
-        from workbench.statistics import bootstrap_interval
+        from workbench.evaluation.statistics import bootstrap_interval
 
         images, truth = bench.pictures()
         attacks = [JPEG(intensity=self.jpeg), Blur(intensity=self.blur)]
@@ -55,7 +55,7 @@ class Inverters(Named):
             pairs = prompts.rename(columns={"prompt": "found"}).merge(clean, on="image_id")
             pairs = pairs.dropna(subset=["found"])
             quality = [
-                wording.token_f1(*pair)
+                prompts.token_f1(*pair)
                 for pair in zip(pairs["found"], pairs["prompt"], strict=True)
             ]
             at = {"attributor": name, "attack": "none", "intensity": 0.0, "truth": "all"}
@@ -75,7 +75,7 @@ class Inverters(Named):
 
     def _inverters(self, bench: Bench) -> dict[str, Any]:
         searching = {
-            label: catalogue.inverter(name, bench.preset, bench.similarity)
+            label: make_inverter(name, bench.preset, bench.similarity)
             for label, name in (("PEZ", "pez"), ("interrogator", "interrogator"))
         }
         return {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from workbench import images as pictures
-from workbench.checkpoints import Named
 from workbench.experiments import Bench, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Leakage(Named):
+class Leakage(Plugin):
     """Attribute by what a file shows without being looked at, cross-validated over prompts.
 
     Detectors have learnt the format or the size instead of the generator. A random forest
@@ -41,7 +41,7 @@ class Leakage(Named):
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
-        from workbench.statistics import bootstrap_interval
+        from workbench.evaluation.statistics import bootstrap_interval
 
         images, truth = bench.pictures()
         table = truth[truth["image_id"].isin(images["image_id"])].reset_index(drop=True)

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench import catalogue, decision, evaluation, images, ranking
-from workbench.checkpoints import Named
+from workbench import evaluation, images, ranking
+from workbench.evaluation.statistics import bootstrap_interval, bootstrap_statistic
 from workbench.experiments import Bench, cells, results
-from workbench.statistics import bootstrap_interval, bootstrap_statistic
+from workbench.paths import data_folder
+from workbench.plugin import Plugin
+from workbench.ranking import conformal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class OpenSet(Named):
+class OpenSet(Plugin):
     """Leave each model out in turn, so that its pictures are of an unknown source; and real ones.
 
     The likeness to the zoo is `decision.known_p_values`, calibrated on pictures of `calibration`
@@ -60,8 +62,8 @@ class OpenSet(Named):
             found = _judge(both, truth, known_scores, learned, truth, strangers[1])
             rows += _measures("real pictures", found)
             kept.append(found.assign(unknown="real pictures"))
-        quantile = decision.conformal_quantile(known_scores, learned)
-        sets = evaluation.set_metrics(decision.conformal_sets(scores, quantile), truth, bench.seed)
+        quantile = conformal.conformal_quantile(known_scores, learned)
+        sets = evaluation.set_metrics(conformal.conformal_sets(scores, quantile), truth, bench.seed)
         for row in sets.itertuples():
             at = {"unknown": f"set at 90 %, {row.slice}", "metric": row.metric}
             told = {"value": row.value, "low": row.low, "high": row.high, "n": row.n}
@@ -70,7 +72,7 @@ class OpenSet(Named):
 
     def _real(self, bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """Answer images and truth of the real pictures; None where there are none."""
-        folder = catalogue.data_folder() / self.real
+        folder = data_folder() / self.real
         if not self.real or not folder.is_dir():
             return None
         table = images.frame(images.index([folder], keep=bench.store.put_picture))
@@ -90,7 +92,7 @@ class OpenSet(Named):
         sets = table[table["metric"] == "set_coverage"]
         sets = sets.assign(model=sets["unknown"].str.removeprefix("set at 90 %, "))
         figures.dots(sets, by="model", title="Sets that hold the truth", ax=right)
-        right.axvline(decision.COVERAGE, color="0.55", lw=1, ls=(0, (4, 3)), zorder=0)
+        right.axvline(conformal.COVERAGE, color="0.55", lw=1, ls=(0, (4, 3)), zorder=0)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """Tell the range of the AUROC, and what the sets hold."""
@@ -129,7 +131,7 @@ def _judge(
     """Answer a row for each known and unknown picture: p, and whether its attribution is right."""
     import pandas as pd
 
-    p_values = decision.known_p_values(scores, decision.fit_known(fitting, learned))
+    p_values = conformal.known_p_values(scores, conformal.fit_known(fitting, learned))
     first = ranking.decide(ranking.rank(scores))[["image_id", "predicted"]]
     told = pd.concat([inside.assign(known=True), outside.assign(known=False)], ignore_index=True)
     told = told[["image_id", "truth", "prompt", "known"]]
@@ -150,7 +152,7 @@ def _measures(name: str, table: pd.DataFrame) -> list[dict[str, Any]]:
         one, two = chosen[known[chosen]], chosen[~known[chosen]]
         return evaluation.oscr_area(evaluation.oscr(p[one], right[one], p[two]))
 
-    rejected = (table["p"] <= decision.ALPHA).astype(float)
+    rejected = (table["p"] <= conformal.ALPHA).astype(float)
     parts = {"rejected": ~known, "known rejected": known}
     return [
         {"unknown": name, "metric": "AUROC"} | cells(bootstrap_statistic(auroc, table["prompt"])),

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench.attributors.fusion import Fusion
-from workbench.checkpoints import Named
 from workbench.experiments import Bench, by_accuracy, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class PlugIn(Named):
+class PlugIn(Plugin):
     """Compare each trained attributor alone with its late fusion with regeneration.
 
     All are fitted on calibration pictures of `training` prompts, and judged on the same evaluation
@@ -30,7 +30,7 @@ class PlugIn(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results`` and ``outcomes``."""
-        from workbench.statistics import holm, paired_difference
+        from workbench.evaluation.statistics import holm, paired_difference
 
         alone, _ = bench.trained(self.training)
         own = bench.regeneration()

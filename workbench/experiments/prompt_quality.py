@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench import pipeline, wording
-from workbench.checkpoints import Named
+from workbench import pipeline
+from workbench.evaluation import prompts
 from workbench.experiments import Bench, cells, results
 from workbench.inverters.natural import Natural
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ PARTS = ("worst third", "middle third", "best third")
 
 
 @dataclass(frozen=True, repr=False)
-class PromptQuality(Named):
+class PromptQuality(Plugin):
     """Hold inverted prompts against the natural ones: words, slots, and the encoder's text space.
 
     ``token F1``: `wording.token_f1`; ``slot NAME``: share of pictures whose slot is right;
@@ -36,7 +37,7 @@ class PromptQuality(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results`` and ``pictures``, a row for each with its prompts and qualities."""
-        from workbench.statistics import bootstrap_interval
+        from workbench.evaluation.statistics import bootstrap_interval
 
         images, truth = bench.pictures()
         methods = {
@@ -104,9 +105,9 @@ def _with_qualities(table: pd.DataFrame, bench: Bench) -> pd.DataFrame:
     """Add the measures of every prompt and the third its token F1 falls into."""
     table = table.reset_index(drop=True)
     pairs = list(zip(table["found"], table["prompt"], strict=True))
-    table["token F1"] = [wording.token_f1(*pair) for pair in pairs]
-    slots = wording.slots(bench.preset)
-    matches = [wording.slot_matches(*pair, slots) for pair in pairs]
+    table["token F1"] = [prompts.token_f1(*pair) for pair in pairs]
+    slots = prompts.slots(bench.preset)
+    matches = [prompts.slot_matches(*pair, slots) for pair in pairs]
     for name in slots:
         values = [found.get(name, np.nan) for found in matches]
         if not np.isnan(values).all():

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import presets
 from workbench.attributors.aedr import AEDR
 from workbench.attributors.chance import Chance
 from workbench.attributors.reference_bank import ReferenceBank
-from workbench.checkpoints import Named
+from workbench.catalogue import presets
 from workbench.experiments import Bench, by_accuracy, results
 from workbench.inverters.natural import Natural
+from workbench.plugin import Plugin
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.ssim import SSIM
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Rivals(Named):
+class Rivals(Plugin):
     """Let every attributor attribute the same pictures; what is trained learns from few and many.
 
     Training pictures are of calibration prompts: one for each of `few` or `training` prompts and

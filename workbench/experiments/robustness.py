@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import catalogue
-from workbench.checkpoints import Named
 from workbench.experiments import Bench, by_accuracy, results
 from workbench.inverters.natural import Natural
+from workbench.plugin import Plugin
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.hybrid import Hybrid
 from workbench.similarities.ssim import SSIM
@@ -33,7 +33,7 @@ LAUNDERED = (10, 30, 60)
 
 
 @dataclass(frozen=True, repr=False)
-class Robustness(Named):
+class Robustness(Plugin):
     """Attribute the same pictures untouched and under every attack, at rising intensity.
 
     Each time by the preset's own setting; by CosCLIP and the mean (the paper's); by SSIM; by a
@@ -84,14 +84,14 @@ class Robustness(Named):
             for level in levels.get(name, ())
         ]
         if "pgd" in self.attacks:
-            kind = catalogue.kind("pgd", "attack")
+            kind = catalogue.plugin_class("pgd", "attack")
             made += [kind(bench.encoder, intensity=level) for level in WHITE_BOX]
         if "launder" in self.attacks:
             made += self._painters(bench)
         return made
 
     def _painters(self, bench: Bench) -> list[Any]:
-        kind, made = catalogue.kind("launder", "attack"), []
+        kind, made = catalogue.plugin_class("launder", "attack"), []
         for generator in bench.zoo.values():
             for level in LAUNDERED:
                 try:

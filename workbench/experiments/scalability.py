@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import catalogue
-from workbench.checkpoints import Named
 from workbench.experiments import Bench, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ OWNERS = ("its", "others'")
 
 
 @dataclass(frozen=True, repr=False)
-class Scalability(Named):
+class Scalability(Plugin):
     """Add candidate models one by one: the zoo's, then those of `more`.
 
     With k models the accuracy is that on pictures of the k models. What an added model costs is
@@ -37,15 +37,17 @@ class Scalability(Named):
         """Answer ``results`` and ``outcomes``."""
         import pandas as pd
 
-        from workbench.statistics import bootstrap_interval
+        from workbench.evaluation.statistics import bootstrap_interval
 
         models = bench.zoo | {name: catalogue.load(name, "generator") for name in self.more}
-        names, rows, kept = list(models), [], []
+        names: list[str] = list(models)
+        rows: list[dict[str, Any]] = []
+        kept: list[pd.DataFrame] = []
         before = _step(bench, models, names[:2])
         kept.append(before["outcomes"].assign(models=2))
         for k in range(3, len(names) + 1):
             added = names[k - 1]
-            images, truth = replace(bench, zoo=_only(models, names[: k - 1])).pictures()
+            images, truth = bench.among(_only(models, names[: k - 1])).pictures()
             again = _step(bench, models, names[:k], images, truth)["candidates"]
             made = again.merge(before["candidates"][KEY], on=KEY, how="left", indicator=True)
             made = made[made["_merge"] == "left_only"]
@@ -110,7 +112,7 @@ def _step(
     truth: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Attribute with some of the models: the pictures given, else those of the models."""
-    step = replace(bench, zoo=_only(models, names))
+    step = bench.among(_only(models, names))
     if images is None or truth is None:
         images, truth = step.pictures()
     return step.run({"preset": step.regeneration()}, images, truth)

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import calibration
-from workbench.checkpoints import Named
+from workbench.evaluation import calibration
 from workbench.experiments import Bench, cells, results
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
-class SimilarityGrid(Named):
+class SimilarityGrid(Plugin):
     """Compare similarity × layer × aggregation, RefPrint's grid (arXiv:2607.12052).
 
     The best cell is chosen on calibration pictures of `selection` prompts, and compared on the
@@ -30,7 +30,7 @@ class SimilarityGrid(Named):
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Answer ``results`` and ``outcomes``."""
-        from workbench.statistics import bootstrap_interval, paired_difference
+        from workbench.evaluation.statistics import bootstrap_interval, paired_difference
 
         chosen = calibration.compare(self._grid(bench, "selection", self.selection)).iloc[0]
         outcomes = self._grid(bench, "evaluation", bench.n)

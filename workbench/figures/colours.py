@@ -39,7 +39,7 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     """
     from workbench import catalogue
 
-    known = {name: place for place, name in enumerate(catalogue.rows("generator"))}
+    known = {name: place for place, name in enumerate(catalogue.rows_of("generator"))}
     wanted = list(dict.fromkeys(names))
     taken = {known[name] for name in wanted if name in known}
     free = (place for place in count() if place not in taken)

@@ -32,9 +32,9 @@ def confusion(
     import seaborn as sns
 
     from workbench import evaluation
+    from workbench.evaluation.statistics import bootstrap_interval
     from workbench.figures._canvas import axes, pt, source, tidy
     from workbench.figures.colours import FULL
-    from workbench.statistics import bootstrap_interval
 
     if outcomes["attributor"].nunique() > 1:
         raise ValueError(

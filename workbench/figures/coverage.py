@@ -41,9 +41,9 @@ def coverage(
     """
     import pandas as pd
 
+    from workbench.evaluation.statistics import bootstrap_interval
     from workbench.figures._canvas import key, source
     from workbench.figures.curve import curve
-    from workbench.statistics import bootstrap_interval
 
     if outcomes.empty:
         raise ValueError("there is nothing to draw: the table has no rows")

@@ -91,8 +91,8 @@ def distributions(
 
 def _strip(ax: Any, part: pd.DataFrame, place: float, colour: str) -> None:
     """Draw the values of one model at a height: dots, density, mean and interval."""
+    from workbench.evaluation.statistics import bootstrap_interval
     from workbench.figures._canvas import pt
-    from workbench.statistics import bootstrap_interval
 
     values = part["value"].to_numpy(dtype=float)
     many = len(values) >= ENOUGH and np.ptp(values) > 0

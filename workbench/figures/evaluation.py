@@ -9,7 +9,7 @@ from workbench.figures.accuracy import accuracy
 from workbench.figures.confusion import confusion
 
 if TYPE_CHECKING:
-    from workbench.experiment import Evaluation
+    from workbench.evaluation.benchmark import Evaluation
 
 LABELS = {
     "regeneration": "inverted prompt",

@@ -38,13 +38,13 @@ def oscr(
     import pandas as pd
 
     from workbench import catalogue
+    from workbench.evaluation.statistics import bootstrap_statistic
     from workbench.figures._canvas import axes, count, key, pt, source, tidy
     from workbench.figures.colours import DASHES, colour, colours
-    from workbench.statistics import bootstrap_statistic
 
     ax = axes(ax, 6.0, 4.4)
     names = list(dict.fromkeys(pictures["unknown"]))
-    models = colours(name for name in names if name in catalogue.rows("generator"))
+    models = colours(name for name in names if name in catalogue.rows_of("generator"))
     traced, sizes = [], []
     for place, name in enumerate(names):
         part = pictures[pictures["unknown"] == name]

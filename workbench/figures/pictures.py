@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.store import Store
+    from workbench.store.store import Store
 
 GAP = 0.06
 """Space between two pictures, as a share of their side."""

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints, images, running
+from workbench import images
+from workbench.weights import device, inference, memory
+from workbench.weights.checkpoint import Checkpoint, locate
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,14 +50,14 @@ class Generator(Protocol):
         ...
 
 
-def tensors(checkpoint: checkpoints.Checkpoint, stem: str) -> dict[str, Any]:
+def tensors(checkpoint: Checkpoint, stem: str) -> dict[str, Any]:
     """Read stem.safetensors in the folder of the weights, else stem.pt if the row allows pickles.
 
     A pickle is read with weights_only, so that nothing in it runs. Raises LookupError where neither
     is there or may be read, UnpicklingError for a pickle of more than tensors.
     """
-    folder = Path(checkpoints.locate(checkpoint))
-    pickles = checkpoints.safely(checkpoint)["use_safetensors"] is None
+    folder = Path(locate(checkpoint))
+    pickles = safe_loader_kwargs(checkpoint)["use_safetensors"] is None
     safe, pickled = folder / f"{stem}.safetensors", folder / f"{stem}.pt"
     if safe.is_file():
         from safetensors.torch import load_file
@@ -86,7 +89,7 @@ def make_pictures(
     make: Callable[[list[tuple[str, int]]], list[Image | Failure]],
     prompts: Sequence[str],
     seeds: Sequence[int],
-    checkpoint: checkpoints.Checkpoint,
+    checkpoint: Checkpoint,
     batch: int | None = None,
 ) -> list[Image | Failure]:
     """Run `make` over (prompt, seed) pairs in the fixed shape; a pair that fails is a Failure.
@@ -100,18 +103,18 @@ def make_pictures(
         try:
             return make(chunk)
         except (ValueError, IndexError, ArithmeticError, RuntimeError) as error:
-            if running.exhausted(error):
+            if memory.is_transient(error):
                 raise
             if len(set(chunk)) == 1:
                 return [Failure(f"{checkpoint.name} failed: {error}".splitlines()[0])] * len(chunk)
-            fill = len(chunk) if checkpoints.device() == "cpu" else 1
+            fill = len(chunk) if device.kind() == "cpu" else 1
             return [careful([pair] * fill)[0] for pair in chunk]
 
-    return running.in_fixed_shape(careful, paired(prompts, seeds), checkpoint, batch)
+    return inference.run_batched(careful, paired(prompts, seeds), checkpoint, batch)
 
 
 def reconstruct(
-    pipes: Sequence[Any], pictures: Sequence[Image], checkpoint: checkpoints.Checkpoint
+    pipes: Sequence[Any], pictures: Sequence[Image], checkpoint: Checkpoint
 ) -> list[Image | Failure]:
     """Encode and decode pictures with the autoencoder of a pipeline: R(x) = D(E(x)).
 
@@ -149,7 +152,7 @@ def reconstruct(
 
     try:
         with _upcast(model):
-            return running.in_fixed_shape(through, pictures, checkpoint)
+            return inference.run_batched(through, pictures, checkpoint)
     finally:
         if hasattr(pipe, "maybe_free_model_hooks"):
             pipe.maybe_free_model_hooks()

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import frames, images, shelf
-from workbench.checkpoints import Named
-from workbench.generators import Failure, paired
+from workbench import images
+from workbench.generators import Failure, _archive_index, paired
+from workbench.generators._archive_index import Shelf
+from workbench.keys import digest
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
-class Archive(Named):
+class Archive(Plugin):
     r"""Answer prompts with stored pictures: for models that nobody can run any more.
 
     `source` is a folder, a zip (read as it is, never unpacked), or a table. A row tells a picture
@@ -65,7 +67,7 @@ class Archive(Named):
         """Freeze the mapping; refuse a column nobody asks for."""
         items = self.columns.items() if isinstance(self.columns, Mapping) else self.columns
         object.__setattr__(self, "columns", tuple(sorted((str(k), str(v)) for k, v in items)))
-        shelf.known_only("columns", dict(self.columns), shelf.NAMES)
+        _archive_index.known_only("columns", dict(self.columns), _archive_index.NAMES)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Answer picture number `seed` of each prompt, or a Failure that says what is missing.
@@ -74,21 +76,21 @@ class Archive(Named):
         or table that cannot be read, a zip that is meant to harm, or lengths that differ.
         """
         pairs = paired(prompts, seeds)
-        found = shelf.shelve(self.source, self.generator, self.columns)
+        found = _archive_index.shelve(self.source, self.generator, self.columns)
         return [_picture(found, prompt, index) for prompt, index in pairs]
 
     def contents(self) -> dict[str, Any]:
         """Identify the archive without its path: rows and the digests of their files."""
-        found = shelf.shelve(self.source, self.generator, self.columns)
+        found = _archive_index.shelve(self.source, self.generator, self.columns)
         rows = [
             [prompt, PurePosixPath(name).name, part, row, found.inside.digest(name)]
             for prompt in sorted(found.places)
             for name, part, row in found.places[prompt]
         ]
-        return {"generator": self.generator, "rows": frames.digest(rows)}
+        return {"generator": self.generator, "rows": digest(rows)}
 
 
-def _picture(found: shelf.Shelf, prompt: str, index: int) -> Image | Failure:
+def _picture(found: Shelf, prompt: str, index: int) -> Image | Failure:
     """Open the picture of one request."""
     places = found.places.get(prompt, [])
     if not places:

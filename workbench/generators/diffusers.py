@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, hub, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import AUTOENCODERS, Failure, make_pictures, reconstruct, to_picture
+from workbench.plugin import Plugin
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
+from workbench.weights.repository import REUSED
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +98,7 @@ REWRITING = {
 
 
 @dataclass(frozen=True, repr=False)
-class Diffusers(Named):
+class Diffusers(Plugin):
     """Make pictures with a diffusers pipeline, or a cascade of them (the row's `stages`).
 
     `steps` and `guidance` are a number, or a tuple with one number a stage (for UnCLIP, which is a
@@ -139,7 +142,7 @@ class Diffusers(Named):
 
     def loaded(self) -> list[Any]:
         """Answer the pipeline of each stage; LookupError when the weights are missing."""
-        return running.weights(self.checkpoint, _load)
+        return loading.load_weights(self.checkpoint, _load)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
         """Choose the arguments of one stage's call."""
@@ -264,7 +267,7 @@ def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
         inputs = inputs | {"generator": generators[0] if alone else generators}
     makers = [found for name in AUTOENCODERS if (found := getattr(pipe, name, None)) is not None]
     before = [each.dtype for each in makers]
-    with running.seeded(generators[0].initial_seed()) if alone else nullcontext():
+    with inference.seeded(generators[0].initial_seed()) if alone else nullcontext():
         try:
             return pipe(**inputs)
         except BaseException as error:
@@ -311,18 +314,18 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
     """Load the pipeline of each stage, ready to infer, without watermark or progress bar."""
     from diffusers import DiffusionPipeline
 
-    first: Any = checkpoints.resolve_class(checkpoint.class_name or "diffusers.DiffusionPipeline")
+    first: Any = resolve_class(checkpoint.class_name or "diffusers.DiffusionPipeline")
     if first.__name__ == "LDMTextToImagePipeline":
         first = DiffusionPipeline  # the text encoder resolves only through the base
     pipes = []
     for index, stage in enumerate(checkpoint.stages or ("",)):
-        folder = checkpoints.locate(checkpoint, stage)
+        folder = locate(checkpoint, stage)
         how = {name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)}
-        how |= {"dtype": checkpoints.dtype(checkpoint), **checkpoints.safely(checkpoint)}
+        how |= {"dtype": device.dtype(checkpoint), **safe_loader_kwargs(checkpoint)}
         try:
             config = DiffusionPipeline.load_config(folder, local_files_only=True)
             moved = _moved(folder, config, how)
-            left = hub.REUSED.get(config["_class_name"], ()) if index else ()
+            left = REUSED.get(config["_class_name"], ()) if index else ()
             kind = DiffusionPipeline if index else first
             pipe = kind.from_pretrained(folder, **how, **dict.fromkeys([*moved, *left]))
             pipe.register_modules(**moved)
@@ -340,13 +343,13 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if hasattr(pipe, "bert"):  # else it asks its config, which warns on every user's screen
             pipe.bert.forward = partial(pipe.bert.forward, return_dict=True)
         pipe.set_progress_bar_config(disable=True)
-        if checkpoints.device() != "cpu" and hasattr(getattr(pipe, "vae", None), "enable_slicing"):
+        if device.kind() != "cpu" and hasattr(getattr(pipe, "vae", None), "enable_slicing"):
             pipe.vae.enable_slicing()  # decoding a batch at once takes more than all the rest
         for module in pipe.components.values():
             if hasattr(module, "eval"):
                 module.eval()
         pipes.append(pipe)
-    running.place(pipes, checkpoint)
+    loading.place(pipes, checkpoint)
     return pipes
 
 
@@ -359,6 +362,6 @@ def _moved(folder: str, config: dict[str, Any], how: dict[str, Any]) -> dict[str
     for name, value in config.items():
         home, kind = map(str, value if isinstance(value, list) and len(value) == 2 else ("", ""))
         if hasattr(deprecated, home) and not hasattr(pipelines, home):
-            made: Any = checkpoints.resolve_class(f"{DEPRECATED}.{home}.{kind}")
+            made: Any = resolve_class(f"{DEPRECATED}.{home}.{kind}")
             parts[name] = made.from_pretrained(folder, subfolder=name, **how)
     return parts

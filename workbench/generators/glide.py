@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, tensors, to_picture
+from workbench.plugin import Plugin, call_options
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +22,7 @@ DEFAULTS: dict[str, Any] = {"steps": (100, "fast27"), "guidance": 3.0, "temperat
 
 
 @dataclass(frozen=True, repr=False)
-class Glide(Named):
+class Glide(Plugin):
     """Make pictures with GLIDE (filtered) (Nichol et al. 2021, arXiv:2112.10741), 64 → 256 px.
 
     `steps` are those of the base model and of the upsampler, numbers or the package's names of
@@ -53,18 +54,18 @@ class Glide(Named):
         package cannot space, LookupError when the package or the weights are missing.
         """
         fields = {"steps": self.steps, "guidance": self.guidance, "temperature": self.temperature}
-        settings = DEFAULTS | checkpoints.chosen(self.checkpoint, **fields)
+        settings = DEFAULTS | call_options(self.checkpoint, **fields)
         steps = settings["steps"]
         if not isinstance(steps, tuple) or len(steps) != 2:
             raise ValueError(
                 f"steps of Glide are a pair, such as {DEFAULTS['steps']}; seen {steps}"
             )
-        stages = running.weights(self.checkpoint, _load)
+        stages = loading.load_weights(self.checkpoint, _load)
         spaced = list(map(_diffusion, _options(self.checkpoint), steps))
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
             [(prompt, seed)] = chunk
-            with running.seeded(seed):
+            with inference.seeded(seed):
                 small = _base(stages[0], spaced[0], prompt, settings["guidance"])
                 large = _upsampled(stages[1], spaced[1], prompt, small, settings["temperature"])
             return [to_picture(_grey_levels(large)[0].permute(1, 2, 0).cpu().numpy() / 255)]
@@ -82,19 +83,19 @@ def _base(model: Any, diffusion: Any, prompt: str, guidance: float) -> Any:
         mixed = noise[1:] + guidance * (noise[:1] - noise[1:])
         return torch.cat([mixed.expand_as(noise), spread], dim=1)
 
-    shape, device = (2, 3, model.image_size, model.image_size), checkpoints.device()
+    shape, where = (2, 3, model.image_size, model.image_size), device.kind()
     words = _words(model, prompt, "")
-    return diffusion.p_sample_loop(guided, shape, device=device, model_kwargs=words)[:1]
+    return diffusion.p_sample_loop(guided, shape, device=where, model_kwargs=words)[:1]
 
 
 def _upsampled(model: Any, diffusion: Any, prompt: str, small: Any, temperature: float) -> Any:
     """Sample (1, 3, H, W) values in [-1, 1] by DDIM, given the small picture in grey levels."""
     import torch
 
-    shape, device = (1, 3, model.image_size, model.image_size), checkpoints.device()
+    shape, where = (1, 3, model.image_size, model.image_size), device.kind()
     given = {"low_res": _grey_levels(small) / 127.5 - 1, **_words(model, prompt)}
-    noise = torch.randn(shape, device=device) * temperature
-    return diffusion.ddim_sample_loop(model, shape, noise=noise, device=device, model_kwargs=given)
+    noise = torch.randn(shape, device=where) * temperature
+    return diffusion.ddim_sample_loop(model, shape, noise=noise, device=where, model_kwargs=given)
 
 
 def _grey_levels(values: Any) -> Any:
@@ -109,7 +110,7 @@ def _words(model: Any, *texts: str) -> dict[str, Any]:
     reader = model.tokenizer
     rows = [reader.padded_tokens_and_mask(reader.encode(text), model.text_ctx) for text in texts]
     return {
-        name: torch.tensor(values, device=checkpoints.device())
+        name: torch.tensor(values, device=device.kind())
         for name, values in zip(("tokens", "mask"), zip(*rows, strict=True), strict=True)
     }
 
@@ -117,7 +118,7 @@ def _words(model: Any, *texts: str) -> dict[str, Any]:
 def _options(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """Answer the sizes of base model and upsampler: the package's own, changed by config.json."""
     package = _package()
-    config = Path(checkpoints.locate(checkpoint)) / "config.json"
+    config = Path(locate(checkpoint)) / "config.json"
     changes = json.loads(config.read_text("utf-8")) if config.is_file() else {}
     return [
         package.model_and_diffusion_defaults() | changes.get("base", {}),
@@ -138,7 +139,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
 
     stages = []
     for options, stem in zip(_options(checkpoint), ("base", "upsample"), strict=True):
-        half = checkpoints.dtype(checkpoint) == torch.float16
+        half = device.dtype(checkpoint) == torch.float16
         with torch.device("meta"):
             model, _ = _package().create_model_and_diffusion(**options | {"use_fp16": half})
         model.load_state_dict(tensors(checkpoint, stem), assign=True)
@@ -146,7 +147,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         if half:
             model.convert_to_fp16()
         model.image_size = options["image_size"]
-        stages.append(model.to(checkpoints.device()))
+        stages.append(model.to(device.kind()))
     return stages
 
 

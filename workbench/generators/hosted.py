@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from workbench import checkpoints, images, ledger, tables
-from workbench.checkpoints import Checkpoint, Named
-from workbench.generators import Failure, paired
+from workbench import images
+from workbench.generators import Failure, _budget, paired
+from workbench.paths import user_folder
+from workbench.plugin import Plugin, call_options
+from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +37,7 @@ REFUSALS = ("moderation", "policy", "safety")
 
 
 @dataclass(frozen=True, repr=False)
-class Hosted(Named):
+class Hosted(Plugin):
     """Ask a hosted model for pictures over the openai SDK; the row's `source` is the model's id.
 
     A field left None is the row's option of that name. `size` is the endpoint's word, such as
@@ -87,7 +89,7 @@ class Hosted(Named):
         ValueError: the row has no price, or WORKBENCH_BUDGET is no number.
         """
         if count:
-            ledger.afford(self.checkpoint.name, count, self._price)
+            _budget.afford(self.checkpoint.name, count, self._price)
 
     def contents(self) -> dict[str, Any]:
         """Name what decides a picture: model, endpoint, and the settings of the call."""
@@ -112,7 +114,7 @@ class Hosted(Named):
     @property
     def _settings(self) -> dict[str, Any]:
         fields = {"size": self.size, "quality": self.quality, "price": self.price}
-        return checkpoints.chosen(self.checkpoint, base_url=None, **fields)
+        return call_options(self.checkpoint, base_url=None, **fields)
 
     @property
     def _call(self) -> dict[str, Any]:
@@ -131,10 +133,10 @@ class Hosted(Named):
             raise ValueError(
                 f"{name!r} has no price, so nothing is asked of it: look up what a picture of your "
                 f"size and quality costs in the price list of {self._host}, and write it, in US "
-                f"dollars, into {tables.user_folder() / 'generators.toml'}: under [{name}] "
+                f"dollars, into {user_folder() / 'generators.toml'}: under [{name}] "
                 f"options = {{ {', '.join([*others, 'price = …'])} }}"
             )
-        return max(round(price * ledger.MICRO), 1)
+        return max(round(price * _budget.MICRO), 1)
 
     def _client(self) -> Any:
         """Make the SDK's client, which holds the key."""
@@ -157,12 +159,12 @@ class Hosted(Named):
         """Ask for one picture until it comes, is refused, or the endpoint fails too often."""
         name, price = self.checkpoint.name, self._price
         for pause in (*PAUSES, None):
-            ledger.pay(name, price)
+            _budget.pay(name, price)
             answer = _ask(client, model=self.checkpoint.source, prompt=prompt, n=1, **self._call)
             if not isinstance(answer, _Trouble):
                 return _opened(answer, self.address(self.checkpoint))
             if answer.free:
-                ledger.take_back(name, price)
+                _budget.take_back(name, price)
             if answer.of_prompt:
                 return Failure(f"{name} refused the prompt: {answer.reason}")
             if not answer.may_pass:

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, reconstruct
+from workbench.plugin import Plugin, options_of
+from workbench.weights import device, loading
+from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
-class ImageToken(Named):
+class ImageToken(Plugin):
     """Make pictures with an encoder-decoder transformer over the codes of a VQ autoencoder.
 
     `guidance`, `temperature` and `top_k` left None are the catalogue row's options, else the
@@ -37,8 +39,8 @@ class ImageToken(Named):
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError
         when the weights are missing.
         """
-        pipe = running.weights(self.checkpoint, _load)
-        settings = checkpoints.settings(self, {})
+        pipe = loading.load_weights(self.checkpoint, _load)
+        settings = options_of(self, {})
         if "guidance" in settings:
             settings["guidance_scale"] = settings.pop("guidance")
         side = self.checkpoint.size
@@ -57,7 +59,7 @@ class ImageToken(Named):
 
         Raises LookupError when the weights are missing.
         """
-        return reconstruct([running.weights(self.checkpoint, _load)], images, self.checkpoint)
+        return reconstruct([loading.load_weights(self.checkpoint, _load)], images, self.checkpoint)
 
 
 def _load(checkpoint: Checkpoint) -> Any:
@@ -65,17 +67,17 @@ def _load(checkpoint: Checkpoint) -> Any:
     from diffusers import VQModel
     from transformers import BartForConditionalGeneration, BertTokenizer
 
-    kind: Any = checkpoints.resolve_class(checkpoint.class_name)
-    safely, dtype = checkpoints.safely(checkpoint), checkpoints.dtype(checkpoint)
-    tokenizer = BertTokenizer.from_pretrained(checkpoints.locate(checkpoint, "tokenizer"))
+    kind: Any = resolve_class(checkpoint.class_name)
+    safely, dtype = safe_loader_kwargs(checkpoint), device.dtype(checkpoint)
+    tokenizer = BertTokenizer.from_pretrained(locate(checkpoint, "tokenizer"))
     pipe = kind(
-        VQModel.from_pretrained(checkpoints.locate(checkpoint, "vqvae"), dtype=dtype, **safely),
+        VQModel.from_pretrained(locate(checkpoint, "vqvae"), dtype=dtype, **safely),
         BartForConditionalGeneration.from_pretrained(
-            checkpoints.locate(checkpoint, "transformer"), dtype=dtype, **safely
+            locate(checkpoint, "transformer"), dtype=dtype, **safely
         ),
         tokenizer,
     )
-    pipe.to(checkpoints.device())
+    pipe.to(device.kind())
     for module in (pipe.vqvae, pipe.transformer):
         module.eval()
     return pipe

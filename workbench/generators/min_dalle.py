@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.generators import Failure, make_pictures, tensors, to_picture
+from workbench.plugin import Plugin, call_options
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +23,7 @@ HEAD = 64
 
 
 @dataclass(frozen=True, repr=False)
-class MinDalle(Named):
+class MinDalle(Plugin):
     """Make pictures with DALL·E mini or mega (Dayma et al. 2021); they are no DALL·E 2.
 
     `guidance` (the package's supercondition factor), `temperature` and `top_k` left None are the
@@ -52,7 +53,7 @@ class MinDalle(Named):
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError
         when the package or the weights are missing.
         """
-        settings = checkpoints.chosen(
+        settings = call_options(
             self.checkpoint,
             guidance=self.guidance,
             temperature=self.temperature,
@@ -62,11 +63,11 @@ class MinDalle(Named):
         settings.pop("variant", None)
         if "guidance" in settings:
             settings["supercondition_factor"] = settings.pop("guidance")
-        model = running.weights(self.checkpoint, _load)
+        model = loading.load_weights(self.checkpoint, _load)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
             [(prompt, seed)] = chunk
-            with running.seeded(seed), warnings.catch_warnings():
+            with inference.seeded(seed), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the package speaks to the torch of 2022
                 (pixels,) = model.generate_raw_image_stream(prompt, seed=0, grid_size=1, **settings)
             return [to_picture(pixels.floor().cpu().numpy() / 255)]
@@ -79,8 +80,8 @@ def _load(checkpoint: Checkpoint) -> Any:
     package = _package()
     variant = checkpoint.option("variant")
     end = f"_{variant}" if variant else ""
-    folder, device = Path(checkpoints.locate(checkpoint)), checkpoints.device()
-    dtype: Any = checkpoints.dtype(checkpoint)
+    folder, where = Path(locate(checkpoint)), device.kind()
+    dtype: Any = device.dtype(checkpoint)
     encoder, decoder = tensors(checkpoint, f"encoder{end}"), tensors(checkpoint, f"decoder{end}")
     sizes = _sizes(encoder)
     parts = {
@@ -89,18 +90,18 @@ def _load(checkpoint: Checkpoint) -> Any:
             encoder,
             text_vocab_count=len(encoder["embed_tokens.weight"]),
             text_token_count=len(encoder["embed_positions.weight"]),
-            device=device,
+            device=where,
             **sizes,
-        ).to(device, dtype),
+        ).to(where, dtype),
         "decoder": _filled(
             package.DalleBartDecoder,
             decoder,
             image_vocab_count=len(decoder["embed_tokens.weight"]) - 1,
-            device=device,
+            device=where,
             **_sizes(decoder),
-        ).to(device, dtype),
+        ).to(where, dtype),
         "detokenizer": _filled(package.VQGanDetokenizer, tensors(checkpoint, "detoker"))
-        .to(device)
+        .to(where)
         .float(),
     }
     merges = (folder / f"merges{end}.txt").read_text("utf-8").split("\n")[1:-1]
@@ -113,7 +114,7 @@ def _load(checkpoint: Checkpoint) -> Any:
         text_token_count=len(encoder["embed_positions.weight"]),
         layer_count=sizes["layer_count"],
         embed_count=sizes["embed_count"],
-        device=device,
+        device=where,
         dtype=dtype,
         is_reusable=True,
     )

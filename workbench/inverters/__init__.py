@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench import checkpoints, frames
-from workbench.checkpoints import Checkpoint
+from workbench.text import plain
+from workbench.weights import device
+from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,7 +41,7 @@ class Prompt:
         """Let no letter in that no table can hold; ValueError for a score that is no number."""
         if self.score is not None and math.isnan(self.score):
             raise ValueError("the model answers values that are not numbers")
-        object.__setattr__(self, "text", frames.plain(self.text))
+        object.__setattr__(self, "text", plain(self.text))
 
 
 class Inverter(Protocol):
@@ -58,8 +60,8 @@ def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """
     from transformers import AutoConfig, AutoProcessor
 
-    kind: Any = checkpoints.resolve_class(checkpoint.class_name)
-    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
+    kind: Any = resolve_class(checkpoint.class_name)
+    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
     config = AutoConfig.from_pretrained(source, **_but_weights(safely))
     wanted = getattr(kind, "config_class", type(config))  # an Auto class takes what it knows
     if not isinstance(config, wanted):
@@ -67,12 +69,12 @@ def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
             f"they are of a {config.model_type!r} model, and {checkpoint.class_name}, the class "
             f"of the row, is a {wanted.model_type!r} model"
         )
-    model = kind.from_pretrained(source, dtype=checkpoints.dtype(checkpoint), **safely)
+    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **safely)
     try:
         processor = AutoProcessor.from_pretrained(source, **_but_weights(safely))
     except ImportError as error:
         raise ValueError(str(error).strip()) from error
-    return model.to(checkpoints.device()).eval(), processor
+    return model.to(device.kind()).eval(), processor
 
 
 def _but_weights(safely: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt
+from workbench.plugin import Plugin, options_of
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint, locate
+from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,7 +19,7 @@ DEFAULTS = {"prefix": "", "beams": 3, "min_length": 5, "max_length": 60}
 
 
 @dataclass(frozen=True, repr=False)
-class Blip(Named):
+class Blip(Plugin):
     """Caption pictures with BLIP (Li et al. 2022, arXiv:2201.12086) by beam search.
 
     Any `BlipForConditionalGeneration`. A field left None is the catalogue row's option of that
@@ -41,12 +43,12 @@ class Blip(Named):
 
         Raises LookupError when the weights are missing.
         """
-        model, processor = running.weights(self.checkpoint, _load)
+        model, processor = loading.load_weights(self.checkpoint, _load)
 
         def caption(chunk: list[Image]) -> list[Prompt]:
             return self._caption(chunk, model, processor)
 
-        return running.in_fixed_shape(caption, images, self.checkpoint)
+        return inference.run_batched(caption, images, self.checkpoint)
 
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: (B, 3, H, W) pixels in, B Prompts out."""
@@ -54,7 +56,7 @@ class Blip(Named):
 
         pixels = [processor.image_processor(image, return_tensors="pt") for image in images]
         inputs = {"pixel_values": torch.cat([p["pixel_values"] for p in pixels])}
-        settings = checkpoints.settings(self, DEFAULTS)
+        settings = options_of(self, DEFAULTS)
         prefix, beams = settings["prefix"], settings["beams"]
         if prefix:
             inputs |= dict(processor.tokenizer([prefix] * len(images), return_tensors="pt"))
@@ -91,10 +93,10 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the model, ready to infer, and its processor."""
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
-    source, safely = checkpoints.locate(checkpoint), checkpoints.safely(checkpoint)
+    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
     model = BlipForConditionalGeneration.from_pretrained(
-        source, dtype=checkpoints.dtype(checkpoint), **safely
+        source, dtype=device.dtype(checkpoint), **safely
     )
     safely.pop("use_safetensors")
     processor = BlipProcessor.from_pretrained(source, **safely)
-    return model.to(checkpoints.device()).eval(), processor
+    return model.to(device.kind()).eval(), processor

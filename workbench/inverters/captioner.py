@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt, load_seeing
+from workbench.plugin import Plugin, options_of
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,7 +28,7 @@ DEFAULTS = {"prompt": "", "beams": 3, "min_length": 5, "max_length": 60}
 
 
 @dataclass(frozen=True, repr=False)
-class Captioner(Named):
+class Captioner(Plugin):
     """Caption pictures by beam search with a captioning model of transformers.
 
     BLIP-2 (Li et al. 2023, arXiv:2301.12597), GIT (Wang et al. 2022, arXiv:2205.14100), Kosmos-2
@@ -65,19 +66,19 @@ class Captioner(Named):
                 f"no captions by {self.checkpoint.class_name!r}, the class of "
                 f"{self.checkpoint.name!r}; there are: {', '.join(CLASSES)}"
             )
-        model, processor = running.weights(self.checkpoint, load_seeing)
+        model, processor = loading.load_weights(self.checkpoint, load_seeing)
 
         def caption(chunk: list[Image]) -> list[Prompt]:
             return self._caption(chunk, model, processor)
 
-        batch = 1 if checkpoints.device() == "cpu" else None
-        return running.in_fixed_shape(caption, images, self.checkpoint, batch)
+        batch = 1 if device.kind() == "cpu" else None
+        return inference.run_batched(caption, images, self.checkpoint, batch)
 
     def _caption(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
         """Caption one chunk: B pictures of any size in, B Prompts out."""
-        settings = checkpoints.settings(self, DEFAULTS)
+        settings = options_of(self, DEFAULTS)
         inputs = _inputs(images, settings["prompt"], model, processor)
-        dtype = checkpoints.dtype(self.checkpoint)
+        dtype = device.dtype(self.checkpoint)
         inputs = {
             name: value.to(model.device, dtype if value.is_floating_point() else None)
             for name, value in inputs.items()

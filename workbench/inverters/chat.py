@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, running
-from workbench.checkpoints import Checkpoint, Named
 from workbench.inverters import Prompt, load_seeing
+from workbench.plugin import Plugin, options_of
+from workbench.weights import device, inference, loading
+from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +23,7 @@ THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 
 
 @dataclass(frozen=True, repr=False)
-class Chat(Named):
+class Chat(Plugin):
     """Ask a chat model that sees for the prompt of each picture.
 
     Any image-text-to-text class of transformers whose processor has a chat template: LLaVA (Liu et
@@ -60,7 +61,7 @@ class Chat(Named):
         Raises ValueError for a model that does not chat about pictures, LookupError when the
         weights are missing or of another class.
         """
-        model, processor = running.weights(self.checkpoint, load_seeing)
+        model, processor = loading.load_weights(self.checkpoint, load_seeing)
         if not (hasattr(processor, "image_processor") and processor.chat_template):
             raise ValueError(
                 f"{self.checkpoint.name!r} does not chat about pictures: its "
@@ -70,14 +71,14 @@ class Chat(Named):
         def answer(chunk: list[Image]) -> list[Prompt]:
             return [self._answer(chunk[0], model, processor)]
 
-        return running.in_fixed_shape(answer, images, self.checkpoint, batch=1)
+        return inference.run_batched(answer, images, self.checkpoint, batch=1)
 
     def _answer(self, image: Image, model: Any, processor: Any) -> Prompt:
         """Ask about one picture."""
         import torch
 
         defaults = {"instruction": INSTRUCTION, "max_new_tokens": 96}
-        settings = checkpoints.settings(self, defaults)
+        settings = options_of(self, defaults)
         asked = _ask(processor, settings["instruction"])
         begun = processor.tokenizer.bos_token
         inputs = processor(
@@ -85,7 +86,7 @@ class Chat(Named):
             text=[asked],
             add_special_tokens=not (begun and asked.startswith(begun)),
             return_tensors="pt",
-        ).to(model.device, checkpoints.dtype(self.checkpoint))
+        ).to(model.device, device.dtype(self.checkpoint))
         found = model.generate(
             **inputs,
             do_sample=False,

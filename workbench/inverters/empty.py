@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
 from workbench.inverters import Prompt
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
-class Empty(Named):
+class Empty(Plugin):
     """Answer the empty prompt for every picture: what is left without prompt inversion.
 
     >>> from PIL import Image

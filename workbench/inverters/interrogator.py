@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, frames
-from workbench.checkpoints import Named
-from workbench.data import data_folder
 from workbench.encoders import Encoder
 from workbench.inverters import Inverter, Prompt
+from workbench.keys import digest
+from workbench.paths import data_folder
+from workbench.plugin import Plugin, arguments, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ SLOT = "{}"
 
 
 @dataclass(frozen=True, repr=False)
-class Interrogator(Named):
+class Interrogator(Plugin):
     """Caption a picture, then add modifiers while they bring the text nearer to it.
 
     The idea of pharmapsychotic's CLIP Interrogator (github.com/pharmapsychotic/clip-interrogator),
@@ -35,7 +35,7 @@ class Interrogator(Named):
     label a line, added after a comma, or, where it holds {}, written around the prompt in that
     place. The list's content, not its name, is part of the store's key.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> from workbench.inverters.natural import Natural
     >>> clip = OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"))
@@ -65,8 +65,8 @@ class Interrogator(Named):
 
     def __repr__(self) -> str:
         """Write caption and encoder by their catalogue names where that says it all."""
-        inner = [checkpoints.short(self.caption), checkpoints.short(self.encoder)]
-        return f"Interrogator({', '.join([*inner, *checkpoints.arguments(self)[2:]])})"
+        inner = [short(self.caption), short(self.encoder)]
+        return f"Interrogator({', '.join([*inner, *arguments(self)[2:]])})"
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Answer N Prompts for N RGB images of any size.
@@ -91,7 +91,7 @@ class Interrogator(Named):
     def contents(self) -> dict[str, Any]:
         """Identify the list by its content; caption and encoder tell their own identity."""
         return {
-            "labels": frames.digest(list(_read(self.labels))),
+            "labels": digest(list(_read(self.labels))),
             "shortlist": self.shortlist,
             "most": self.most,
         }

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench import evidence
-from workbench.checkpoints import Named
 from workbench.images import ImageError
 from workbench.inverters import Inverter, Prompt
+from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
-class Metadata(Named):
+class Metadata(Plugin):
     """Answer the prompt written in the picture's file, as the `evidence` of its parameters.
 
     Nothing is inverted, and nothing is proved: anybody can write a prompt into a file. Pixels alone

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench import frames
-from workbench.checkpoints import Named
 from workbench.inverters import Prompt
+from workbench.plugin import Plugin
+from workbench.text import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
-class Natural(Named):
+class Natural(Plugin):
     """Answer the natural prompt p of each picture: the oracle beside the inverters.
 
     With a `text` it is the prompt of every picture; without (None), the `prompt` column of the
@@ -33,7 +33,7 @@ class Natural(Named):
     def __post_init__(self) -> None:
         """Let no letter in that no table can hold."""
         if isinstance(self.text, str):
-            object.__setattr__(self, "text", frames.plain(self.text))
+            object.__setattr__(self, "text", plain(self.text))
 
     def known(self, prompts: Sequence[str]) -> list[Prompt]:
         """Answer the given prompts, or `text` for each where it is set.

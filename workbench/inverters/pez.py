@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench import checkpoints, frames, running
-from workbench.checkpoints import Named
 from workbench.encoders import Encoder
-from workbench.images import digest
+from workbench.images import digest as picture_digest
 from workbench.inverters import Prompt
+from workbench.keys import digest
+from workbench.plugin import Plugin, arguments, short
+from workbench.weights import inference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ DECAY = 0.1
 
 
 @dataclass(frozen=True, repr=False)
-class Pez(Named):
+class Pez(Plugin):
     """Search for the hard prompt nearest to a picture: PEZ (Wen et al. 2023, arXiv:2302.03668).
 
     Algorithm 1: soft embeddings P start at `tokens` random words. A step projects each to the word
@@ -38,7 +39,7 @@ class Pez(Named):
     by the picture's pixels and `seed`, and runs in a fixed shape, so company and order do not
     matter. Where the encoder also ranks, its generators are favoured: a bias to measure.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Pez(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights")), tokens=4)
     Pez("pocket-clip", tokens=4)
@@ -64,8 +65,8 @@ class Pez(Named):
 
     def __repr__(self) -> str:
         """Write the encoder by its catalogue name where that says it all."""
-        fields = checkpoints.arguments(self)[1:]
-        return f"Pez({', '.join([checkpoints.short(self.encoder), *fields])})"
+        fields = arguments(self)[1:]
+        return f"Pez({', '.join([short(self.encoder), *fields])})"
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Answer N Prompts for N RGB images of any size.
@@ -87,12 +88,12 @@ class Pez(Named):
                 f"{encoder!r} reads prompts of at most {words.room} tokens; seen {self.tokens}"
             )
         jobs = [
-            (target, int(frames.digest(["pez", self.seed, digest(image), each])[:12], 16))
+            (target, int(digest(["pez", self.seed, picture_digest(image), each])[:12], 16))
             for image, target in zip(images, targets, strict=True)
             for each in range(self.restarts)
         ]
         batch = min(ROWS, encoder.checkpoint.batch)
-        found = running.in_fixed_shape(
+        found = inference.run_batched(
             lambda chunk: self._search(chunk, words), jobs, encoder.checkpoint, batch, True
         )
         texts = [words.text(ids) for ids, _ in found]

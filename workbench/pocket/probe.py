@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from workbench import catalogue
-from workbench.frames import query_seed
+from workbench.keys import query_seed
 from workbench.pocket import manifest
 from workbench.pocket.drawing import render
 from workbench.pocket.world import CORPORA, Scene, Split, parse, scenes

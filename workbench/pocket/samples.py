@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from workbench import catalogue
-from workbench.frames import query_seed
+from workbench.keys import query_seed
 from workbench.pocket.drawing import render
 from workbench.pocket.world import (
     BACKGROUNDS,

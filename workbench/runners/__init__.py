@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from workbench.store import Store
+from workbench.store.store import Store
 
 Row = TypeVar("Row")
 Tick: TypeAlias = Callable[[int], None]

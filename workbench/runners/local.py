@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.runners import Row, Tick, Work
-from workbench.store import Store, StoreError
+from workbench.store import StoreError
+from workbench.store.store import Store
 
 
 @dataclass(frozen=True, repr=False)
-class Local(Named):
+class Local(Plugin):
     """Run jobs in this process, batch after batch.
 
     >>> Local()

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.runners import Row, Tick, Work
 from workbench.runners.local import Local
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Ray(Named):
+class Ray(Plugin):
     """Let actors of a Ray cluster fill the store, which all of them have to see; then read it.
 
     Every actor loads the one plug-in of its stage, so that no weights are swapped. What is made

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from workbench.checkpoints import Checkpoint, Named, arguments
 from workbench.encoders import Encoder
+from workbench.plugin import Plugin, arguments
+from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ class Similarity(Protocol):
         ...
 
 
-class OverEncoder(Named, ABC):
+class OverEncoder(Plugin, ABC):
     """Share what similarities of features have in common; each adds the field and `between`."""
 
     encoder: Encoder

@@ -19,7 +19,7 @@ class Correlation(OverEncoder):
     One of the distances of Bongini et al. (arXiv:2510.24278): the cosine after each row's own mean
     is taken off. A row whose features are all equal correlates with nothing: r = 0.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Correlation(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4))
     Correlation("pocket-clip", layer=4)

@@ -18,7 +18,7 @@ class Cosine(OverEncoder):
 
     Over the projected CLIP embedding this is CosCLIP (Li et al. 2024, arXiv:2403.01489).
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Cosine(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4))
     Cosine("pocket-clip", layer=4)

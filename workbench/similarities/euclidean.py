@@ -19,7 +19,7 @@ class Euclidean(OverEncoder):
     One of the distances of Bongini et al. (arXiv:2510.24278). On unit rows it is −√(2 − 2a) of the
     cosine a: single candidate images come in the same order, their mean need not.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Euclidean(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4))
     Euclidean("pocket-clip", layer=4)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.similarities import Similarity
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Hybrid(Named):
+class Hybrid(Plugin):
     """Compare by Σ_i w_i (a_i − m_i) / d_i over parts a_i, each brought to one scale.
 
     One answer to an open question of Li et al. 2024 (arXiv:2403.01489), a similarity adapted to the

@@ -19,7 +19,7 @@ class Manhattan(OverEncoder):
     One of the distances of Bongini et al. (arXiv:2510.24278); less moved by a single feature than
     the Euclidean one.
 
-    >>> from workbench.checkpoints import Checkpoint
+    >>> from workbench.weights.checkpoint import Checkpoint
     >>> from workbench.encoders.open_clip import OpenClip
     >>> Manhattan(OpenClip(Checkpoint("pocket-clip", "encoder", "", "/weights"), layer=4))
     Manhattan("pocket-clip", layer=4)

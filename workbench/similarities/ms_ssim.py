@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.similarities import pixels
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 @dataclass(frozen=True, repr=False)
-class MSSSIM(Named):
+class MSSSIM(Plugin):
     """Compare by MS-SSIM (Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216), in [0, 1].
 
     Π_j cs_j^w_j · SSIM_M^w_M: cs_j is the mean of the contrast and structure term at scale j, 11×11

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.similarities import pixels
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class NegativeMSE(Named):
+class NegativeMSE(Plugin):
     """Compare by −mean((x − c)²) over pixels and channels in [0, 1]; 0 for equal pictures.
 
     >>> from PIL import Image

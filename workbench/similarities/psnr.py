@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.similarities import pixels
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ CAP = 100.0
 
 
 @dataclass(frozen=True, repr=False)
-class PSNR(Named):
+class PSNR(Plugin):
     """Compare by min(100, −10 log₁₀ mean((x − c)²)), pixels and channels in [0, 1]; in [0, 100] dB.
 
     Equal pictures, whose ratio is infinite, have 100 dB (default ours), so that a mean over

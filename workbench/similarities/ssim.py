@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.checkpoints import Named
+from workbench.plugin import Plugin
 from workbench.similarities import pixels
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ WINDOW = 11
 
 
 @dataclass(frozen=True, repr=False)
-class SSIM(Named):
+class SSIM(Plugin):
     """Compare by SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861), in [−1, 1].
 
     The paper's window: 11×11 Gaussian, σ = 1.5, K₁ = .01, K₂ = .03; the mean over

@@ -12,7 +12,8 @@ import ipywidgets
 import traitlets
 
 from workbench import frames, images
-from workbench.store import Store, StoreError
+from workbench.store import StoreError
+from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

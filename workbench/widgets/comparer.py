@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from workbench import evaluation, ranking
-from workbench.statistics import Interval, bootstrap_interval, paired_difference
-from workbench.store import Store
+from workbench.evaluation.statistics import Interval, bootstrap_interval, paired_difference
+from workbench.store.store import Store
 from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Comparer(Page):
 
         settings = dict.fromkeys(self._controls[side].setting for side in SIDES)
         outcomes = [self._result(each).outcomes for each in settings]
-        return evaluation.metrics(pd.concat(outcomes, ignore_index=True))
+        return evaluation.measure(pd.concat(outcomes, ignore_index=True))
 
     def still(self) -> str:
         """Answer the comparison of A and B, and the pictures shown, as HTML."""

@@ -9,7 +9,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from workbench.store import Store
+from workbench.store.store import Store
 from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
 
 if TYPE_CHECKING:

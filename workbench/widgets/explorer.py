@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import numpy as np
 
-from workbench import catalogue, figures, images, pipeline, space
-from workbench.store import Store, StoreError
+from workbench import catalogue, figures, images, pipeline
+from workbench.evaluation import projection
+from workbench.store import StoreError
+from workbench.store.store import Store
 from workbench.widgets._page import Page, render, store_of, tables, thumbnail
 from workbench.widgets.gallery import Gallery
 
@@ -71,10 +73,10 @@ class Explorer(Page):
     ) -> None:
         frames = tables(result, "images", "prompts", "candidates", "similarities")
         self._store = store_of(result, store)
-        self._points = space.points(frames)
+        self._points = projection.points(frames)
         if self._points.empty:
             raise ValueError("there is nothing to show: no picture of this run could be opened")
-        self._related = space.related(frames)
+        self._related = projection.related(frames)
         setting = getattr(result, "setting", None)
         size = getattr(getattr(setting, "attributor", None), "size", size)
         load = pipeline.pictures_of(frames["images"], self._store)
@@ -92,7 +94,7 @@ class Explorer(Page):
             description="colour",
         )
         self._method = ipywidgets.ToggleButtons(
-            options=list(space.METHODS), value=method, description="map"
+            options=list(projection.METHODS), value=method, description="map"
         )
         self._near = ipywidgets.Button(description=f"add {NEAREST} nearest", icon="link")
         self._clear = ipywidgets.Button(description="choose none", icon="times")
@@ -226,11 +228,11 @@ class Explorer(Page):
     def _project(self) -> None:
         """Lay the points out anew."""
         self._places = [
-            space.project(matrix, self._method.value, seed=self._seed, store=self._store)
+            projection.project(matrix, self._method.value, seed=self._seed, store=self._store)
             for matrix in self._matrices.values()
         ]
         self._trust = [
-            space.trustworthiness(matrix, at)
+            projection.trustworthiness(matrix, at)
             for matrix, at in zip(self._matrices.values(), self._places, strict=True)
         ]
         self._maps = [self._map(at) for at in self._places]

@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from workbench.store import Store
+from workbench.store.store import Store
 from workbench.widgets._page import SIDE, thumbnail
 
 SHOWN = 200

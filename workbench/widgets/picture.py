@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import frames, images, presets
-from workbench.data import data_folder
-from workbench.store import Store, StoreError
+from workbench import images
+from workbench.catalogue import presets
+from workbench.paths import data_folder
+from workbench.store import StoreError
+from workbench.store.store import Store
+from workbench.text import first_line, plain
 from workbench.widgets._page import Page, render
 
 if TYPE_CHECKING:
-    from workbench.attribution import Attribution
+    from workbench.attribution.result import Attribution
 
 STAGES = ("invert", "generate", "encode", "compare", "aggregate and rank", "decide")
 TICKS = {"invert": 0, "generate": 1, "encode": 2, "similarity": 3}
@@ -82,7 +85,7 @@ class AttributePicture(Page):
         try:
             presets.preset(preset)
         except LookupError as error:
-            self._message = frames.first_line(error)
+            self._message = first_line(error)
             for control in (self._upload, self._sample, self._path):
                 control.disabled = True
         self._draw()
@@ -144,7 +147,7 @@ class AttributePicture(Page):
 
     def _uploaded(self, change: Any) -> None:
         for file in change.new[-1:]:
-            self._chosen(frames.plain(str(file["name"])), bytes(file["content"]))
+            self._chosen(plain(str(file["name"])), bytes(file["content"]))
 
     def _named(self, change: Any) -> None:
         if change.new:
@@ -173,15 +176,15 @@ class AttributePicture(Page):
         except _Cancelled:
             self._now, self._message = "", STOPPED
         except (LookupError, ValueError, StoreError, OSError) as error:
-            self._now, self._message = "", frames.first_line(error)
+            self._now, self._message = "", first_line(error)
         except Exception as error:  # a thread that ended without a word would look alive for ever
-            self._now, self._message = "", f"{type(error).__name__}: {frames.first_line(error)}"
+            self._now, self._message = "", f"{type(error).__name__}: {first_line(error)}"
         self._busy(False)
         self._draw()
 
     def _attributed(self, name: str, source: bytes | Path) -> Attribution:
         """Attribute the file; an upload lies in a file of its own, never under its own name."""
-        from workbench.attribution import attribute
+        from workbench.attribution.attribute import attribute
 
         options: dict[str, Any] = {"store": self._given, "seed": self._seed}
         options |= {"preset": self._preset, "progress": self._progress}

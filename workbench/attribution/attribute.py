@@ -1,0 +1,118 @@
+"""The main job in one call: pictures in, a ranking of the candidate models and a verdict out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from workbench import evidence, images, ranking
+from workbench.attribution.fitting import fit
+from workbench.attribution.result import Attribution
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import Setting, settle
+from workbench.pipeline.progress import Progress
+from workbench.ranking import conformal
+from workbench.store.store import Store
+from workbench.weights import device
+
+
+def attribute(
+    paths: str | Path | Iterable[str | Path],
+    preset: str | Preset | Setting = "pocket",
+    *,
+    attributor: Any = None,
+    zoo: Any = None,
+    inverter: Any = None,
+    prompt: str | None = None,
+    similarity: Any = None,
+    aggregate: str | None = None,
+    gamma: int | None = None,
+    calibration: Any = None,
+    seed: int = 0,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Attribution:
+    """Attribute pictures to candidate models: invert, generate, encode, compare, rank, decide.
+
+    Args:
+        paths: a picture, a folder of pictures, or several of either.
+        preset: a name, a `Preset`, or a `Setting`; whatever else is given overrides a field of it,
+            and what is really changed (all but the seed) is no longer calibrated: the threshold
+            falls away, and so do attribution sets and "none of these".
+        attributor: ``regeneration``, ``adaptive``, ``knn`` or any other file of that
+            folder, which takes the preset's parts by name (``fusion``: regeneration and DE-FAKE),
+            or a whole Attributor (or its repr), which then decides inverter, similarity,
+            aggregation and γ itself.
+        zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
+        inverter: a name (``pez`` and ``interrogator`` take the similarity's encoder), a repr, or an
+            Inverter.
+        similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
+        prompt: the known prompt of every picture, instead of an inverter.
+        aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
+        gamma: candidate images per model, at least 1.
+        calibration: of the scores: a name, a repr, or a Calibration. What is unfitted in it, or in
+            another part of the attributor, is first fitted on fresh pictures of all models, by the
+            preset's calibration prompts (`fitting.fit`); a second time the store has them.
+        seed: the run's seed.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with (stage, done, total).
+
+    Raises:
+        LookupError: a name is unknown, or weights are missing.
+        ValueError: an option makes no sense, or a folder holds no picture.
+        StoreError: the store cannot be used.
+
+    A picture that cannot be opened raises nothing: its row tells why.
+    """
+    setting = settle(
+        preset,
+        attributor=attributor,
+        zoo=zoo,
+        inverter=inverter,
+        prompt=prompt,
+        similarity=similarity,
+        aggregate=aggregate,
+        gamma=gamma,
+        calibration=calibration,
+        seed=seed,
+    )
+    wanted = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    images.find(wanted)  # an empty folder is told before a store is opened
+    device.kind()  # imports torch: the time of a run is told beyond the imports
+    started = time.perf_counter()
+    store = Store() if store is None else store
+    entries = images.index(wanted, keep=store.put_picture)
+    told = evidence.frame((entry.path for entry in entries), progress)
+    frame = images.frame(entries)
+    method = fit(setting.attributor, setting, seed, store, progress)
+    setting = dataclasses.replace(setting, attributor=method)
+    stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
+    rankings = ranking.rank(stages.scores)
+    attributions = ranking.decide(rankings, setting.threshold)
+    sets = known = None
+    if setting.conformal is not None:
+        sets = conformal.conformal_sets(stages.scores, setting.conformal)
+    if setting.known is not None:
+        known = conformal.known_p_values(stages.scores, setting.known)
+        attributions = conformal.reject(attributions, known)
+    return Attribution(
+        images=frame,
+        prompts=stages.prompts,
+        candidates=stages.candidates,
+        similarities=stages.similarities,
+        scores=stages.scores,
+        rankings=rankings,
+        attributions=attributions,
+        sets=sets,
+        known=known,
+        paths=tuple((images.written(entry.path), entry.image_id) for entry in entries),
+        evidence=told,
+        setting=setting,
+        store=store,
+        seconds=time.perf_counter() - started,
+        made=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    )

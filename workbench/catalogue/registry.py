@@ -1,0 +1,325 @@
+"""Names: of checkpoints, plug-ins and zoos, and the way from a name to its object.
+
+A name is a catalogue row (``pocket-blip``), a plug-in without weights (``natural``, ``ssim``) or
+a repr (``Cosine("pocket-clip", layer=4)``), which is read back with `ast`, never evaluated.
+The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and the zoos in
+presets.toml; over them lie the user's own (`tables`).
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from workbench.catalogue import toml
+from workbench.catalogue.rows import ROLES, checkpoint, folder_of, rows_of, unknown
+from workbench.paths import data_folder as data_folder
+from workbench.weights.checkpoint import Checkpoint, resolve_class
+
+
+def names(role: str) -> list[str]:
+    """List what a command may call a role: rows, and plug-ins that need no weights of their own.
+
+    >>> "natural" in names("inverter")
+    True
+    """
+    if role == "attributor":
+        return sorted(_files(folder_of(role)))  # their fields come from a preset
+    encoders = rows_of("encoder") if role == "similarity" else {}
+    filled = nested(role) if role == "inverter" else []  # see `inverter`
+    return sorted({*rows_of(role), *encoders, *_weightless(role), *filled})
+
+
+def plugin_class(name: str, role: str) -> Any:
+    """Import the plug-in class of a file of a role's folder.
+
+    Raises:
+        LookupError: there is no such file; the sentence lists what there is.
+
+    >>> plugin_class("regeneration", "attributor").__name__
+    'Regeneration'
+    """
+    found = _files(folder_of(role))
+    if name not in found:
+        raise unknown(role, name, found)
+    return _class(folder_of(role), name)
+
+
+def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
+    """Make the plug-in that a name stands for; its weights load on first use.
+
+    Args:
+        name: catalogue row, plug-in without weights of its own, or repr; a plug-in is answered as
+            it is.
+        role: ``generator``, ``inverter``, ``encoder``, ``similarity`` or another of `ROLES`, where
+            only one will do. An encoder's row as a similarity is the cosine over it.
+        **fields: of the plug-in, where they differ from the default or have none.
+
+    Raises:
+        LookupError: there is no such name; the sentence lists what there is.
+        ValueError: the repr cannot be read, or has a field its class lacks.
+
+    >>> load("pocket-clip", layer=4)
+    OpenClip("pocket-clip", layer=4)
+    """
+    if not isinstance(name, str):
+        return name
+    if "(" in name and not fields:
+        return _as_role(parse(name), role)
+    if role == "similarity" and name in rows_of("encoder"):
+        return _make(_class("similarities", "cosine"), [name], fields)
+    for each in [role] if role else ROLES:
+        if name in (table := rows_of(each)):
+            return _make(resolve_class(table[name].plugin), [_pinned(name)], fields)
+        if name in [*_weightless(each), *nested(each)]:
+            return _make(_class(ROLES[each], name), [], fields)
+    known = names(role) if role else [n for each in ROLES for n in names(each)]
+    raise unknown(role or "plug-in", name, known)
+
+
+def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+    """Read a repr back into its plug-in: class names, literals and nested calls, nothing else.
+
+    A catalogue name in the first place is the class's checkpoint, or the plug-in made from it,
+    which then takes the fields that the class itself lacks.
+
+    Args:
+        text: such as ``Cosine("pocket-clip", layer=4)``.
+        namespace: further classes by name, those of a notebook for example.
+
+    Raises:
+        ValueError: anything else stands in the text.
+        LookupError: a class or a catalogue row is unknown.
+
+    >>> parse('Cosine("pocket-clip", layer=4)')
+    Cosine("pocket-clip", layer=4)
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")') from error
+    if not isinstance(tree, ast.Call):
+        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")')
+    return _read(tree, namespace or {}, text)
+
+
+def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """Gather candidate models by name, at least two of them.
+
+    Args:
+        names: a zoo of presets.toml (``pocket``), several models (``pocket-sd,pocket-ld``), a list
+            of names or generators, or a mapping of name to generator.
+
+    Returns:
+        name → Generator. A model is named by its row, any other generator by its repr.
+
+    Raises:
+        LookupError: a name is unknown.
+        ValueError: fewer than two models, or one name twice.
+
+    >>> list(zoo("pocket-sd, pocket-ld"))
+    ['pocket-sd', 'pocket-ld']
+    """
+    if isinstance(names, Mapping):
+        pairs = list(names.items())
+    else:
+        if isinstance(names, str):
+            known = zoos()
+            parts = commas(names)
+            if len(parts) == 1 and parts[0] not in rows_of("generator") and "(" not in names:
+                if parts[0] not in known:
+                    raise unknown("zoo", parts[0], [*known, *rows_of("generator")])
+                parts = known[parts[0]]
+            names = parts
+        pairs = [
+            (each, load(each, "generator")) if isinstance(each, str) else (repr(each), each)
+            for each in names
+        ]
+    seen = [name for name, _ in pairs]
+    if len(set(seen)) < len(seen):
+        raise ValueError(f"a zoo names each model once; seen {', '.join(seen)}")
+    if len(seen) < 2:
+        raise ValueError(
+            f"a zoo has at least two candidate models; seen {', '.join(seen) or 'none'}"
+        )
+    return dict(pairs)
+
+
+def zoos() -> dict[str, list[str]]:
+    """List the named zoos and their models."""
+    found = dict(toml.read("presets.toml", data_folder()).get("zoos", {}))
+    for name, models in found.items():
+        toml.check_type(f"the zoo {name!r} in presets.toml", models, tuple[str, ...])
+    return found
+
+
+def weights(*plugins: Any) -> dict[str, str]:
+    """Name every checkpoint inside plug-ins and the digest of its weights, sorted by name.
+
+    Raises:
+        LookupError: weights are missing.
+    """
+    found = {each.name: each for plugin in plugins for each in _inside(plugin)}
+    return {name: found[name].digest() for name in sorted(found)}
+
+
+def _inside(plugin: Any) -> list[Checkpoint]:
+    """Find the checkpoints a plug-in holds, those of its inner plug-ins too."""
+    if isinstance(plugin, Checkpoint):
+        return [plugin]
+    if dataclasses.is_dataclass(plugin):
+        plugin = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
+    if not isinstance(plugin, (list, tuple)):
+        return []
+    return [each for value in plugin for each in _inside(value)]
+
+
+def _files(folder: str) -> dict[str, tuple[str, list[str]]]:
+    """Read the plug-in files of a folder without importing any: stem → (class, needed fields).
+
+    Needed are those without a default, here by their type.
+    The class is the file's only public dataclass; a file without one is no plug-in.
+    """
+    found = {}
+    for path in sorted(Path(__file__).parents[1].joinpath(folder).glob("[!_]*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError):
+            continue  # being written just now: its own import will tell
+        classes = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+            and not node.name.startswith("_")
+            and any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+        ]
+        if len(classes) == 1:
+            fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
+            fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
+            needed = [ast.unparse(node.annotation) for node in fields if not node.value]
+            found[path.stem] = classes[0].name, needed
+    return found
+
+
+def _class(folder: str, stem: str) -> Any:
+    """Import the plug-in class of a file."""
+    return getattr(import_module(f"workbench.{folder}.{stem}"), _files(folder)[stem][0])
+
+
+def _weightless(role: str) -> list[str]:
+    """List the plug-ins of a role that can be made without any field, by stem."""
+    return [stem for stem, (_, needed) in _files(folder_of(role)).items() if not needed]
+
+
+def nested(role: str) -> list[str]:
+    """List the plug-ins of a role that need nothing but other plug-ins, by stem."""
+    files = _files(folder_of(role)).items()
+    return [stem for stem, (_, needed) in files if needed and all(map(_role, needed))]
+
+
+def _as_role(plugin: Any, role: str | None) -> Any:
+    """Hold a plug-in that was read from a repr to its role; an encoder may stand for its cosine."""
+    home = type(plugin).__module__
+    if role == "similarity" and home.startswith("workbench.encoders."):
+        return _class("similarities", "cosine")(plugin)
+    if role and home.startswith("workbench.") and not home.startswith(f"workbench.{ROLES[role]}."):
+        raise ValueError(f"{plugin!r} cannot serve as {role}; there are: {', '.join(names(role))}")
+    return plugin
+
+
+def _pinned(name: str) -> Checkpoint:
+    """Look up a row to load; one of the hub says which commit it means."""
+    row = checkpoint(name)
+    if row.folder is None:
+        row.digest()  # raises where no commit is pinned
+    return row
+
+
+def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
+    """Turn a node of a repr into its object."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        made = classes.get(node.func.id)
+        if made is None and node.func.id == "fitted":
+            raise ValueError(
+                "what was fitted cannot be read back from a repr, which names it by a digest: "
+                "fit it again, or hand over the plug-in itself"
+            )
+        if made is None:
+            homes = {
+                name: (folder, stem)
+                for folder in ROLES.values()
+                for stem, (name, _) in _files(folder).items()
+            }
+            if node.func.id not in homes:
+                raise unknown("class", node.func.id, [*classes, *homes])
+            made = _class(*homes[node.func.id])
+        if any(k.arg is None for k in node.keywords):
+            raise ValueError(f"{text!r} is not a repr: ** does not stand in one")
+        args = [_read(a, classes, text) for a in node.args]
+        fields = {str(k.arg): _read(k.value, classes, text) for k in node.keywords}
+        return _make(made, args, fields)
+    if isinstance(node, (ast.Tuple, ast.List)):
+        values = [_read(each, classes, text) for each in node.elts]
+        return tuple(values) if isinstance(node, ast.Tuple) else values
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(
+            f"{text!r} is not a repr: {ast.unparse(node)} is neither a literal nor a plug-in"
+        ) from error
+
+
+def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
+    """Call a plug-in class, with checkpoints and inner plug-ins looked up by their name."""
+    label, fields, args = made.__name__, dict(fields), list(args)
+    known = {}
+    if dataclasses.is_dataclass(made):
+        known = {field.name: field for field in dataclasses.fields(made)}
+    for i, (field, value) in enumerate(zip(known.values(), args, strict=False)):
+        if isinstance(value, str) and "Checkpoint" in str(field.type):
+            args[i] = _pinned(value)
+        elif isinstance(value, str) and (role := _role(str(field.type))):
+            inner = {name: fields.pop(name) for name in list(fields) if name not in known}
+            args[i] = load(value, role, **inner)
+    for name, value in fields.items():
+        if isinstance(value, str) and name in known and (role := _role(str(known[name].type))):
+            fields[name] = load(value, role)
+    strange = [name for name in fields if name not in known]
+    if strange and dataclasses.is_dataclass(made):
+        raise ValueError(
+            f"{label} has no field {strange[0]!r}; it has: {', '.join(known) or 'none'}"
+        )
+    try:
+        return made(*args, **fields)
+    except TypeError as error:
+        raise ValueError(f"{label} cannot be made like this: {error}") from error
+
+
+def _role(annotation: str) -> str | None:
+    """Tell the role a field's type stands for: ``Encoder`` or ``Encoder | None`` → ``encoder``."""
+    role = annotation.removesuffix(" | None").rpartition(".")[2].lower()
+    return role if role in ROLES else None
+
+
+def commas(text: str) -> list[str]:
+    """Split at the commas outside brackets and quotes.
+
+    >>> commas('a, Diffusers("b", steps=2)')
+    ['a', 'Diffusers("b", steps=2)']
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        depth += 0 if quote else (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,261 @@
+"""A preset settled: every name turned into its object, once.
+
+A `Preset` is names; a `Setting` is what they stand for. `settle` is the one way from the one to the
+other: `attribute`, evaluation, calibration, experiments and the doctor all take its answer, and
+resolve nothing themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench import ranking
+from workbench.catalogue import presets
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.registry import load, nested, plugin_class, weights
+from workbench.catalogue.registry import zoo as make_zoo
+from workbench.inverters.natural import Natural
+from workbench.plugin import Fitted
+from workbench.ranking import conformal
+
+FUSED = ("regeneration", "defake")
+"""What a fusion asked for by name fuses: the paper's attributor and a trained one."""
+OPTIONS = {
+    "inverter": {"inverter", "parts"},
+    "prompt": {"inverter", "parts"},
+    "similarity": {"similarity", "encoder", "parts"},
+    "aggregate": {"aggregate", "parts"},
+    "gamma": {"gamma", "parts"},
+    "calibration": {"calibration"},
+}
+"""Options of `settle` for the attributor, and the fields, any of which has a use for one."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that decides an answer, apart from the picture.
+
+    ``preset`` is the row of names, with what was overridden in it; the objects stand beside it.
+    ``threshold``, ``conformal`` and ``known`` are its calibration, None where there is none or
+    where what is calibrated was changed. ``call`` keeps the options as they were given, so that a
+    report can be made again.
+    """
+
+    preset: Preset
+    attributor: Any
+    zoo: dict[str, Any]
+    inverter: Any
+    similarity: Any
+    threshold: float | None = None
+    threshold_from: str = ""
+    conformal: float | None = None
+    known: Fitted | None = None
+    seed: int = 0
+    call: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def gamma(self) -> int:
+        """Candidate images per model."""
+        return self.preset.gamma
+
+    @property
+    def size(self) -> int:
+        """Side in pixels every picture goes to before it is compared."""
+        return self.preset.size
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Name every checkpoint in play and the digest of its weights."""
+        return weights(self.attributor, *self.zoo.values())
+
+    def prompts(self, portion: str) -> list[str]:
+        """Read a portion of the preset's prompts: see `presets.prompts`."""
+        return presets.prompts(self.preset, portion)
+
+    def regeneration(self, **changes: Any) -> Any:
+        """Make the preset's own attributor, with fields changed."""
+        return plugin_class("regeneration", "attributor")(**{**self.parts, **changes})
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What an attributor of this setting is made of, by the names of its fields."""
+        return {
+            "inverter": self.inverter,
+            "similarity": self.similarity,
+            "aggregate": self.preset.aggregate,
+            "gamma": self.gamma,
+            "size": self.size,
+        }
+
+
+def settle(
+    preset: str | Preset | Setting = "pocket",
+    *,
+    attributor: Any = None,
+    zoo: Any = None,
+    inverter: Any = None,
+    prompt: str | None = None,
+    similarity: Any = None,
+    aggregate: str | None = None,
+    gamma: int | None = None,
+    calibration: Any = None,
+    seed: int = 0,
+) -> Setting:
+    """Turn the names of a preset into objects, before any work; options override its fields.
+
+    What an option really changes (all but the seed) is no longer calibrated. A `Setting` is
+    answered as it is, under the seed given.
+
+    Args:
+        preset: a name, a `Preset`, or a `Setting`, which takes no other option than the seed.
+        attributor: a name, a repr, or an Attributor, which then decides inverter, similarity,
+            aggregation and γ itself.
+        zoo: candidate models, at least two: a name, ``"A,B"``, a list, or name → Generator.
+        inverter: a name, a repr, or an Inverter.
+        prompt: the known prompt of every picture, instead of an inverter.
+        similarity: a name (an encoder's is the cosine over it), a repr, or a Similarity.
+        aggregate: ``mean``, ``max``, ``softmax`` or ``knn``.
+        gamma: candidate images per model, at least 1.
+        calibration: of the scores: a name, a repr, or a Calibration.
+        seed: the run's seed.
+
+    Raises:
+        LookupError: a name is unknown, or weights are missing.
+        ValueError: an option makes no sense.
+
+    >>> list(settle("pocket", zoo="pocket-sd,pocket-ld").zoo)
+    ['pocket-sd', 'pocket-ld']
+    """
+    call = {name: plain_value(value) for name, value in locals().items() if value is not None}
+    if isinstance(preset, Setting):
+        if call.keys() - {"preset", "seed"}:
+            raise ValueError("a setting is settled: give its options to `settle` with a preset")
+        return dataclasses.replace(preset, seed=seed)
+    _check_options(inverter, prompt, aggregate, gamma)
+    given = presets.preset(preset)
+    call["preset"] = given.name
+    if zoo is inverter is similarity is prompt is None:
+        presets.check(given)
+    row = given.override(
+        zoo=plain_value(zoo),
+        inverter=plain_value(inverter if prompt is None else Natural(text=prompt)),
+        similarity=plain_value(similarity),
+        aggregate=aggregate,
+        gamma=gamma,
+    )
+    compare = load(similarity or row.similarity, "similarity")
+    tool: Any = Natural(text=prompt)
+    if prompt is None:
+        tool = make_inverter(inverter or row.inverter, given, compare)
+    models = make_zoo(row.zoo if zoo is None else zoo)
+    settled = Setting(row, None, models, tool, compare, seed=seed, call=call)
+    own = settled.regeneration()
+    method = _attributor(attributor or "regeneration", settled, given, calibration)
+    settled = dataclasses.replace(settled, attributor=method)
+    if row != given or repr(method) != repr(own):
+        return settled
+    return dataclasses.replace(
+        settled,
+        threshold=row.threshold,
+        threshold_from=row.threshold_from,
+        conformal=row.conformal,
+        known=conformal.known(dict(row.known)) if row.known else None,
+    )
+
+
+def _check_options(inverter: Any, prompt: Any, aggregate: str | None, gamma: int | None) -> None:
+    """Refuse options that make no sense, whatever the preset; ValueError."""
+    if prompt is not None and inverter is not None:
+        raise ValueError("a known prompt leaves nothing to invert: give a prompt or an inverter")
+    if gamma is not None and gamma < 1:
+        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
+    if aggregate is not None and aggregate not in ranking.AGGREGATIONS:
+        known = ", ".join(ranking.AGGREGATIONS)
+        raise ValueError(f"no aggregation named {aggregate!r}; there are: {known}")
+
+
+def _attributor(wanted: Any, setting: Setting, preset: Preset, calibration: Any) -> Any:
+    """Make the attributor asked for: by name of the setting's parts, or given whole."""
+    parts = dict(setting.parts)
+    if calibration is not None:
+        parts["calibration"] = load(calibration, "calibration")
+    if isinstance(wanted, str) and "(" not in wanted:
+        return _method(wanted, parts, preset, setting.call)
+    if OPTIONS.keys() & setting.call.keys():
+        raise ValueError(
+            "an attributor given whole decides inverter, similarity, aggregation, gamma and "
+            "calibration itself: give either it or these"
+        )
+    return load(wanted, "attributor")
+
+
+def make_inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
+    """Make an inverter for a preset, which lends what the inverter needs of other plug-ins.
+
+    ``pez`` and ``interrogator`` search with the encoder of the similarity, in the space that
+    pictures and captions share; an ``interrogator`` starts from the preset's own inverter and takes
+    the preset's label list.
+
+    Args:
+        name: a name, a repr, or an Inverter, which is answered as it is.
+        preset: whose parts are lent.
+        similarity: a Similarity in the place of the preset's.
+
+    Raises:
+        LookupError: there is no such name; the sentence lists what there is.
+        ValueError: the similarity has no encoder.
+
+    >>> from workbench.catalogue.presets import preset
+    >>> make_inverter("pez", preset("pocket"))
+    Pez("pocket-clip")
+    """
+    if not isinstance(name, str):
+        return name
+    if name not in nested("inverter"):
+        return load(name, "inverter")
+    if similarity is None:
+        similarity = load(preset.similarity, "similarity")
+    encoder = getattr(similarity, "encoder", None)
+    if encoder is None:
+        raise ValueError(f"{name} needs a similarity over an encoder; seen {similarity!r}")
+    encoder = encoder.projected() if hasattr(encoder, "projected") else encoder
+    lent = {"encoder": encoder, "caption": preset.inverter, "labels": preset.labels}
+    known = {field.name for field in dataclasses.fields(plugin_class(name, "inverter"))}
+    fields = {field: value for field, value in lent.items() if field in known and value}
+    return load(name, "inverter", **fields)
+
+
+def _method(name: str, shared: dict[str, Any], preset: Preset, asked: Iterable[str] = ()) -> Any:
+    """Make the attributor of a name from those parts of the preset that it has fields for.
+
+    Raises ValueError for an option asked for that it has no use for, or where it needs an encoder.
+    """
+    kind = plugin_class(name, "attributor")
+    known = {field.name for field in dataclasses.fields(kind)}
+    idle = [option for option in OPTIONS if option in asked and not OPTIONS[option] & known]
+    if idle:
+        raise ValueError(f"{name} has no use for {' and '.join(idle)}: leave it out")
+    parts = dict(shared)
+    if "encoder" in known:
+        parts["encoder"] = getattr(shared["similarity"], "encoder", None)
+        if parts["encoder"] is None:
+            raise ValueError(
+                f"{name} needs a similarity over an encoder; seen {shared['similarity']!r}"
+            )
+    if "parts" in known:
+        parts["parts"] = tuple(_method(each, shared, preset) for each in FUSED)
+    if "prompts" in known:
+        parts["prompts"] = tuple(presets.prompts(preset, "bank"))
+    return kind(**{field: value for field, value in parts.items() if field in known})
+
+
+def plain_value(value: Any) -> Any:
+    """Say an option as text or number, so that a report can keep it."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return ",".join(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else repr(value)

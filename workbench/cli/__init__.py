@@ -1,0 +1,1 @@
+"""The ``workbench`` command: one noun a file."""

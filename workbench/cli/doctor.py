@@ -1,0 +1,178 @@
+"""What this machine can run: the facts behind ``workbench doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import get_token
+
+from workbench import catalogue
+from workbench.catalogue import hub, presets
+from workbench.catalogue.setting import make_inverter
+from workbench.paths import data_folder, user_folder
+from workbench.store.store import Store
+from workbench.weights import device, loading, memory
+from workbench.weights.checkpoint import Checkpoint, is_downloaded, resolve_class
+from workbench.weights.repository import page_of
+
+DISTRIBUTION = "attribution-workbench"
+OPTIONAL = {
+    f"'{DISTRIBUTION}[evidence]'": ("c2pa", "sd_parsers", "imwatermark"),
+    f"'{DISTRIBUTION}[ray]'": ("ray",),
+}
+"""What may be installed besides, as pip is told it, and the modules that each brings.
+
+What rows need, their plug-ins tell: see `packages`."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What the doctor tells: of what, how it is, and what to do if that is not well ("": well)."""
+
+    what: str
+    found: str
+    todo: str = ""
+
+
+def described() -> str:
+    """Name where models run and its memory: ``the CPU, 23.5 GiB``."""
+    where = device.kind()
+    if where == "cpu":
+        return f"the CPU, {memory.gib(memory.total(where))} of memory, float32"
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, {memory.gib(memory.total(where))} of memory"
+
+
+def facts() -> list[Fact]:
+    """Find out what this machine has; the hub is asked whether it answers."""
+    import torch
+    from huggingface_hub import constants
+
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("diffusers", "transformers")
+    )
+    found = [
+        Fact("python", f"{platform.python_version()} on {platform.system()}"),
+        Fact("torch", f"{torch.__version__}, {versions}"),
+        Fact("models run on", described()),
+        Fact("memory free", memory.gib(memory.free(device.kind()))),
+        _disk("store", Path(os.environ.get("WORKBENCH_STORE") or Store.DEFAULT).expanduser()),
+        _disk("hub's cache", Path(constants.HF_HUB_CACHE)),
+        Fact("your catalogue", str(user_folder())),
+    ]
+    needed: dict[str, dict[str, list[str]]] = {}  # what pip calls it: its modules, for which rows
+    for what, modules in OPTIONAL.items():
+        needed[what] = {module: [] for module in modules}
+    for row in catalogue.all_rows().values():
+        for module, what in packages(row).items():
+            needed.setdefault(what, {}).setdefault(module, []).append(row.name)
+    for what, users in needed.items():
+        away = any(importlib.util.find_spec(module) is None for module in users)
+        names = ", ".join(name for rows in users.values() for name in rows)
+        state = ("not installed" + (names and f", for {names}")) if away else "here"
+        found.append(Fact(", ".join(users), state, f"pip install {what}" if away else ""))
+    found.append(Fact("hub", hub.reachable() or f"{constants.ENDPOINT} answers"))
+    found.append(Fact("hub log-in", "yes" if get_token() else "none (gated models need one)"))
+    return found
+
+
+def packages(row: Checkpoint) -> dict[str, str]:
+    """Name the modules that a row's plug-in needs besides, and what pip calls each."""
+    try:
+        tells = getattr(resolve_class(row.plugin), "packages", None)
+    except ValueError:  # no such plug-in: who loads the row will tell
+        return {}
+    return dict(tells(row)) if tells else {}
+
+
+def lacking(rows: Sequence[Checkpoint]) -> dict[str, str]:
+    """Name the modules that rows need and that are not installed, and what pip calls each."""
+    needed = {module: what for row in rows for module, what in packages(row).items()}
+    return {module: x for module, x in needed.items() if importlib.util.find_spec(module) is None}
+
+
+def weight(row: Checkpoint) -> tuple[str, str]:
+    """Tell what weights take on this machine, in GiB, and whether that fits: two cells.
+
+    How large their parts are is known once they are here; before, a GPU may still hold them one
+    part at a time where it does not hold the whole.
+    """
+    sizes, where = loading.needs(row), device.kind()
+    if not sizes:
+        return "?", "?"
+    room = memory.total(where)
+    never = "no" if where == "cpu" or is_downloaded(row) else "not whole"
+    words = {"whole": "yes", "offload": "in parts", "": never}
+    fits = words[memory.placement(sizes, room, offload=where != "cpu")]
+    return f"{sum(sizes.values()) / 2**30:.1f}", fits
+
+
+def readiness(name: str) -> Fact:
+    """Tell whether a preset is ready, and the command that makes it so."""
+    try:
+        rows, setting = presets.members(name), presets.preset(name)
+        if all(row.hosted or is_downloaded(row) for row in rows):
+            catalogue.zoo(setting.zoo)
+            compare = catalogue.load(setting.similarity, "similarity")
+            make_inverter(setting.inverter, setting, compare)
+    except (LookupError, ValueError) as error:
+        edit = f"edit [presets.{name}] in {user_folder() / 'presets.toml'}"
+        return Fact(f"preset {name}", str(error), edit)
+    away = [row for row in rows if not row.hosted and not is_downloaded(row)]
+    lost = [row for row in away if row.folder is not None]
+    gone = [row for row in away if row.status == "withdrawn"]
+    far = [row for row in away if row not in (*lost, *gone)]
+    gated = [row for row in far if row.gated]
+    large = [row.name for row in rows if weight(row)[1] == "no"]
+    absent = lacking(rows)
+    states = [f"{row.name} is not in {row.folder}" for row in lost]
+    states += [f"{row.name} was withdrawn" for row in gone]
+    states += [f"{len(far)} of {len(rows)} checkpoints not here"] if far else []
+    pages = ", ".join(page_of(row.source) for row in gated)
+    states += [f"licences to accept at {pages}"] if gated else []
+    states += [f"too large for this machine: {', '.join(large)}"] if large else []
+    states += [f"needs {', '.join(absent)}"] if absent else []
+    todo = [_restore(row) for row in lost]
+    todo += [f"pip install {what}" for what in absent.values()]
+    todo += ["hf auth login"] if gated and not get_token() else []
+    todo += [f"workbench zoo download {name}"] if far else []
+    if gone or large:
+        todo = ["choose another zoo" + " or machine" * bool(large)]
+    return Fact(f"preset {name}", "; ".join(states) or "ready", " && ".join(todo))
+
+
+def _restore(row: Checkpoint) -> str:
+    """Tell how the folder of a row comes back."""
+    ours = data_folder().parent
+    if row.folder is None or not row.folder.is_relative_to(ours):
+        table = user_folder() / f"{catalogue.ROLES[row.role]}.toml"
+        return f"restore the folder, or edit [{row.name}] in {table}"
+    if (ours / ".git").exists():
+        return f"git -C {ours} restore {row.folder.relative_to(ours)}"
+    return f"install {DISTRIBUTION} anew"
+
+
+def next_command(states: list[Fact]) -> str:
+    """Choose the command to type next: use what is ready; else fetch."""
+    ready = [fact.what.removeprefix("preset ") for fact in states if not fact.todo]
+    if not ready:
+        return states[0].todo
+    real = [name for name in ready if not name.startswith("pocket")]
+    return f"workbench attribute PICTURE --preset {(real or sorted(ready))[0]}"
+
+
+def _disk(what: str, folder: Path) -> Fact:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    todo = "free some space, or choose another folder" if free < 2 * 2**30 else ""
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        todo = f"choose another folder: {there} cannot be written"
+    return Fact(what, f"{folder}, {memory.gib(free)} free", todo)

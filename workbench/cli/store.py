@@ -1,0 +1,41 @@
+"""``workbench store``: look after what is kept."""
+
+from __future__ import annotations
+
+import typer
+
+from workbench.cli import terminal
+from workbench.store.store import Store
+
+store = typer.Typer(help="Look after the store.", no_args_is_help=True)
+
+
+@store.command("info")
+def store_info() -> None:
+    """Tell where the store is and what it holds."""
+    with terminal.answering():
+        for key, value in Store().info().items():
+            print(f"{key:16} {value}")
+
+
+@store.command("verify")
+def store_verify() -> None:
+    """Look for missing and damaged pictures; exit 1 if there are any."""
+    with terminal.answering():
+        problems = Store().verify()
+        for problem in problems:
+            print(problem)
+        if problems:
+            terminal.tell(
+                "`workbench store gc` removes what is damaged; it is then made again when needed."
+            )
+            raise typer.Exit(1)
+        print("good")
+
+
+@store.command("gc")
+def store_gc() -> None:
+    """Remove what no row needs; what was paid for always stays."""
+    with terminal.answering():
+        for key, value in Store().gc().items():
+            print(f"{key:16} {value}")

@@ -1,0 +1,288 @@
+"""Choose a setting and its threshold on calibration pictures, never on evaluation pictures.
+
+`select` compares layer × aggregation × similarity with the preset's inverter, and `fit` lets an
+attributor learn what it has to; `threshold` finds the smallest reliable margin of a preset, the
+quantile of its attribution sets and what its models' own pictures score. The threshold takes other
+calibration prompts than these two, and none shares one with the reference bank
+(`presets.PORTIONS`). The command ``workbench calibrate`` prints what `select` or `threshold`
+found as lines for presets.toml.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from workbench import catalogue, pipeline, ranking
+from workbench.attribution.fitting import calibration_pictures, fit
+from workbench.attributors.regeneration import Regeneration
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import Setting, settle
+from workbench.evaluation import metrics
+from workbench.evaluation.statistics import bootstrap_interval
+from workbench.keys import digest
+from workbench.pipeline.progress import Progress
+from workbench.plugin import Fitted
+from workbench.ranking import conformal
+from workbench.similarities.cosine import Cosine
+from workbench.similarities.mse import NegativeMSE
+from workbench.similarities.ssim import SSIM
+from workbench.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Hold the best setting found, and the whole grid it was found in.
+
+    ``grid``: similarity, aggregate, accuracy with low and high (bootstrap over prompts), mrr, n;
+    best first. Many settings were compared, so the best one's accuracy here is optimistic.
+    """
+
+    preset: str
+    similarity: str
+    aggregate: str
+    provenance: str
+    grid: pd.DataFrame = field(repr=False)
+
+    def toml(self) -> str:
+        """Write the lines for presets.toml."""
+        return (
+            f"# {self.provenance}\n[presets.{self.preset}]\nsimilarity = '{self.similarity}'\n"
+            f"aggregate = {json.dumps(self.aggregate)}\n"
+        )
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Hold what the calibration pictures told of a preset, and how it was found.
+
+    ``value``: the threshold of the margin. ``conformal``: the quantile of the attribution sets.
+    ``known``: the scores of each model's own pictures.
+    """
+
+    preset: str
+    value: float
+    conformal: float
+    known: Fitted
+    provenance: str
+    outcomes: pd.DataFrame = field(repr=False)
+
+    def toml(self) -> str:
+        """Write the lines for presets.toml; calibration scores have 6 significant digits.
+
+        >>> known = conformal.known({"a": [0.5, 0.25]})
+        >>> print(Threshold("x", float("inf"), 0.125, known, "a test", None).toml())
+        [presets.x]
+        threshold = "inf"
+        threshold_from = "a test"
+        conformal = 0.125
+        known."a" = [0.25, 0.5]
+        <BLANKLINE>
+        """
+        lines = [
+            f"[presets.{self.preset}]",
+            f"threshold = {_number(self.value)}",
+            f"threshold_from = {json.dumps(self.provenance, ensure_ascii=False)}",
+            f"conformal = {_number(self.conformal)}",
+            *(
+                f"known.{json.dumps(name)} = [{', '.join(f'{x:.6g}' for x in scores)}]"
+                for name, scores in self.known.arrays.items()
+            ),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def select(
+    setting: str | Preset | Setting = "pocket",
+    n: int = 100,
+    seed: int = 0,
+    *,
+    encoder: Any = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Selection:
+    """Find the best similarity and aggregation for a preset's zoo, inverter, γ and size.
+
+    The grid: cosine over every layer of the encoder, CLS and mean of the patches, SSIM and negative
+    MSE, each with every aggregation. The most accurate wins; among equals the higher mean
+    reciprocal rank, then the earlier in the grid, which begins with the paper's own setting.
+
+    Args:
+        setting: a preset, or what it was settled into (`catalogue.settle`).
+        n: prompts of the portion ``selection``; every model makes one picture of each.
+        seed: of the draw and the pictures.
+        encoder: whose layers are compared; the one of the preset's similarity when left out.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with (stage, done, total).
+
+    Raises:
+        LookupError: weights or prompts are missing.
+        ValueError: n makes no sense, or the preset's similarity has no encoder.
+    """
+    setting = settle(setting)
+    row, zoo = setting.preset, setting.zoo
+    if encoder is None:
+        encoder = getattr(setting.similarity, "encoder", None)
+        if encoder is None:
+            raise ValueError(f"{row.similarity!r} has no encoder whose layers could be compared")
+    if store is None:
+        store = Store()
+    images, truth = calibration_pictures(setting, "selection", n, seed, store, progress)
+    method = setting.regeneration(similarity=Cosine(encoder), aggregate="mean")
+    table = compare(grid(method, encoder, zoo, images, truth, store, seed, progress))
+    best = table.iloc[0]
+    provenance = (
+        f"workbench calibrate --select --preset {row.name} --n {n} --seed {seed}: "
+        f"{best['accuracy']:.1%} of {best['n']} calibration pictures right, the best of "
+        f"{len(table)} settings; weights {_weights(setting.inverter, encoder, *zoo.values())}"
+    )
+    return Selection(row.name, best["similarity"], best["aggregate"], provenance, table)
+
+
+def grid(
+    method: Regeneration,
+    encoder: Any,
+    zoo: Mapping[str, Any],
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    store: Store,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Attribute the same images with every similarity and aggregation of the grid (`select`).
+
+    Args:
+        method: whose inverter, γ and size are taken.
+        encoder: whose layers are compared.
+        zoo: name → Generator.
+        images: frame of that name.
+        truth: as of `evaluation.queries`.
+        store: where everything made is kept.
+        seed: of the candidates.
+        progress: called with (stage, done, total).
+
+    Returns:
+        outcomes frame with the columns ``similarity`` and ``aggregate`` before it, the paper's own
+        setting (projected embedding, mean) first.
+    """
+    import pandas as pd
+
+    prompts = pipeline.invert(images, method.inverter, store, progress)
+    candidates = pipeline.generate(prompts, zoo, method.gamma, seed, store, progress)
+    ids = [*images["image_id"], *candidates["candidate_id"].dropna()]
+    encoders = [*_layers(ids, encoder, store, method.size, progress)]
+    found = []
+    for each in [*map(Cosine, encoders), SSIM(), NegativeMSE()]:
+        values = pipeline.similarity(
+            images, prompts, candidates, each, store, method.size, progress
+        )
+        for aggregate in ranking.AGGREGATIONS:
+            name = f"{each!r}, {aggregate}"
+            scores = ranking.score(values, name, aggregate, images["image_id"], list(zoo))
+            ranked = ranking.rank(scores)
+            outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
+            outcomes.insert(0, "similarity", repr(each))
+            outcomes.insert(1, "aggregate", aggregate)
+            found.append(outcomes)
+    return pd.concat(found, ignore_index=True)
+
+
+def compare(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Measure every setting of a `grid`, best first.
+
+    Returns:
+        similarity, aggregate, accuracy with low and high (bootstrap over prompts), mrr, n; sorted
+        by accuracy, then mean reciprocal rank, then the order of the grid.
+    """
+    import pandas as pd
+
+    rows = []
+    for (similarity, aggregate), part in outcomes.groupby(["similarity", "aggregate"], sort=False):
+        found = bootstrap_interval(part["correct"], part["prompt"])
+        rows.append(
+            {
+                "similarity": similarity,
+                "aggregate": aggregate,
+                "accuracy": found.value,
+                "low": found.low,
+                "high": found.high,
+                "mrr": (1 / part["rank_of_truth"]).fillna(0.0).mean(),
+                "n": found.n,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(
+        ["accuracy", "mrr"], ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def threshold(
+    setting: str | Preset | Setting = "pocket",
+    n: int = 100,
+    seed: int = 0,
+    *,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Threshold:
+    """Find what a preset's decisions need, all on the same calibration pictures.
+
+    The smallest margin at which its attributions are reliable (`ranking.threshold`), the quantile
+    of its attribution sets, and the scores of each model's own pictures (`ranking.conformal`).
+    Each keeps its promise by itself.
+
+    Args:
+        setting: a preset, or what it was settled into (`catalogue.settle`).
+        n: prompts of the portion ``threshold``; every model makes one picture of each.
+        seed: of the draw and the pictures.
+        store: where everything made is kept; the user's own when left out.
+        progress: called with (stage, done, total).
+
+    Raises:
+        LookupError: weights or prompts are missing.
+        ValueError: n makes no sense.
+    """
+    setting = settle(setting)
+    if store is None:
+        store = Store()
+    images, truth = calibration_pictures(setting, "threshold", n, seed, store, progress)
+    method = fit(setting.regeneration(), setting, seed, store, progress)
+    stages = method(images, setting.zoo, store=store, seed=seed, progress=progress)
+    ranked = ranking.rank(stages.scores)
+    outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
+    value = ranking.threshold(outcomes["margin"], outcomes["correct"])
+    kept = outcomes[outcomes["margin"] >= value]
+    provenance = (
+        f"workbench calibrate --preset {setting.preset.name} --n {n} --seed {seed}: "
+        f"accepts {len(kept)} of {len(outcomes)} calibration pictures, "
+        f"{int((~kept['correct']).sum())} of them wrong (one-sided 95 % Clopper–Pearson bound at "
+        f"most 5 %), for {method!r}; weights {_weights(method, *setting.zoo.values())}"
+    )
+    quantile = conformal.conformal_quantile(stages.scores, truth)
+    known = conformal.fit_known(stages.scores, truth)
+    return Threshold(setting.preset.name, value, quantile, known, provenance, outcomes)
+
+
+def _layers(
+    ids: list[str], encoder: Any, store: Store, size: int, progress: Progress | None
+) -> Iterator[Any]:
+    """Encode pictures at every layer, one pass for each pooling; answer an encoder for each."""
+    blocks = list(range(1, encoder.depth() + 1))
+    poolings = ("cls", "mean") if hasattr(encoder, "pooling") else (None,)
+    for place, pooling in enumerate(poolings):
+        pooled = encoder if pooling is None else replace(encoder, pooling=pooling)
+        layers = [None, *blocks] if place == 0 else blocks  # pooled once, projected once
+        pipeline.encode_layers(ids, pooled, layers, store, size, progress)
+        yield from (pooled.at(layer) for layer in layers)
+
+
+def _number(value: float) -> str:
+    return '"inf"' if value == float("inf") else repr(value)
+
+
+def _weights(*plugins: Any) -> str:
+    """Name all weights in play by one short digest."""
+    return digest(catalogue.weights(*plugins))[:16]

@@ -1,0 +1,156 @@
+"""From attributions to metrics: outcomes, accuracies, confusion.
+
+A picture that failed anywhere counts as a miss. Intervals are bootstrapped by prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench import frames
+from workbench.evaluation.statistics import DRAWS, bootstrap_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def outcomes(
+    attributions: pd.DataFrame, rankings: pd.DataFrame, truth: pd.DataFrame
+) -> pd.DataFrame:
+    """Tell for every test image and attributor whether the attribution was right.
+
+    Args:
+        attributions: frame of that name.
+        rankings: frame of that name.
+        truth: ``image_id``, ``truth`` (a generator), ``prompt``, and if there are any ``failure``,
+            ``attack`` and ``intensity``.
+
+    Returns:
+        frame with image_id, attributor, truth, prompt, attack, intensity, predicted (missing for a
+        failed image), correct, accepted, margin, rank_of_truth (missing where there is none),
+        failure; a row for each row of ``truth`` and each attributor.
+    """
+    import pandas as pd
+
+    known = truth[["image_id", "truth", "prompt"]].copy()
+    known["failure"] = truth.get("failure")
+    known = known.assign(**_condition(truth))
+    names = pd.DataFrame({"attributor": attributions["attributor"].unique()})
+    table = known.merge(names, how="cross")
+    table = table.merge(attributions, on=["image_id", "attributor"], how="left")
+    ranks = rankings[rankings["score"].notna()].rename(
+        columns={"generator": "truth", "rank": "rank_of_truth"}
+    )
+    keys = ["image_id", "attributor", "truth"]
+    table = table.merge(ranks[[*keys, "rank_of_truth"]], on=keys, how="left")
+    table["rank_of_truth"] = table["rank_of_truth"].astype("float64")
+    table["correct"] = (table["predicted"] == table["truth"]).fillna(False).astype(bool)
+    table["accepted"] = table["accepted"].eq(True)
+    silent = table["predicted"].isna() & table["failure"].isna()
+    table["failure"] = table["failure"].mask(silent, "no candidate image could be compared")
+    columns = ["image_id", "attributor", "truth", "prompt", "attack", "intensity", "predicted"]
+    return table[[*columns, "correct", "accepted", "margin", "rank_of_truth", "failure"]]
+
+
+def _condition(table: pd.DataFrame) -> dict[str, Any]:
+    """Answer the columns attack and intensity; nothing said is "none" and 0."""
+    default = {"attack": "none", "intensity": 0.0}
+    return {
+        name: table[name].fillna(value) if name in table else value
+        for name, value in default.items()
+    }
+
+
+def measure(outcomes: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
+    """Summarise the outcomes under each attack with bootstrap intervals over prompts.
+
+    The metrics, all in [0, 1] and higher is better: ``accuracy`` (forced choice), ``coverage``
+    (accepted), ``accuracy_accepted`` (among the accepted alone), ``top2``, and ``mrr``, the mean of
+    1 / rank of the true model, 0 for a miss. Slices: ``all``, and each true generator.
+
+    Args:
+        outcomes: what `outcomes` answers.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+
+    Returns:
+        evaluations frame.
+    """
+    return _summarised(outcomes, _MEASURES, seed, draws)
+
+
+def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Summarise attribution sets with bootstrap intervals over prompts.
+
+    The metrics: ``set_coverage``, the share of sets that hold the true model, and ``set_size``, the
+    models in one on average. An image without a set counts as not covered, with none.
+
+    Args:
+        sets: what `decision.conformal_sets` answers.
+        truth: as of `outcomes`.
+        seed: of the bootstrap.
+
+    Returns:
+        evaluations frame; slices as of `metrics`.
+    """
+    key = ["image_id", "attributor"]
+    table = truth[["image_id", "truth", "prompt"]].merge(
+        sets[["attributor"]].drop_duplicates(), "cross"
+    )
+    size = sets.groupby(key)["included"].sum().rename("size").reset_index()
+    own = sets.rename(columns={"generator": "truth", "included": "covered"})
+    table = table.merge(size, "left", key).merge(own, "left", [*key, "truth"])
+    table["covered"] = table["covered"].eq(True)
+    table["size"] = table["size"].fillna(0)
+    measures = {"set_coverage": lambda part: part["covered"], "set_size": lambda part: part["size"]}
+    return _summarised(table, measures, seed, DRAWS)
+
+
+def _summarised(
+    outcomes: pd.DataFrame, measures: Mapping[str, Any], seed: int, draws: int
+) -> pd.DataFrame:
+    """Bootstrap measures over prompts, for all and for each true generator."""
+    rows = []
+    outcomes = outcomes.assign(**_condition(outcomes))
+    conditions = outcomes.groupby(["attributor", "attack", "intensity"], sort=False)
+    for (attributor, attack, intensity), table in conditions:
+        parts = [("all", table), *table.groupby("truth", sort=True)]
+        for (name, part), (metric, values) in itertools.product(parts, measures.items()):
+            found = bootstrap_interval(values(part), part["prompt"], draws, seed)
+            rows.append(
+                {
+                    "attributor": attributor,
+                    "attack": attack,
+                    "intensity": intensity,
+                    "metric": metric,
+                    "slice": name,
+                    "value": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "n": found.n,
+                }
+            )
+    return frames.build("evaluations", rows)
+
+
+_MEASURES = {
+    "accuracy": lambda table: table["correct"],
+    "coverage": lambda table: table["accepted"],
+    "accuracy_accepted": lambda table: table["correct"].astype(float).where(table["accepted"]),
+    "top2": lambda table: table["rank_of_truth"] <= 2,
+    "mrr": lambda table: (1 / table["rank_of_truth"]).fillna(0.0),
+}
+
+
+def confusion(outcomes: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Count predictions: (K, K) integers, a row for each true and a column for each predicted one.
+
+    Images without any prediction are in no column, so a row sums to its n less its failures.
+    """
+    import pandas as pd
+
+    counts = pd.crosstab(outcomes["truth"], outcomes["predicted"])
+    square = counts.reindex(index=list(labels), columns=list(labels), fill_value=0).astype(int)
+    return square.rename_axis(index="truth", columns="predicted")

@@ -1,0 +1,106 @@
+"""The sentence that closes an evaluation: what its errors have in common."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.evaluation.metrics import confusion
+from workbench.evaluation.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFrame) -> str:
+    """Name the failure signatures seen in one sentence, or answer "" where there are none.
+
+    The rules (the bounds are ours); 1 and 2 speak alone, and of 4, 5 and 6 only the first:
+
+    1. *failures*: at least a tenth of the images could not be attributed at all.
+    2. *chance*: the interval of the accuracy holds 1 / K.
+    3. *poor prompts*: the natural prompt is at least 5 points better than the inverted one, and the
+       interval of the difference, over prompts, lies above 0.
+    4. *twin models*: K > 2, at least 5 errors, and two models exchange at least half of all errors,
+       in both directions.
+    5. *one weak model*: at least 5 errors, and a model 15 points or more below the accuracy of the
+       others together, which lies above its interval.
+    6. *one attractor*: K > 2, at least 5 errors, and one model takes at least two thirds of them.
+
+    Args:
+        outcomes: of one attributor.
+        labels: the K candidate models.
+        natural: outcomes of the same images with their natural prompt.
+    """
+    missed = float(outcomes["predicted"].isna().mean())
+    if missed >= 0.1:
+        return f"Failures: {missed:.0%} of the pictures could not be attributed at all."
+    accuracy = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
+    if accuracy.low <= 1 / len(labels):
+        return (
+            f"At chance: {accuracy.value:.1%} right cannot be told from 1 / {len(labels)}, so the "
+            "similarity does not see these models."
+        )
+    which = _twins(outcomes, labels) or _weak(outcomes, labels) or _attractor(outcomes, labels)
+    seen = "; ".join(filter(None, [_poor_prompts(outcomes, natural), which]))
+    return f"{seen[0].upper()}{seen[1:]}." if seen else ""
+
+
+def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
+    key = ["image_id", "truth", "prompt"]
+    pairs = outcomes.merge(natural, on=key, suffixes=("", "_natural"))
+    gain = pairs["correct_natural"].astype(float) - pairs["correct"].astype(float)
+    found = bootstrap_interval(gain, pairs["prompt"])
+    if not (found.value >= 0.05 and found.low > 0):
+        return ""
+    return (
+        f"poor prompts: with the natural prompt {found.value:.1%} more of the pictures are "
+        f"attributed rightly ({found.low:.1%} to {found.high:.1%}), so the inverter loses what "
+        "tells the models apart"
+    )
+
+
+def _twins(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    counts = confusion(outcomes, labels)
+    errors = int(counts.to_numpy().sum() - np.trace(counts))
+    if errors < 5 or len(labels) < 3:
+        return ""
+    pairs = list(itertools.combinations(labels, 2))
+    both = {pair: (counts.loc[pair], counts.loc[pair[::-1]]) for pair in pairs}
+    one, two = max(pairs, key=lambda pair: sum(both[pair]))
+    there, back = both[one, two]
+    if there + back < errors / 2 or not there or not back:
+        return ""
+    return (
+        f"twin models: {one} and {two} exchange {there + back} of the {errors} errors "
+        f"({there} and {back})"
+    )
+
+
+def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    if int((~outcomes["correct"]).sum()) < 5:
+        return ""
+    means = outcomes.groupby("truth")["correct"].mean().reindex(list(labels))
+    worst = str(means.idxmin())
+    own = outcomes[outcomes["truth"] == worst]
+    rest = float(outcomes[outcomes["truth"] != worst]["correct"].mean())
+    found = bootstrap_interval(own["correct"], own["prompt"])
+    if not (found.value <= rest - 0.15 and found.high < rest):
+        return ""
+    return (
+        f"one weak model: pictures of {worst} are attributed rightly in {found.value:.1%}, those "
+        f"of the others in {rest:.1%}"
+    )
+
+
+def _attractor(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
+    wrong = outcomes[~outcomes["correct"] & outcomes["predicted"].notna()]
+    if len(wrong) < 5 or len(labels) < 3:
+        return ""
+    name, count = next(iter(wrong["predicted"].value_counts().items()))
+    if count < len(wrong) * 2 / 3:
+        return ""
+    return f"one attractor: {count} of the {len(wrong)} errors are attributed to {name}"

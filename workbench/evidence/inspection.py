@@ -1,0 +1,73 @@
+"""Look into a file, or many, for all three kinds of evidence.
+
+What was checked, what is merely written there, and what is not there are told apart (`STATES`).
+All of it is lost when a picture is saved again, so its absence says nothing. Needs the extra
+``evidence``: c2pa-python, sd-parsers, invisible-watermark. No network is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import images
+from workbench.evidence.base import Evidence
+from workbench.evidence.c2pa import read_manifest
+from workbench.evidence.parameters import read_parameters
+from workbench.evidence.watermark import read_watermark
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def inspect(path: str | Path) -> list[Evidence]:
+    """Look for all three kinds of evidence in a picture file.
+
+    Returns:
+        one Evidence of C2PA, one of parameters, one of a watermark, in this order.
+
+    Raises:
+        images.ImageError: the file is no picture that can be opened.
+    """
+    data = images.read_bytes(path)
+    picture = images.decode(data)
+    return [read_manifest(data), read_parameters(data, picture.size), read_watermark(picture)]
+
+
+def parameters(path: str | Path) -> Evidence:
+    """Look for generation parameters alone; ImageError where the file cannot be opened."""
+    data = images.read_bytes(path)
+    return read_parameters(data, images.decode(data).size)
+
+
+def frame(
+    paths: Iterable[str | Path], progress: Callable[[str, int, int], None] | None = None
+) -> pd.DataFrame:
+    """Inspect picture files.
+
+    Args:
+        paths: of the files.
+        progress: called with ("inspect", done, total).
+
+    Returns:
+        frame with path, kind, state, source, prompt, text, three rows a picture; one row of kind
+        ``file`` and state ``unchecked`` where it cannot be opened.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    files = list(paths)
+    for done, path in enumerate(files):
+        if progress is not None:
+            progress("inspect", done, len(files))
+        try:
+            found = inspect(path)
+        except images.ImageError as error:
+            found = [Evidence("file", "unchecked", f"It cannot be opened: {error}.")]
+        except MemoryError:
+            found = [Evidence("file", "unchecked", "There is not enough memory to open it.")]
+        rows += [{"path": images.written(path), **vars(each)} for each in found]
+    if progress is not None and files:
+        progress("inspect", len(files), len(files))
+    return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])

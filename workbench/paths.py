@@ -1,0 +1,28 @@
+"""Where data lies: the shipped folder, and the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PLACES = (HERE.parent / "data", HERE / "_data")
+"""The shipped data: of a checkout, of a wheel."""
+
+
+def data_folder() -> Path:
+    """Find the data: ``data/`` of the checkout, else what the wheel carries.
+
+    Raises:
+        LookupError: neither is there.
+    """
+    for folder in PLACES:
+        if (folder / "catalogue").is_dir():
+            return folder
+    raise LookupError("the catalogue is missing: this installation of workbench has no data folder")
+
+
+def user_folder() -> Path:
+    """Name the folder of the user's own tables, there or not."""
+    wanted = os.environ.get("WORKBENCH_CATALOGUE") or "~/workbench-catalogue"
+    return Path(os.path.expandvars(wanted)).expanduser().absolute()

@@ -1,6 +1,6 @@
 """The ``workbench`` command: results on stdout, progress and errors on stderr.
 
-Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped. Nothing heavy is imported before
+Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped, 143 told to end. Nothing heavy is imported before
 the names in a command are known to be right.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -330,12 +329,9 @@ def _check_report(path: Path) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; `process.run` answers for its signals and streams."""
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
         os.environ.setdefault(name, "1")
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     app(prog_name="workbench")

@@ -28,13 +28,18 @@ def user_folder() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """Write a path in full: variables and ~ replaced, and absolute.
+    """Write a path in full: variables and ~ replaced, and absolute; ValueError as `from_home`."""
+    return from_home(os.path.expandvars(path)).absolute()
+
+
+def from_home(path: str | Path) -> Path:
+    """Replace the ~ that a path begins with.
 
     Raises:
-        ValueError: ~ names a user who has no home here.
+        ValueError: it names a user who has no home here.
     """
     try:
-        return Path(os.path.expandvars(path)).expanduser().absolute()
+        return Path(path).expanduser()
     except RuntimeError:
         raise ValueError(
             f"the path {str(path)!r} begins with the home of a user who is not known here; write "

@@ -1,7 +1,7 @@
 """The ``workbench`` command: results on stdout, progress and errors on stderr.
 
-Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped, 143 told to end. Nothing heavy is imported before
-the names in a command are known to be right.
+Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped, 143 told to end. Nothing heavy is
+imported before the names in a command are known to be right.
 """
 
 from __future__ import annotations

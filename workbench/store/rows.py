@@ -91,7 +91,7 @@ def odd_lengths(lengths: Iterable[tuple[Any, Any, int]]) -> dict[Any, tuple[int,
     groups: dict[Any, list[tuple[Any, int]]] = {}
     for key, meta, size in lengths:
         groups.setdefault(meta, []).append((key, size))
-    odd = {}
+    odd: dict[Any, tuple[int, int]] = {}
     for rows in groups.values():
         ((usual, count),) = Counter(size for _, size in rows).most_common(1)
         if count * 2 > len(rows):

@@ -24,7 +24,7 @@ import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -41,7 +41,7 @@ from workbench.text import brief, shown
 
 DAY = 86_400.0
 PROMPT = ("text", "score", "truncated", "seconds", "failure")
-TABLES = {
+TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str | None]]] = {
     "prompts": (PROMPT, checks.prompt_fault),
     "generations": (("picture", "failure", "seconds", "paid"), checks.generation_fault),
 }
@@ -109,7 +109,7 @@ class Store:
         with self._index.guard():
             for folder in (self.path / "pictures", self.path / "tmp"):
                 self._index.check_inside(folder)
-                with contextlib.suppress(OSError if self._index.read_only else ()):
+                if not (folder.is_dir() or self._index.read_only):
                     folder.mkdir(mode=0o700, exist_ok=True)
 
     @classmethod

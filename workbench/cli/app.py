@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,9 @@ from workbench.catalogue import presets
 from workbench.catalogue.setting import make_inverter
 from workbench.cli import doctor, store, terminal, zoo
 from workbench.cli.options import AsJson, Gamma, InverterName, Paths, PresetName, Seed
+from workbench.keys import check_prompt
 from workbench.store.store import Store
+from workbench.text import brief
 
 if TYPE_CHECKING:
     from workbench.attribution.result import Attribution
@@ -42,6 +45,8 @@ app.add_typer(zoo.zoo, name="zoo")
 app.add_typer(store.store, name="store")
 
 
+MAX_SEEDS = 100_000
+"""Pictures that one `generate` makes."""
 COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
 """Of generations.csv."""
 
@@ -69,6 +74,9 @@ def attribute(
     ] = None,
     seed: Seed = 0,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report there.")] = None,
+    full_paths: Annotated[
+        bool, typer.Option("--full-paths", help="Tell whole paths in the report, not names.")
+    ] = False,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Redo the run of a report, and say what matches."),
@@ -107,7 +115,7 @@ def attribute(
         if matches is not None:
             terminal.print_matches(matches, as_json)
         if report is not None:
-            terminal.tell(f"Report: {result.report(report)}")
+            terminal.tell(f"Report: {result.report(report, full_paths)}")
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
@@ -212,6 +220,7 @@ def generate(
     A model that takes no seed (hosted, an archive) gives its picture of that number.
     """
     with terminal.answering():
+        check_prompt(prompt)
         model = catalogue.load(generator, "generator")
         numbers = parse_seeds(seeds)
         table = out / "generations.csv"
@@ -256,20 +265,21 @@ def parse_seeds(text: str) -> list[int]:
     >>> parse_seeds("0:3,7")
     [0, 1, 2, 7]
     """
-    found: list[int] = []
+    found: dict[int, None] = {}
     for part in text.split(","):
         ends = part.strip().split(":")
-        if not all(end.isascii() and end.isdigit() and int(end) < 2**63 for end in ends):
+        if not all(re.fullmatch("[0-9]{1,19}", end) and int(end) < 2**63 for end in ends):
             ends = []
         if len(ends) == 1:
-            found.append(int(ends[0]))
-        elif len(ends) == 2 and int(ends[0]) < int(ends[1]) <= int(ends[0]) + 100_000:
-            found.extend(range(int(ends[0]), int(ends[1])))
+            found[int(ends[0])] = None
+        elif len(ends) == 2 and int(ends[0]) < int(ends[1]) <= int(ends[0]) + MAX_SEEDS:
+            found |= dict.fromkeys(range(int(ends[0]), int(ends[1])))
         else:
-            raise ValueError(
-                f"seeds are written 0:4 (that is 0, 1, 2, 3), 7 or 1,5,9; seen {text!r}"
-            )
-    return list(dict.fromkeys(found))
+            seen = brief(repr(text), 100)
+            raise ValueError(f"seeds are written 0:4 (that is 0, 1, 2, 3), 7 or 1,5,9; seen {seen}")
+        if len(found) > MAX_SEEDS:
+            raise ValueError(f"a command makes at most {MAX_SEEDS:,} pictures; name fewer seeds")
+    return list(found)
 
 
 def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, list[str]]:
@@ -307,12 +317,7 @@ def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     from workbench.catalogue.setting import settle
 
     kept = replay.read(source)
-    try:
-        settle(**kept["call"])
-    except TypeError:
-        raise ValueError(
-            f"{str(source)!r} has settings that this workbench does not know"
-        ) from None
+    settle(**kept["call"])
     with terminal.progress_bars() as progress:
         store = Store.temporary()
         result = attribute(paths, **kept["call"], store=store, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -70,7 +71,9 @@ class Archive(Plugin):
     seedable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Freeze the mapping; refuse a column nobody asks for."""
+        """Freeze the mapping; refuse a column nobody asks for, and what is no path."""
+        if not isinstance(self.source, (str, os.PathLike)):
+            raise ValueError(f"the source of an archive is a path; seen {brief(self.source, 80)}")
         items = self.columns.items() if isinstance(self.columns, Mapping) else self.columns
         object.__setattr__(self, "columns", tuple(sorted((str(k), str(v)) for k, v in items)))
         _archive_index.known_only("columns", dict(self.columns), _archive_index.NAMES)

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import threading
@@ -24,6 +25,8 @@ from workbench.text import brief
 VERSION = 1
 INDEX = "index.sqlite"
 ELSEWHERE = "name another folder with WORKBENCH_STORE"
+ROOM = 2**16
+"""Bytes without which no log of the index can be begun."""
 WAIT = 60.0  # seconds another process may hold the index before we give up
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -152,7 +155,7 @@ class Index:
         """Say in one sentence what went wrong with the disk or the index."""
         number = getattr(error, "errno", None)
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL or number in FULL:
+        if code == sqlite3.SQLITE_FULL or number in FULL or self._has_no_room(code):
             return f"the disk of the store {self.folder} is full; free some space or {ELSEWHERE}"
         if code in CLOSED or number in CLOSED_FILE:
             return f"the store {self.folder} cannot be written ({error}); {ELSEWHERE}"
@@ -161,6 +164,14 @@ class Index:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return f"the index of the store {self.folder} is damaged ({error}); {ELSEWHERE}"
         return f"the store {self.folder} could not be used ({error})"
+
+    def _has_no_room(self, code: int) -> bool:
+        """Tell whether an I/O error of SQLite is that of a full disk, which it does not say."""
+        if code != sqlite3.SQLITE_IOERR:
+            return False
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self.folder).free < ROOM
+        return False
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,4 +1,4 @@
-"""A store may come from anybody: nothing in it is believed, and nothing outside of it is touched."""
+"""A store may come from anybody: nothing in it is believed, nothing outside is touched."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def write(result: Attribution, path: str | Path, full_paths: bool = False) -> Pa
 
 def fragment(result: Attribution) -> str:
     """Render the pictures of a run as HTML to show in Jupyter, the first 20."""
-    cards = [card for _, card in zip(range(SHOWN), _cards(result), strict=False)]
+    cards = [card for _, card in zip(range(SHOWN), _cards(result, full_paths=True), strict=False)]
     left = len(result.cases) - len(cards)
     more = f"… and {left} more pictures; .records() and .report(path) hold all." if left else ""
     return _template().render(fragment=True, cards=cards, more=more)

@@ -181,7 +181,8 @@ def _check_options(inverter: Any, prompt: Any, aggregate: Any, gamma: Any, seed:
     if gamma is not None:
         check_gamma(gamma)
     check_seed(seed)
-    if aggregate is not None and aggregate not in ranking.AGGREGATIONS:
+    named = isinstance(aggregate, str) and aggregate in ranking.AGGREGATIONS
+    if aggregate is not None and not named:
         known = ", ".join(ranking.AGGREGATIONS)
         raise ValueError(f"no aggregation named {brief(repr(aggregate), 80)}; there are: {known}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -229,6 +230,9 @@ def results(width: int | None = None) -> Any:
             for each in super().render(renderable, options):
                 lines = map(shown, each.text.split("\n"))
                 yield each if each.control else each._replace(text="\n".join(lines))
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, "the output was closed")
 
     width = width or (None if sys.stdout.isatty() else 160)
     return Plain(highlight=False, markup=False, emoji=False, width=width)

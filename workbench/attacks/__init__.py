@@ -31,7 +31,7 @@ class Attack(Protocol):
         ...
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the attacked RGB image, of any size; at intensity 0 the input object.
+        """Return the attacked RGB image, of any size; at intensity 0 the input object.
 
         Raises ValueError for a picture that cannot be attacked; the sentence says why.
         """

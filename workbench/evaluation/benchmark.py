@@ -165,6 +165,8 @@ def evaluate_preset(
         ValueError: n or an option makes no sense.
         StoreError: the store cannot be used.
     """
+    given = preset.preset if isinstance(preset, Setting) else presets.preset(preset)
+    texts = presets.draw(presets.prompts(given, "evaluation"), n, seed)  # told before weights are
     setting = settle(
         preset,
         zoo=zoo,
@@ -175,7 +177,6 @@ def evaluate_preset(
         seed=seed,
     )
     row, models = setting.preset, setting.zoo
-    texts = presets.draw(setting.prompts("evaluation"), n, seed)
     methods = _methods(setting)
     if store is None:
         store = Store()

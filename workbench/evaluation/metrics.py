@@ -55,7 +55,7 @@ def outcomes(
 
 
 def _condition(table: pd.DataFrame) -> dict[str, Any]:
-    """Answer the columns attack and intensity; nothing said is "none" and 0."""
+    """Return the columns attack and intensity; nothing said is "none" and 0."""
     default = {"attack": "none", "intensity": 0.0}
     return {
         name: table[name].fillna(value) if name in table else value

@@ -121,7 +121,7 @@ def _tests(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _first(frames: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame | None:
-    """Answer a row an image of the first attributor in a table, by image_id; None without it."""
+    """Return a row an image of the first attributor in a table, by image_id; None without it."""
     table = frames.get(name)
     if table is None or table.empty:
         return None

@@ -43,13 +43,13 @@ LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "
 
 
 class Experiment(Protocol):
-    """Answer one question; the fields are its whole configuration.
+    """Return one question; the fields are its whole configuration.
 
     One that works with candidate models beside those of the bench names them in a field ``more``.
     """
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer the frames by name; ``results`` is made by `results`."""
+        """Return the frames by name; ``results`` is made by `results`."""
         ...
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
@@ -400,7 +400,7 @@ def compare(reference: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
 def by_accuracy(
     outcomes: pd.DataFrame, names: Mapping[str, str], keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Answer a row of accuracy for every attributor (by its short name) and group of ``keys``."""
+    """Return a row of accuracy for every attributor (by its short name) and group of ``keys``."""
     from workbench.evaluation.statistics import bootstrap_interval
 
     rows = []

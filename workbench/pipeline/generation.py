@@ -110,7 +110,7 @@ def reconstruct(
 def _generated(
     generator: Any, jobs: list[tuple[str, int, int]], tag: str, store: Store, tick: Tick
 ) -> list[Generation]:
-    """Answer a generation for each (prompt, index, seed), making what is missing.
+    """Return a generation for each (prompt, index, seed), making what is missing.
 
     A generator that cannot be seeded is handed the index, and cached by it. One that costs money
     is asked before all whether its budget affords what is missing.

@@ -199,7 +199,7 @@ def rule(
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
-    """Answer the best score of each image, (N, 1), NaN where there is none."""
+    """Return the best score of each image, (N, 1), NaN where there is none."""
     return np.fmax.reduce(scores, axis=1, keepdims=True)
 
 

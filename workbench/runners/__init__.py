@@ -38,10 +38,10 @@ class Work(Generic[Row]):
 
 
 class Runner(Protocol):
-    """Answer jobs from the store, and make what is missing, each thing once."""
+    """Return jobs from the store, and make what is missing, each thing once."""
 
     def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Answer the row of every key; ``tick`` is called with the number of jobs done."""
+        """Return the row of every key; ``tick`` is called with the number of jobs done."""
         ...
 
 
@@ -59,7 +59,7 @@ def using(runner: Runner | None) -> Iterator[None]:
 
 
 def once(work: Work[Row], tick: Tick) -> dict[str, Row]:
-    """Answer every job by the runner in use, `Local` by default."""
+    """Return every job by the runner in use, `Local` by default."""
     from workbench.runners.local import Local
 
     return (_used.get() or Local())(work, tick)

@@ -22,7 +22,7 @@ class Local(Plugin):
     """
 
     def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Answer every key from the store; make what is missing."""
+        """Return every key from the store; make what is missing."""
         found = work.look(work.jobs)
         tick(len(found))
         waiting = [key for key in work.jobs if key not in found]

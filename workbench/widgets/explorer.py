@@ -340,7 +340,7 @@ class Explorer(Page):
             ]
 
     def _nearest(self, place: int) -> pd.DataFrame:
-        """Answer the nearest candidate images of a test image; of a candidate image, its own."""
+        """Return the nearest candidate images of a test image; of a candidate image, its own."""
         point = self._points.iloc[place]
         near = self._related[self._related["image_id"] == point["image_id"]]
         return near.nlargest(NEAREST, "similarity")
@@ -410,7 +410,7 @@ def _told(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _neighbours(matrix: np.ndarray) -> list[dict[str, list[Any]]]:
-    """Answer the nearest rows of each, itself left out, as Embedding Atlas reads them."""
+    """Return the nearest rows of each, itself left out, as Embedding Atlas reads them."""
     from sklearn.neighbors import NearestNeighbors
 
     count = min(NEAREST, len(matrix) - 1)

@@ -124,7 +124,7 @@ class Explorer(Page):
 
     @property
     def selection(self) -> pd.DataFrame:
-        """The points chosen, as `projection.points` tells them, with their places ``x`` and ``y``."""
+        """The points chosen, as of `projection.points`, with their places ``x`` and ``y``."""
         return self.points.iloc[self._chosen].reset_index(drop=True)
 
     @selection.setter

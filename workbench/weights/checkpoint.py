@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,35 +23,6 @@ PART_LIBRARIES = ("diffusers", "transformers")
 """Libraries whose classes a model folder may name for the parts of a pipeline."""
 STATUSES = ("current", "mirror", "withdrawn")
 DTYPES = ("float32", "float16", "bfloat16")
-
-
-MOVED = {
-    "identity": "plugin.identity",
-    "Named": "plugin.Plugin",
-    "arguments": "plugin.arguments",
-    "short": "plugin.short",
-    "chosen": "plugin.call_options",
-    "settings": "plugin.options_of",
-    "safely": "weights.safety.safe_loader_kwargs",
-    "device": "weights.device.kind",
-    "dtype": "weights.device.dtype",
-    "here": "weights.checkpoint.is_downloaded",
-    "wants": "weights.checkpoint.selection_key",
-}
-"""What stood here under another name, or stands elsewhere now; for one release."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(
-        f"checkpoints.{name} is now workbench.{MOVED[name]}; the old name goes with the next "
-        "release",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    home, _, new = MOVED[name].rpartition(".")
-    return getattr(importlib.import_module(f"workbench.{home}"), new)
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +95,7 @@ class Checkpoint:
             )
 
     def __repr__(self) -> str:
-        """Answer the name: a checkpoint is known by its catalogue row."""
+        """Return the name: a checkpoint is known by its catalogue row."""
         return self.name
 
     def option(self, key: str, default: Any = None) -> Any:
@@ -225,7 +195,7 @@ def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
 
 
 def hub_id(checkpoint: Checkpoint) -> str:
-    """Answer the hub id of a row; an architecture of open_clip with its tag has one too.
+    """Return the hub id of a row; an architecture of open_clip with its tag has one too.
 
     Raises LookupError for a tag without weights on the hub.
     """
@@ -251,7 +221,7 @@ def open_clip_id(model: str, tag: str) -> str:
 
 
 def locate(checkpoint: Checkpoint, stage: str = "") -> str:
-    """Answer the folder of the weights on this computer, or that of a stage.
+    """Return the folder of the weights on this computer, or that of a stage.
 
     Raises LookupError when they are not here, whatever a hub may hold.
     """

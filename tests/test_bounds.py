@@ -177,3 +177,32 @@ def test_the_parts_of_honest_pipelines_are_let_through():
 def test_a_row_names_a_class_of_the_library_itself(name):
     with pytest.raises(ValueError, match="for a checkpoint; there are: classes of diffusers"):
         resolve_class(name)
+
+
+# Prompts that anybody wrote
+
+
+@pytest.mark.parametrize("kind", ["in the file", "known"])
+def test_a_prompt_beyond_bounds_is_a_failure_of_that_picture_alone(tmp_path, kind):
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from workbench import frames, images
+    from workbench.pipeline.inversion import invert
+
+    texts = {"long": "a" * 10_001, "good": "a fish"}
+    rows = []
+    for number, (name, text) in enumerate(texts.items()):
+        told = PngInfo()
+        told.add_text("parameters", f"{text}\nSteps: 20, Sampler: Euler, Seed: 1, Size: 8x8")
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{name}.png", pnginfo=told)
+        image_id, _, _ = images.image_id(tmp_path / f"{name}.png")
+        told_row = {"image_id": image_id, "path": str(tmp_path / f"{name}.png"), "prompt": text}
+        rows.append(told_row | {"attack": "none", "intensity": 0.0})
+    table = frames.build("images", rows)
+    tool = wb.Metadata() if kind == "in the file" else wb.Natural()
+    with Store(tmp_path / "store") as store:
+        found = invert(table, tool, store)
+    long, good = found.to_dict("records")
+    assert long["failure"] == "a prompt has at most 10,000 characters; this one has 10,001"
+    assert good["prompt"] == "a fish"

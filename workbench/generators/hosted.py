@@ -310,6 +310,8 @@ def _fetched(url: str, address: str) -> bytes:
 
     try:
         there, here = urlsplit(url), urlsplit(address)
+        if not there.hostname or there.port == 0:  # asking for a port reads it
+            raise ValueError("it names no host")
     except ValueError as error:
         raise images.ImageError(f"it lies at no address ({error})") from None
     if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
-from workbench.keys import prompt_id
+from workbench.keys import check_prompt, prompt_id
 from workbench.pipeline.cache import CachedPlugin, call_each_on_failure
 from workbench.pipeline.encoding import pictures_of
 from workbench.pipeline.progress import Progress, ticker
@@ -64,6 +64,10 @@ def _known(inverter: Any, text: Any) -> dict[str, Any]:
         prompt = inverter.known([text if isinstance(text, str) else None])[0]
     except ValueError:
         return {"text": None, "failure": "the known prompt of this picture is missing"}
+    try:
+        check_prompt(prompt.text)
+    except ValueError as error:
+        return {"text": None, "failure": str(error)}
     return {"text": prompt.text, "score": prompt.score, "seconds": 0.0}
 
 
@@ -72,7 +76,9 @@ def _of_file(inverter: Any, path: Any) -> dict[str, Any]:
     if not isinstance(path, str):
         return {"text": None, "failure": "this picture comes from no file"}
     try:
-        return {"text": inverter.of_file(path).text, "seconds": 0.0}
+        text = inverter.of_file(path).text
+        check_prompt(text)  # anybody may have written it
+        return {"text": text, "seconds": 0.0}
     except ValueError as error:
         return {"text": None, "failure": str(error)}
 

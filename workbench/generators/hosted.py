@@ -244,6 +244,8 @@ def _ask(client: Any, **request: Any) -> Any:
         answer = client.images.generate(**request)
         if getattr(answer, "data", None):
             return answer
+        if not isinstance(answer, str):  # JSON of another shape
+            return _Malformed("it holds no data")
         return _Trouble(200, "", "", "no picture in the answer; is it an images endpoint?")
     except openai.APIResponseValidationError as error:
         return _Malformed(str(error))

@@ -274,7 +274,8 @@ transformers, open_clip, workbench
         except ModuleNotFoundError as error:
             if not module.startswith(error.name or "?"):
                 raise
-    if not isinstance(found, type) or found.__module__.split(".")[0] not in LIBRARIES:
+    foreign = getattr(found, "__module__", "").split(".")[0] not in LIBRARIES
+    if not isinstance(found, type) or (foreign and parts[0] != "workbench"):
         raise ValueError(
             f"no class {name!r} for a checkpoint; there are: classes of {', '.join(LIBRARIES)}"
         )

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests import toys
 from tests.contracts.plugins import PROMPTS, bench, pictures, ready, scored
+from tests.support import toys
 from workbench import catalogue, frames, images
 from workbench.generators import Failure
 from workbench.inverters import Prompt

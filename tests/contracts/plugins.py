@@ -1,7 +1,7 @@
 """Find every plug-in of a role, and make one of it small enough to test.
 
 A file dropped into a plug-in folder is found here without a new line. One that needs weights needs
-a tiny model as well: a row of `tests/tiny.py` that names its class.
+a tiny model as well: a row of `tests/support/models/tiny.py` that names its class.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests import tiny, tiny_paper, toys
-from tests.images_endpoint import KEY, Endpoint
+from tests.support import toys
+from tests.support.images_endpoint import KEY, Endpoint
+from tests.support.models import paper as tiny_paper
+from tests.support.models import tiny
 from workbench import catalogue, frames, pipeline
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -82,7 +84,9 @@ def samples(folder: str, stem: str) -> tuple[Any, ...]:
     path = f"workbench.{folder}.{stem}.{kind.__name__}"
     rows = [(made, n) for made in TINY for n, row in made.ROWS.items() if row[1] == path]
     if [field.type for field in needed] != ["Checkpoint"] or not rows:
-        raise LookupError(f"no tiny model for {path}; add one to tests/tiny.py that names it")
+        raise LookupError(
+            f"no tiny model for {path}; add one to tests/support/models/tiny.py that names it"
+        )
     return tuple(kind(made.checkpoint(name)) for made, name in rows)
 
 

@@ -146,7 +146,7 @@ def test_a_plugin_with_weights_needs_a_tiny_model(tmp_path, monkeypatch):
     invalidate_caches()
     sentence = (
         "no tiny model for workbench.inverters.weighty.Weighty; "
-        "add one to tests/tiny.py that names it"
+        "add one to tests/support/models/tiny.py that names it"
     )
     with pytest.raises(LookupError, match=f"^{sentence}$"):
         plugins.samples("inverters", "weighty")

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import tiny, tiny_paper
 from tests.contracts.laws import answers_prompts_in_any_company, answers_unit_rows_in_any_company
-from tests.images_endpoint import KEY, Endpoint
+from tests.support.images_endpoint import KEY, Endpoint
+from tests.support.models import paper as tiny_paper
+from tests.support.models import tiny
 from workbench import catalogue, images
 from workbench.catalogue import toml
 

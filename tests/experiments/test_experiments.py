@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests import toys
+from tests.support import toys
 from workbench import catalogue, experiments
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import settle

@@ -15,7 +15,7 @@ from diffusers.pipelines.kandinsky5.pipeline_output import KandinskyImagePipelin
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests import tiny
+from tests.support.models import tiny
 from workbench import images
 from workbench.generators import Failure, reconstruct
 from workbench.generators import diffusers as module

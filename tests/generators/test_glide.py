@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests import tiny_paper
+from tests.support.models import paper as tiny_paper
 from workbench.generators.glide import PACKAGE, Glide
 
 NAME = "tiny-glide"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests import tiny_paper
+from tests.support.models import paper as tiny_paper
 from workbench.generators import Failure
 from workbench.generators.min_dalle import MinDalle, _load, _package
 from workbench.weights.loading import clear_weights

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
+from tests.support.models import inverters as tiny_inverters
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.inverters import Prompt, load_seeing
 from workbench.inverters.captioner import CLASSES, Captioner, _text

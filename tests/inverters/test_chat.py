@@ -9,9 +9,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from tests import tiny, tiny_inverters
 from tests.contracts import laws
 from tests.contracts.plugins import pictures
+from tests.support.models import inverters as tiny_inverters
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.inverters import load_seeing
 from workbench.inverters.chat import INSTRUCTION, Chat, _ask, one_line

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import frames, pipeline
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration

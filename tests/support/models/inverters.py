@@ -1,4 +1,4 @@
-"""Tiny untrained captioning and chat models of the real classes; see `tests/tiny.py`.
+"""Tiny untrained captioning and chat models of the real classes; see `tiny.py`.
 
 Their weights start far apart, so that an untrained model says different things of different
 pictures; tokenizers know single letters.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from tests import tiny
+from tests.support.models import tiny
 
 CAPTIONER = "workbench.inverters.captioner.Captioner"
 CHAT = "workbench.inverters.chat.Chat"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import experiments
 from workbench.catalogue.presets import Preset
 from workbench.evaluation import benchmark
@@ -20,7 +20,7 @@ from workbench.pipeline.cache import VECTORS
 from workbench.similarities.cosine import Cosine
 from workbench.store.store import Store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 AT_ONCE = {"make": 4, "invert": 4, "encode": VECTORS}
 """What is in the making when a run dies, and made again: one batch, no more."""
 
@@ -46,7 +46,7 @@ def run(folder: str, log: str, out: str, what: str) -> None:
 
 def start(tmp_path: Path, name: str, out: str, what: str = "evaluate") -> subprocess.Popen:
     arguments = [*(str(tmp_path / part) for part in (name, f"{name}.log", out)), what]
-    code = f"from tests.test_resume import run; run(*{arguments!r})"
+    code = f"from tests.system.test_resume import run; run(*{arguments!r})"
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn import manifold
 
-from tests import toys
+from tests.support import toys
 from workbench import frames, pipeline
 from workbench.attributors.regeneration import Regeneration
 from workbench.evaluation import benchmark, projection

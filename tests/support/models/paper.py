@@ -1,4 +1,4 @@
-"""Tiny untrained models of the classes that only the paper's zoo has; see `tests/tiny.py`."""
+"""Tiny untrained models of the classes that only the paper's zoo has; see `tiny.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests import tiny
+from tests.support.models import tiny
 from workbench.weights.checkpoint import Checkpoint
 
 ROWS = {

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from tests import tiny
+from tests.support.models import tiny
 from workbench.generators.archive import Archive
 from workbench.generators.diffusers import Diffusers
 from workbench.inverters.blip import Blip

@@ -1,6 +1,6 @@
 """The README does what it says: commands run, links lead somewhere, numbers are measured.
 
-``python tests/test_readme.py`` writes what was measured anew from data/reference.
+``python tests/system/test_readme.py`` writes what was measured anew from data/reference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from workbench import catalogue
 from workbench.catalogue.setting import settle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README, REFERENCE = ROOT / "README.md", ROOT / "data" / "reference" / "accuracy.json"
 FOUND = {
     "**Which inverter** for which model? (the paper's first open question)": "inverters",

@@ -1,11 +1,11 @@
-"""Tiny untrained U-Nets, priors, token models and SigLIP; `tests/tiny.py` builds them by name."""
+"""Tiny untrained U-Nets, priors, token models and SigLIP; `tiny.py` builds them by name."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from tests.tiny import (
+from tests.support.models.tiny import (
     DIFFUSERS,
     SIZE,
     _clip_text,

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests.support.models import tiny
 from workbench import catalogue, images
 from workbench.weights import loading
 from workbench.weights.checkpoint import resolve_class
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATH = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 PROMPTS = ["a red circle on grass", "a blue star at night", "a photo of a green fish"]
 PAIRS = [(PROMPTS[i % 3], 2**40 + i // 2) for i in range(5)]
@@ -30,8 +30,8 @@ class that takes one prompt a call, one that draws from the global generator."""
 SCRIPT = """
 import json, sys, threading
 from pathlib import Path
-from tests import tiny
-from tests.test_same_pixels import PAIRS, TINY, digests, pocket
+from tests.support.models import tiny
+from tests.system.test_same_pixels import PAIRS, TINY, digests, pocket
 
 folder, answers = Path(sys.argv[1]), {}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests import tiny
+from tests.support.models import tiny
 from workbench.generators import diffusers
 from workbench.weights import device, inference, loading, memory
 from workbench.weights.checkpoint import Checkpoint

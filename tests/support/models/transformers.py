@@ -1,11 +1,11 @@
-"""Tiny untrained models of the diffusion transformers; `tests/tiny.py` builds them by name."""
+"""Tiny untrained models of the diffusion transformers; `tiny.py` builds them by name."""
 
 from __future__ import annotations
 
 import string
 from pathlib import Path
 
-from tests.tiny import (
+from tests.support.models.tiny import (
     DIFFUSERS,
     SIZE,
     UNCHECKED,
@@ -369,7 +369,7 @@ def _hunyuan_dit(path: Path) -> None:
     from diffusers import DDPMScheduler, HunyuanDiT2DModel, HunyuanDiTPipeline
     from transformers import BertConfig, BertModel
 
-    from tests.tiny import _bert_tokenizer
+    from tests.support.models.tiny import _bert_tokenizer
 
     bert, (tokenizer, text_encoder) = _bert_tokenizer(77), _t5()
     config = BertConfig(

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 RUN = runpy.run_path(str(FOLDER / "run.py"))
 execute, tidy = RUN["execute"], RUN["tidy"]
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

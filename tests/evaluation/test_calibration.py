@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import paths
 from workbench.attribution.fitting import fit
 from workbench.attributors.regeneration import Regeneration

@@ -28,9 +28,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import workbench as wb
-from tests import tiny, tiny_paper, toys
-from tests.hub import Hub
-from tests.images_endpoint import KEY, Endpoint, refusal
+from tests.support import toys
+from tests.support.hub import Hub
+from tests.support.images_endpoint import KEY, Endpoint, refusal
+from tests.support.models import paper as tiny_paper
+from tests.support.models import tiny
 from tests.test_evidence import A1111, comfy
 from workbench import evaluation, evidence, figures, images, pipeline
 from workbench.catalogue import hub

@@ -11,7 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 import workbench as wb
-from tests import tiny, tiny_paper
+from tests.support.models import paper as tiny_paper
+from tests.support.models import tiny
 from workbench import catalogue, images
 from workbench.cli import app
 from workbench.paths import data_folder

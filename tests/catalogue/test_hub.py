@@ -14,8 +14,8 @@ from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests import tiny
-from tests.hub import Hub
+from tests.support.hub import Hub
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.catalogue import download, hub, presets, toml
 from workbench.catalogue.setting import settle
@@ -617,7 +617,7 @@ def test_what_strange_configs_tell_is_one_sentence_and_no_row(there, tmp_path, s
 
 def readme_commands():
     """Read the commands of the README's section on hubs, in order."""
-    text = (Path(__file__).parent.parent / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text()
     section = text.split("## Checkpoints of a hub\n")[1].split("\n## ")[0]
     return [line.split()[1:] for line in section.splitlines() if line.startswith("workbench ")]
 

@@ -73,7 +73,11 @@ ROWS = {
     "tiny-timm": ("encoder", "workbench.encoders.timm.Timm", "", {}),
 }
 STAGES = {"tiny-if": ("base", "upsampler")}
-MORE = ("tests.tiny_inverters", "tests.tiny_transformers", "tests.tiny_unets")
+MORE = (
+    "tests.support.models.inverters",
+    "tests.support.models.transformers",
+    "tests.support.models.unets",
+)
 """Modules with further rows (and stages), and with builders of the same form as those here."""
 
 

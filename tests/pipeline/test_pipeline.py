@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import tiny, toys
+from tests.support import toys
+from tests.support.models import tiny
 from workbench import frames, images, pipeline
 from workbench.attacks import own_rng, without_intensity
 from workbench.attacks.jpeg import JPEG

@@ -17,11 +17,11 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from tests.hub import Hub
+from tests.support.hub import Hub
 from workbench.catalogue import hub
 from workbench.store.store import Generation, Store, StoreError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIZE = 3_000_000
 META = {"wrote": "a test"}
 
@@ -116,7 +116,7 @@ def with_small_files(folder: str) -> None:
 
 def child(function: Callable[[str], None], folder: Path, *before: str):
     """Run a function of this file in another process; answer what it printed."""
-    code = f"from tests.test_disk import {function.__name__} as f; f({str(folder)!r})"
+    code = f"from tests.system.test_disk import {function.__name__} as f; f({str(folder)!r})"
     done = subprocess.run(
         [*before, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=90
     )

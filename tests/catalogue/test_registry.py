@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import catalogue
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import presets, registry, rows

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
 
-from tests import toys
+from tests.support import toys
 from workbench import evaluation, frames, pipeline, ranking
 
 MODELS = ["sd", "ld", "glide", "dalle"]

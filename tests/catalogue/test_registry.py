@@ -1,3 +1,5 @@
+"""Names and reprs become objects, and what is neither is one sentence."""
+
 from __future__ import annotations
 
 import re
@@ -7,67 +9,11 @@ import sys
 import pytest
 
 from tests.support import toys
+from tests.support.sentences import exactly
 from workbench import catalogue
 from workbench.attributors.regeneration import Regeneration
-from workbench.catalogue import presets, registry, rows
-from workbench.catalogue.presets import Preset
-from workbench.catalogue.setting import make_inverter
-from workbench.paths import data_folder
-from workbench.similarities.cosine import Cosine
-from workbench.weights.checkpoint import Checkpoint, resolve_class
-
-ROWS = [(role, name) for role in catalogue.ROLES for name in catalogue.rows_of(role)]
-POCKET = [name for _, name in ROWS if name.startswith("pocket-")]
-
-
-def exactly(sentence: str) -> str:
-    return f"^{re.escape(sentence)}$"
-
-
-@pytest.mark.parametrize(("role", "name"), ROWS)
-def test_every_row_is_a_checkpoint_of_a_plug_in_that_exists(role, name):
-    row = catalogue.checkpoint(name)
-    assert (row.name, row.role) == (name, role)
-    assert row.plugin.startswith(f"workbench.{catalogue.ROLES[role]}.")
-    assert repr(resolve_class(row.plugin)(row)).endswith(f'("{name}")')
-
-
-@pytest.mark.parametrize("name", [n for r, n in ROWS if r == "generator"])
-def test_every_generator_names_a_class_that_its_library_has(name):
-    row = catalogue.checkpoint(name)
-    if row.plugin.split(".")[-2] in ("diffusers", "image_token"):
-        resolve_class(row.class_name)
-    else:
-        assert row.class_name == ""  # the plug-in knows its own
-
-
-def test_no_name_stands_in_two_tables():
-    names = [name for _, name in ROWS]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize("name", POCKET)
-def test_pocket_rows_run_in_their_fixed_shape(name):
-    row = catalogue.checkpoint(name)
-    assert row.folder in [data_folder() / kind / name for kind in ("pocket", "pocket-more")]
-    assert row.folder.is_dir()
-    assert row.threads == 2
-    assert row.size == 64
-
-
-def test_hub_rows_are_not_verified_and_must_be_pinned_before_use():
-    hub = [row for role in catalogue.ROLES for row in catalogue.rows_of(role).values()]
-    hub = [row for row in hub if row.folder is None]
-    assert len(hub) > 20
-    assert {row.verified for row in hub} == {""}
-    sentence = (
-        "the weights of 'sd-1-4' (CompVis/stable-diffusion-v1-4) are not on this computer; "
-        "`workbench zoo download sd-1-4` fetches them"
-    )
-    with pytest.raises(LookupError, match=exactly(sentence)):
-        catalogue.load("sd-1-4")
-    with pytest.raises(LookupError, match=exactly(sentence)):
-        catalogue.parse('Diffusers("sd-1-4")')
+from workbench.catalogue import registry, rows
+from workbench.weights.checkpoint import Checkpoint
 
 
 def test_a_pinned_hub_row_is_made_without_any_download(monkeypatch):
@@ -181,39 +127,6 @@ def test_unknown_names_list_what_there_is():
         catalogue.zoo("pokcet")
     with pytest.raises(LookupError, match=r"^no generator named 'pocket-clip'; there are: "):
         catalogue.load("pocket-clip", "generator")
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("pez", 'Pez("pocket-clip")'),
-        ("interrogator", 'Interrogator("pocket-blip", "pocket-clip", labels="pocket")'),
-        ("pocket-blip", 'Blip("pocket-blip")'),
-        ("natural", "Natural()"),
-        ('Pez("pocket-clip", steps=3)', 'Pez("pocket-clip", steps=3)'),
-    ],
-)
-def test_a_preset_lends_an_inverter_what_it_needs_of_other_plug_ins(name, expected):
-    for which in ("pocket-paper", "pocket"):  # one looks at a layer below the projection
-        preset = presets.preset(which)
-        assert repr(make_inverter(name, preset)) == expected
-        assert catalogue.parse(expected) == make_inverter(name, preset)
-
-
-def test_a_preset_lends_no_more_than_it_has():
-    own, preset = toys.Teller(), Preset("x", "pocket", "natural", "ssim")
-    assert make_inverter(own, preset) is catalogue.load(own, "inverter") is own
-    found = make_inverter("interrogator", preset, Cosine(toys.Mean()))
-    assert repr(found) == "Interrogator(Natural(), Mean(layer=None))"
-    sentence = "pez needs a similarity over an encoder; seen SSIM()"
-    with pytest.raises(ValueError, match=exactly(sentence)):
-        make_inverter("pez", preset)
-    sentence = "PEZ needs an encoder of open_clip; seen Mean(layer=None)"
-    with pytest.raises(ValueError, match=exactly(sentence)):
-        make_inverter("pez", preset, Cosine(toys.Mean()))
-    assert repr(catalogue.load("pez", encoder="pocket-clip")) == 'Pez("pocket-clip")'
-    with pytest.raises(ValueError, match=r"^Pez cannot be made like this: .*'encoder'$"):
-        catalogue.load("pez", "inverter")
 
 
 def test_an_encoder_serves_as_its_cosine_and_nothing_else_as_a_similarity():

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +16,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from workbench import images, paths
-from workbench.cli import app, zoo
-from workbench.paths import data_folder
+from workbench import images
+from workbench.cli import app
 from workbench.store.store import Store
-from workbench.text import shown
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "open_clip", "matplotlib")
 ANSWER_AT_ONCE = f"""
@@ -32,13 +29,6 @@ try:
 except SystemExit as stop:
     print(stop.code, [name for name in {HEAVY!r} if name in sys.modules])
 """
-
-
-@pytest.fixture
-def run(tiny, tmp_path, monkeypatch):
-    """Call the command in this process, with the tiny models and a store of its own."""
-    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
-    return lambda *words: CliRunner().invoke(app.app, [str(word) for word in words])
 
 
 @pytest.mark.parametrize(
@@ -146,84 +136,6 @@ def test_a_report_is_redone_and_compared(run, pictures, tmp_path):
     assert "OTHER" in other.stdout
 
 
-def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
-    out = tmp_path / "evaluation"
-    plain = run("evaluate", "--n", 2, "--gamma", 1, "--out", out)
-    assert (plain.exit_code, plain.stderr) == (0, f"Frames and figure: {out}\n")
-    for words in ("inverted prompt", "matched bank", "chance", "only tiny-sd", "→ tiny-ld"):
-        assert words in plain.stdout
-    assert (out / "evaluation.png").stat().st_size > 10_000
-    assert {"outcomes.parquet", "evaluations.parquet"} <= {path.name for path in out.iterdir()}
-    lines = run("evaluate", "--n", 2, "--gamma", 1, "--json").stdout.splitlines()
-    assert len(lines) == 1
-    assert list(json.loads(lines[0])) == [
-        "settings",
-        "accuracy",
-        "coverage",
-        "accuracy_accepted",
-        "per_model",
-        "top2",
-        "mrr",
-        "confusion",
-        "controls",
-    ]
-
-
-REFERENCE = data_folder() / "reference"
-
-
-def test_figures_are_drawn_of_all_that_was_found(run, tmp_path):
-    runs, out = tmp_path / "runs", tmp_path / "figures"
-    run("evaluate", "--n", 2, "--gamma", 1, "--out", runs / "evaluation")
-    shutil.copytree(REFERENCE / "leakage", runs / "deep" / "leakage")
-    result = run("figures", "--venue", "acm", "--from", runs, "--out", out)
-    told = f"2 figures for acm: look at {out / 'index.html'}\n"
-    assert (result.exit_code, result.stderr) == (0, told)
-    kinds = ("pdf", "png", "csv", "tex")
-    files = [out / f"{name}.{kind}" for name in ("deep-leakage", "evaluation") for kind in kinds]
-    assert result.stdout.splitlines() == [str(file) for file in files]
-    for name, points in (("deep-leakage", 241.14749), ("evaluation", 506.295)):
-        box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", (out / f"{name}.pdf").read_bytes())
-        assert box is not None
-        assert float(box[1]) == pytest.approx(points / 72.27 * 72, abs=0.05)
-    assert "tiny-sd" in (out / "evaluation.tex").read_text()
-    assert "matched_bank" in (out / "evaluation.tex").read_text().replace("\\", "")
-    page = (out / "index.html").read_text()
-    assert '<img srcset="deep-leakage.png 2x"' in page
-    assert "n = 4 pictures of 2 prompts" in page
-
-
-def test_figures_of_ones_own_experiment_are_told_of(run, tmp_path):
-    folder = tmp_path / "runs" / "mine"
-    shutil.copytree(REFERENCE / "leakage", folder)
-    kept = json.loads((folder / "provenance.json").read_text()) | {"experiment": "Mine()"}
-    (folder / "provenance.json").write_text(json.dumps(kept))
-    result = run("figures", "--from", folder.parent, "--out", tmp_path / "out")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("mine: ")
-
-
-def test_without_a_reference_figures_say_what_would_do(run, tmp_path):
-    result = run("figures", "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "there is nothing to draw in" in result.stderr
-    assert "`workbench experiment NAME` or `workbench evaluate --out` wrote" in result.stderr
-
-
-def test_calibrate_prints_the_lines_for_the_presets(run):
-    import tomllib
-
-    result = run("calibrate", "--n", 2)
-    assert (result.exit_code, result.stderr) == (0, "")
-    found = tomllib.loads(result.stdout)["presets"]["pocket"]
-    assert found["threshold"] == "inf"  # 4 pictures never bound the error by 5 %
-    assert found["conformal"] == "inf"  # nor do 2 prompts cover 90 %
-    assert {name: len(scores) for name, scores in found["known"].items()} == {
-        "tiny-ld": 2,
-        "tiny-sd": 2,
-    }
-
-
 def test_invert_tells_a_prompt_for_each_picture(run, pictures):
     result = run("invert", pictures, pictures / "missing.png", "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]
@@ -292,48 +204,6 @@ def test_seeds_are_read(text, seeds):
 def test_other_seeds_are_refused(text):
     with pytest.raises(ValueError, match=r"seeds are written 0:4 \(that is 0, 1, 2, 3\)"):
         app.parse_seeds(text)
-
-
-def test_zoo_list_show_and_verify(run, tiny, monkeypatch):
-    assert "zoo tiny: tiny-sd, tiny-ld" in run("zoo", "list").stdout
-    card = {"slot_accuracy": 0.5, "training": {"unet": {"losses": [[100, 1.0]] * 99}}}
-    monkeypatch.setattr(zoo, "_manifest", lambda: {"tiny-ld": card})
-    shown = run("zoo", "show", "tiny-ld").stdout
-    assert "diffusers.LDMTextToImagePipeline" in shown
-    assert "slot_accuracy" in shown
-    assert "losses" not in shown, "they fill pages"
-    assert run("zoo", "verify", "tiny-clip").stdout == "tiny-clip: good\n"
-
-
-def test_zoo_verify_tells_of_another_checksum(run, tmp_path, tiny, monkeypatch):
-    data = tmp_path / "data"
-    (data / "pocket").mkdir(parents=True)
-    (data / "catalogue").symlink_to(tiny / "catalogue")
-    (data / "pocket" / "tiny-clip").symlink_to(tiny / "pocket" / "tiny-clip")
-    known = {"tiny-clip": {"sha256": {"open_clip_model.safetensors": "0" * 64}}}
-    (data / "pocket" / "manifest.json").write_text(json.dumps(known))
-    monkeypatch.setattr(paths, "PLACES", [data])
-    result = run("zoo", "verify", "tiny-clip")
-    assert result.exit_code == 1
-    assert "is not the one that was published: its sha256 differs" in result.stdout
-
-
-def test_store_info_verify_and_gc(run, tmp_path, pictures):
-    run("attribute", pictures / "one.png", "--prompt", "p", "--gamma", 1)
-    assert "generations      2" in run("store", "info").stdout
-    assert run("store", "verify").stdout == "good\n"
-    png = next((tmp_path / "store" / "pictures").glob("*/*.png"))
-    png.write_bytes(b"")
-    damaged = run("store", "verify")
-    assert damaged.exit_code == 1
-    assert "is damaged" in damaged.stdout
-    assert run("store", "gc").exit_code == 0
-    assert run("store", "verify").stdout == "good\n"
-
-
-def test_nothing_in_text_acts_on_a_terminal():
-    assert shown("a\x1b[31m\nb\u202e") == r"a\x1b[31m\nb\u202e"
-    assert shown("ünïcode 🖼") == "ünïcode 🖼"
 
 
 CHILD = """

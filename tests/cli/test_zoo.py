@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 
 import pytest
-import torch
-from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from workbench import catalogue
-from workbench.cli import doctor, terminal
+from workbench import catalogue, paths
+from workbench.cli import doctor, terminal, zoo
 from workbench.cli.app import app
-from workbench.generators import glide, min_dalle
-from workbench.paths import data_folder
-from workbench.weights import device, memory
 
 
 def test_a_licence_to_accept_shows_beside_its_name(tmp_path, monkeypatch):
@@ -26,17 +21,6 @@ def test_a_licence_to_accept_shows_beside_its_name(tmp_path, monkeypatch):
     (tmp_path / "generators.toml").write_text('[flux-dev]\nlicence = "other"\n')
     done = CliRunner().invoke(app, ["zoo", "list", "flux-dev"])
     assert "other, to accept" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "fits"),
-    [("sdxl", "6.5", "yes"), ("qwen-image", "54.0", "not whole")],
-)
-def test_a_gpu_is_not_ruled_out_before_the_parts_are_known(name, size, fits, monkeypatch):
-    monkeypatch.setattr(device, "kind", lambda: "cuda")
-    monkeypatch.setattr(device, "dtype", lambda row: getattr(torch, row.dtype))
-    monkeypatch.setattr(memory, "total", lambda device: 24 * 2**30)
-    assert doctor.weight(catalogue.checkpoint(name)) == (size, fits)
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, False), (120, True)])
@@ -64,32 +48,6 @@ def test_a_row_without_its_package_names_it(monkeypatch):
         ("num2words", "'attribution-workbench[chat]'"),
     }
     assert not doctor.packages(catalogue.checkpoint("qwen3-vl-4b"))
-
-
-def test_a_preset_whose_folder_is_gone_tells_which_and_how_it_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
-    (tmp_path / "generators.toml").write_text('[pocket-sd]\nsource = "gone"\n')
-    pocket = doctor.readiness("pocket")
-    assert pocket.found == f"pocket-sd is not in {tmp_path / 'gone'}"
-    edit = f"edit [pocket-sd] in {tmp_path / 'generators.toml'}"
-    assert pocket.todo == f"restore the folder, or {edit}"
-    shipped = replace(catalogue.checkpoint("pocket-ld"), source=str(data_folder() / "x"))
-    assert doctor._restore(shipped) == f"git -C {data_folder().parent} restore data/x"
-
-
-def test_the_doctor_says_what_to_do_in_lines_that_can_be_copied(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "file"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    monkeypatch.setattr(terminal, "results", partial(terminal.results, 80))
-    said = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
-    fetch = "workbench zoo download paper"
-    assert (
-        f"! preset paper: pip install {glide.PACKAGE} && pip install {min_dalle.PACKAGE} && {fetch}"
-        in said
-    )
-    assert f"! store: choose another folder: {tmp_path / 'file'} cannot be written" in said
 
 
 def test_steps_are_of_a_generator(tmp_path, monkeypatch):
@@ -136,3 +94,27 @@ def test_a_preset_with_a_misspelt_model_stops_no_listing_and_is_not_ready(tmp_pa
     (tmp_path / "generators.toml").write_text('[pocket-ld]\nsource = "gone"\n')
     listed = CliRunner().invoke(app, ["zoo", "list", "z"]).stdout
     assert f"preset z: pocket-ld is not in {tmp_path / 'gone'}. Next: restore" in listed
+
+
+def test_zoo_list_show_and_verify(run, tiny, monkeypatch):
+    assert "zoo tiny: tiny-sd, tiny-ld" in run("zoo", "list").stdout
+    card = {"slot_accuracy": 0.5, "training": {"unet": {"losses": [[100, 1.0]] * 99}}}
+    monkeypatch.setattr(zoo, "_manifest", lambda: {"tiny-ld": card})
+    shown = run("zoo", "show", "tiny-ld").stdout
+    assert "diffusers.LDMTextToImagePipeline" in shown
+    assert "slot_accuracy" in shown
+    assert "losses" not in shown, "they fill pages"
+    assert run("zoo", "verify", "tiny-clip").stdout == "tiny-clip: good\n"
+
+
+def test_zoo_verify_tells_of_another_checksum(run, tmp_path, tiny, monkeypatch):
+    data = tmp_path / "data"
+    (data / "pocket").mkdir(parents=True)
+    (data / "catalogue").symlink_to(tiny / "catalogue")
+    (data / "pocket" / "tiny-clip").symlink_to(tiny / "pocket" / "tiny-clip")
+    known = {"tiny-clip": {"sha256": {"open_clip_model.safetensors": "0" * 64}}}
+    (data / "pocket" / "manifest.json").write_text(json.dumps(known))
+    monkeypatch.setattr(paths, "PLACES", [data])
+    result = run("zoo", "verify", "tiny-clip")
+    assert result.exit_code == 1
+    assert "is not the one that was published: its sha256 differs" in result.stdout

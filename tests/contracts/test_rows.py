@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.contracts.laws import answers_prompts_in_any_company, answers_unit_rows_in_any_company
+from tests.contracts.laws_of_models import (
+    answers_prompts_in_any_company,
+    answers_unit_rows_in_any_company,
+)
 from tests.support.images_endpoint import KEY, Endpoint
 from tests.support.models import paper as tiny_paper
 from tests.support.models import tiny

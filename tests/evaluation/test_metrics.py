@@ -132,7 +132,7 @@ def test_queries_that_fail_stand_in_the_truth_alone(store):
     assert lost["image_id"].is_unique
 
 
-# Signatures: each rule, and what it leaves alone.
+
 
 
 def signature(outcomes, natural=None) -> str:
@@ -201,7 +201,7 @@ def test_signatures_are_named_together():
     assert "; twin models: sd and ld exchange " in said
 
 
-# Open set and attribution sets.
+
 
 
 def test_auroc_and_oscr_of_perfect_separation_and_of_none():

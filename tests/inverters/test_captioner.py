@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.contracts import laws
+from tests.contracts import laws_of_models
 from tests.contracts.plugins import pictures
 from tests.support.models import inverters as tiny_inverters
 from tests.support.models import tiny
@@ -53,8 +53,8 @@ def test_equals_the_plain_library_call(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "tiny-git"])  # it is in the contracts
 def test_company_and_order_do_not_matter(name):
-    laws.answers_prompts_in_any_company(Captioner(tiny.checkpoint(name)))
-    laws.answers_any_picture_size(Captioner(tiny.checkpoint(name)))
+    laws_of_models.answers_prompts_in_any_company(Captioner(tiny.checkpoint(name)))
+    laws_of_models.answers_any_picture_size(Captioner(tiny.checkpoint(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)

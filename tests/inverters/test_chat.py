@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from tests.contracts import laws
+from tests.contracts import laws_of_models
 from tests.contracts.plugins import pictures
 from tests.support.models import inverters as tiny_inverters
 from tests.support.models import tiny
@@ -71,8 +71,8 @@ def test_equals_the_plain_library_call(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.values[0] != "tiny-llava"])  # in contracts
 def test_company_and_order_do_not_matter(name):
-    laws.answers_prompts_in_any_company(Chat(tiny.checkpoint(name)))
-    laws.answers_any_picture_size(Chat(tiny.checkpoint(name)))
+    laws_of_models.answers_prompts_in_any_company(Chat(tiny.checkpoint(name)))
+    laws_of_models.answers_any_picture_size(Chat(tiny.checkpoint(name)))
 
 
 def test_pictures_of_other_sizes_take_other_numbers_of_tokens():

@@ -1,32 +1,14 @@
+"""Accuracy and its kin: closed forms first, then scikit-learn."""
+
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import accuracy_score, confusion_matrix
 
-from tests.support import toys
-from workbench import evaluation, frames, pipeline, ranking
-
-MODELS = ["sd", "ld", "glide", "dalle"]
-
-
-def table(pairs, prompts=None) -> pd.DataFrame:
-    """Make outcomes from (truth, predicted) pairs."""
-    rows = [
-        {"image_id": f"i{i}", "attributor": "m", "truth": truth, "predicted": predicted}
-        for i, (truth, predicted) in enumerate(pairs)
-    ]
-    frame = pd.DataFrame(rows)
-    frame["prompt"] = prompts or [f"p{i // len(MODELS)}" for i in range(len(frame))]
-    frame["correct"] = frame["truth"] == frame["predicted"]
-    frame["accepted"] = True
-    frame["rank_of_truth"] = np.where(frame["correct"], 1.0, 2.0)
-    return frame
-
-
-def perfect(n: int = 50) -> list[tuple[str, str]]:
-    return [(name, name) for _ in range(n) for name in MODELS]
+from tests.evaluation.conftest import MODELS, perfect, table
+from workbench import evaluation, frames, ranking
 
 
 def values(outcomes) -> dict[str, float]:
@@ -114,149 +96,6 @@ def test_abstention_leaves_the_forced_choice_alone():
     assert got["accuracy_accepted"] == pytest.approx(1 / 2)
     assert got["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
     assert got["top2"] == 1.0
-
-
-def test_equal_pictures_of_two_models_are_one_image_and_two_truths(store):
-    zoo = {"a": toys.Toy((1, 0, 0)), "b": toys.Toy((1, 0, 0))}
-    images, truth = pipeline.make_queries(["one", "two"], zoo, store)
-    assert len(images) == 2
-    assert sorted(truth["truth"]) == ["a", "a", "b", "b"]
-
-
-def test_queries_that_fail_stand_in_the_truth_alone(store):
-    images, truth = pipeline.make_queries(["one", "forbidden"], toys.zoo(), store)
-    assert len(images) == 4
-    lost = truth[truth["failure"].notna()]
-    assert len(lost) == 4
-    assert lost["image_id"].str.startswith("query:").all()
-    assert lost["image_id"].is_unique
-
-
-
-
-
-def signature(outcomes, natural=None) -> str:
-    return evaluation.signature(outcomes, MODELS, outcomes if natural is None else natural)
-
-
-def test_no_errors_no_signature():
-    assert signature(table(perfect())) == ""
-
-
-def test_failures_speak_first():
-    pairs = [(a, None if i % 5 == 0 else b) for i, (a, b) in enumerate(perfect())]
-    assert signature(table(pairs)) == (
-        "Failures: 20% of the pictures could not be attributed at all."
-    )
-
-
-def test_chance_is_told():
-    rng = np.random.default_rng(0)
-    assert signature(table([(a, rng.choice(MODELS)) for a, _ in perfect()])).startswith(
-        "At chance: "
-    )
-
-
-def test_poor_prompts_are_those_the_natural_prompt_mends():
-    wrong = {"sd": "ld", "ld": "glide", "glide": "dalle", "dalle": "sd"}
-    pairs = [(a, wrong[a] if i % 7 == 0 else b) for i, (a, b) in enumerate(perfect())]
-    inverted, natural = table(pairs), table(perfect())
-    assert signature(inverted, natural).startswith(
-        "Poor prompts: with the natural prompt 14.5% more of the pictures are attributed rightly ("
-    )
-    assert signature(inverted, inverted) == ""
-
-
-def test_twins_exchange_most_errors():
-    twins = {"sd": "ld", "ld": "sd"}
-    pairs = [(a, twins.get(a, a) if i % 11 == 0 else b) for i, (a, b) in enumerate(perfect())]
-    wrong = [(a, b) for a, b in pairs if a != b]
-    there = wrong.count(("sd", "ld"))
-    assert signature(table(pairs)) == (
-        f"Twin models: sd and ld exchange {len(wrong)} of the {len(wrong)} errors "
-        f"({there} and {len(wrong) - there})."
-    )
-
-
-def test_one_weak_model_is_named():
-    spread = ["ld", "glide", "dalle"]
-    pairs = [
-        (a, spread[(i // 4) % 3] if a == "sd" and (i // 4) % 3 != 2 else b)
-        for i, (a, b) in enumerate(perfect())
-    ]
-    assert signature(table(pairs)).startswith("One weak model: pictures of sd are ")
-
-
-def test_an_attractor_takes_most_errors():
-    pairs = [(a, "sd" if i % 5 == 3 or i % 7 == 2 else b) for i, (a, b) in enumerate(perfect())]
-    assert signature(table(pairs)).startswith("One attractor: ")
-    assert signature(table(pairs)).endswith(" errors are attributed to sd.")
-
-
-def test_signatures_are_named_together():
-    twins = {"sd": "ld", "ld": "sd"}
-    pairs = [(a, twins.get(a, a) if i % 5 == 0 else b) for i, (a, b) in enumerate(perfect())]
-    said = signature(table(pairs), table(perfect()))
-    assert said.startswith("Poor prompts: ")
-    assert "; twin models: sd and ld exchange " in said
-
-
-
-
-
-def test_auroc_and_oscr_of_perfect_separation_and_of_none():
-    apart = [3.0, 2.0], [1.0, 0.0]
-    assert evaluation.auroc(*apart) == 1.0
-    assert evaluation.auroc(*apart[::-1]) == 0.0
-    assert evaluation.auroc([1.0, 1.0], [1.0]) == 0.5
-    assert evaluation.oscr_area(evaluation.oscr(apart[0], [True, True], apart[1])) == 1.0
-    assert evaluation.oscr_area(evaluation.oscr(apart[0], [True, False], apart[1])) == 0.5
-    assert evaluation.oscr_area(evaluation.oscr(apart[0], [False, False], apart[1])) == 0.0
-
-
-def test_oscr_by_hand():
-    curve = evaluation.oscr([0.9, 0.7, 0.3], [True, False, True], [0.8, 0.1])
-    assert curve["fpr"].tolist() == [0.0, 0.0, 0.5, 0.5, 0.5, 1.0]
-    assert curve["ccr"].tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3])
-    assert evaluation.oscr_area(curve) == pytest.approx(0.5 * (1 / 3 + 2 / 3))
-
-
-def open_set(seed: int = 0):
-    rng = np.random.default_rng(seed)
-    known = rng.normal(1, 1, 300).round(1)  # with ties
-    return known, rng.random(300) < 0.7, rng.normal(0, 1, 200).round(1)
-
-
-def test_scikit_learn_agrees_on_the_open_set():
-    known, correct, unknown = open_set()
-    label = np.repeat([True, False], [300, 200])
-    scores = np.concatenate([known, unknown])
-    assert evaluation.auroc(known, unknown) == pytest.approx(roc_auc_score(label, scores))
-    whole = evaluation.oscr(known, np.ones(300), unknown)
-    assert evaluation.oscr_area(whole) == pytest.approx(roc_auc_score(label, scores))
-    # what is attributed wrongly never counts: the AUROC of the others, times their share
-    right = np.concatenate([known[correct], unknown])
-    label = np.repeat([True, False], [correct.sum(), 200])
-    expected = correct.mean() * roc_auc_score(label, right)
-    found = evaluation.oscr(known, correct, unknown)
-    assert evaluation.oscr_area(found) == pytest.approx(expected)
-    assert found.iloc[-1].tolist() == [1.0, correct.mean()]
-
-
-def test_open_set_measures_depend_on_the_order_of_scores_alone():
-    known, correct, unknown = open_set()
-    turned = np.random.default_rng(1).permutation(300)
-    one = evaluation.oscr(known, correct, unknown)
-    two = evaluation.oscr(np.exp(known[turned]), correct[turned], np.exp(unknown))
-    pd.testing.assert_frame_equal(one, two)
-    assert one["fpr"].is_monotonic_increasing
-    assert one["ccr"].is_monotonic_increasing
-
-
-def test_a_failed_picture_is_the_least_known():
-    nan = float("nan")
-    assert evaluation.auroc([0.5, nan], [0.1]) == 0.5
-    assert evaluation.auroc([0.5], [nan]) == 1.0
 
 
 def test_set_metrics_count_what_holds_the_true_model():

@@ -1,3 +1,5 @@
+"""Ranks, ties, margins and decisions."""
+
 from __future__ import annotations
 
 import math
@@ -5,51 +7,16 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
 
+from tests.ranking.conftest import similarities
 from workbench import frames, ranking
 from workbench.keys import digest
-
-
-def similarities(cube: np.ndarray, images=None, models=None) -> pd.DataFrame:
-    """Lay an (N, K, γ) cube out as the similarities frame."""
-    rows = []
-    for n, k, j in np.ndindex(cube.shape):
-        rows.append(
-            {
-                "image_id": (images or [f"i{n}" for n in range(cube.shape[0])])[n],
-                "prompt_id": "p",
-                "generator": (models or [f"g{k}" for k in range(cube.shape[1])])[k],
-                "index": j,
-                "similarity": "s",
-                "value": cube[n, k, j],
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def attribute(cube: np.ndarray, aggregate: str = "mean", threshold: float | None = None):
     return ranking.decide(
         ranking.rank(ranking.score(similarities(cube), "a", aggregate)), threshold
     )
-
-
-def test_every_aggregation_follows_its_formula():
-    a = np.array([[[0.9, 0.1, 0.2], [0.6, 0.5, 0.4]]])
-    weights = np.exp(a / 0.05) / np.exp(a / 0.05).sum(axis=2, keepdims=True)
-    assert ranking.mean(a) == pytest.approx(np.array([[0.4, 0.5]]))
-    assert ranking.maximum(a) == pytest.approx(np.array([[0.9, 0.6]]))
-    assert ranking.softmax(a) == pytest.approx((weights * a).sum(axis=2))
-    # the three nearest are .9 of the first model, .6 and .5 of the second
-    assert ranking.knn(a) == pytest.approx(np.array([[1 / 3 + 0.4e-6, 2 / 3 + 0.5e-6]]))
-
-
-@pytest.mark.parametrize("aggregate", ranking.AGGREGATIONS)
-def test_one_candidate_image_leaves_nothing_to_aggregate(aggregate):
-    cube = np.random.default_rng(0).random((20, 4, 1))
-    got = ranking.rank(ranking.score(similarities(cube), "a", aggregate))
-    best = got[got["rank"] == 1].set_index("image_id")["generator"]
-    assert list(best) == [f"g{k}" for k in cube[:, :, 0].argmax(axis=1)]
 
 
 @pytest.mark.parametrize("aggregate", ranking.AGGREGATIONS)
@@ -117,32 +84,6 @@ def test_the_margin_is_the_distance_of_the_first_two_and_the_threshold_is_inclus
     assert attribute(cube, threshold=0.25)["accepted"].item()
     assert not attribute(cube, threshold=0.26)["accepted"].item()
     assert not attribute(cube, threshold=math.inf)["accepted"].item()
-
-
-def test_the_threshold_is_the_smallest_margin_with_a_good_bound():
-    rng = np.random.default_rng(0)
-    margins = rng.random(400).round(2)
-    correct = rng.random(400) < np.clip(0.7 + margins, 0, 1)
-
-    def bound(t: float) -> float:
-        kept = (margins >= t) & (margins > 0)
-        test = binomtest(int((~correct[kept]).sum()), int(kept.sum()), alternative="less")
-        return test.proportion_ci(0.95, method="exact").high
-
-    expected = min(t for t in np.unique(margins) if t > 0 and bound(t) <= 0.05)
-    assert ranking.threshold(margins, correct) == pytest.approx(expected)
-
-
-def test_no_good_bound_means_always_abstain():
-    assert ranking.threshold([0.1] * 500, [False] * 500) == math.inf
-    assert ranking.threshold([], []) == math.inf
-    assert ranking.threshold([0.0, math.nan], [True, True]) == math.inf
-
-
-def test_an_unknown_aggregation_names_the_known_ones():
-    sentence = "no aggregation named 'median'; there are: mean, max, softmax, knn"
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        ranking.score(similarities(np.ones((1, 2, 1))), "a", "median")
 
 
 def test_two_similarities_are_not_mixed():

@@ -1,4 +1,4 @@
-"""Running: models kept while there is room, fixed shapes, halving where memory runs out."""
+"""Weights are kept while there is room, loaded once, placed part by part, and lack nothing."""
 
 from __future__ import annotations
 
@@ -11,25 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.models import tiny
+from tests.weights.conftest import row_over
 from workbench.generators import diffusers
-from workbench.weights import device, inference, loading, memory
-from workbench.weights.checkpoint import Checkpoint
-
-
-def _row(folder, **fields):
-    return Checkpoint("mine", "encoder", "plugin", str(folder), **fields)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tiny.hollow(tmp_path / "mine")
-
-
-@pytest.fixture(autouse=True)
-def _no_models_kept():
-    loading.clear_weights()
-    yield
-    loading.clear_weights()
+from workbench.weights import device, loading, memory
 
 
 def test_weights_load_once_and_the_oldest_goes(folder):
@@ -39,7 +23,7 @@ def test_weights_load_once_and_the_oldest_goes(folder):
         loads.append(row.size)
         return object()
 
-    rows = [_row(folder, size=size) for size in range(1, loading.CACHE_MODELS + 2)]
+    rows = [row_over(folder, size=size) for size in range(1, loading.CACHE_MODELS + 2)]
     first = loading.load_weights(rows[0], loader)
     assert loading.load_weights(rows[0], loader) is first
     for row in rows[1:-1]:
@@ -58,7 +42,6 @@ def test_weights_load_once_and_the_oldest_goes(folder):
 
 
 def test_weights_of_many_bytes_push_others_out(folder, monkeypatch):
-    import torch
 
     monkeypatch.setattr(loading, "CACHE_BYTES", 1000)
     loads = []
@@ -68,7 +51,7 @@ def test_weights_of_many_bytes_push_others_out(folder, monkeypatch):
         return torch.nn.Linear(100, 1), "tokenizer"
 
     for size in (1, 2, 3, 2, 1):
-        loading.load_weights(_row(folder, size=size), loader)
+        loading.load_weights(row_over(folder, size=size), loader)
     assert loads == [1, 2, 3, 1]
 
 
@@ -81,7 +64,9 @@ def test_threads_that_ask_together_load_once(folder):
 
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(loading.load_weights(_row(folder), loader)))
+        threading.Thread(
+            target=lambda: found.append(loading.load_weights(row_over(folder), loader))
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -110,7 +95,7 @@ def test_a_failed_load_is_one_sentence(folder, error, why):
         f"^the weights of 'mine' cannot be loaded: {why}; restore them or choose another model$"
     )
     with pytest.raises(LookupError, match=sentence):
-        loading.load_weights(_row(folder), damaged)
+        loading.load_weights(row_over(folder), damaged)
 
 
 LACK = "their files lack {}, or have it in another shape"
@@ -143,7 +128,7 @@ def test_what_a_library_would_fill_with_random_numbers_is_not_run(tmp_path, capf
 
 def test_the_head_of_a_language_model_that_only_reads_may_be_away(folder):
     told = ["Key | Status\nlm_head.weight | \x1b[31mMISSING\x1b[0m |\n"]
-    row = _row(folder)
+    row = row_over(folder)
     assert loading._unread(row, told) == LACK.format("lm_head.weight")
     assert loading._unread(dataclasses.replace(row, role="generator"), told) == ""
 
@@ -154,45 +139,7 @@ def test_a_lack_of_memory_while_loading_is_passed_on(folder):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     with pytest.raises(RuntimeError, match="allocate memory"):
-        loading.load_weights(_row(folder), exhausted)
-
-
-def test_chunks_are_full_and_threads_are_set(folder):
-    import torch
-
-    seen = []
-
-    def call(chunk):
-        seen.append((chunk, torch.get_num_threads(), torch.is_inference_mode_enabled()))
-        return [x * 10 for x in chunk]
-
-    before = torch.get_num_threads()
-    row = _row(folder, batch=3, threads=1)
-    assert inference.run_batched(call, range(4), row) == [0, 10, 20, 30]
-    assert seen == [([0, 1, 2], 1, True), ([3, 3, 3], 1, True)]
-    assert inference.run_batched(call, [], row) == []
-    assert torch.get_num_threads() == before
-    with pytest.raises(ZeroDivisionError):
-        inference.run_batched(lambda _: 1 // 0, [1], row)
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("around", ["enable_grad", "no_grad", "inference_mode"])
-def test_gradients_flow_where_they_are_asked_for(folder, around):
-    import torch
-
-    def slope(chunk):
-        x = torch.tensor(chunk, dtype=torch.float32, requires_grad=True)
-        (x**2).sum().backward()
-        return x.grad.tolist()
-
-    row = _row(folder, batch=2, threads=1)
-    with getattr(torch, around)():
-        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        assert inference.run_batched(slope, [1, 2, 3], row, gradients=True) == [2, 4, 6]
-        with pytest.raises(RuntimeError, match="does not require grad"):
-            inference.run_batched(slope, [1], row)
-        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+        loading.load_weights(row_over(folder), exhausted)
 
 
 def test_too_little_memory_is_told_before_loading(monkeypatch):
@@ -224,65 +171,12 @@ def test_copies_that_no_loader_reads_take_no_memory(tmp_path):
 
 
 def test_models_are_forgotten_until_the_next_one_fits(folder, monkeypatch):
-    rows = [_row(folder, size=size) for size in (1, 2, 3)]
+    rows = [row_over(folder, size=size) for size in (1, 2, 3)]
     monkeypatch.setattr(memory, "parts", lambda *_: {"all": 100})
     monkeypatch.setattr(memory, "free", lambda device: 250 - 100 * len(loading._cache))
     for row in rows:
         loading.load_weights(row, lambda row: object())
     assert [key[0] for key in loading._cache] == rows[1:]
-
-
-class Gpu:
-    """A device with room for so many items a call; says so as torch does."""
-
-    def __init__(self, room):
-        self.room, self.calls = room, []
-
-    def __call__(self, chunk):
-        self.calls.append(len(chunk))
-        if len(chunk) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return [item.upper() for item in chunk]
-
-
-def test_on_a_gpu_calls_are_halved_until_they_fit_and_the_shape_is_told(folder, monkeypatch):
-    monkeypatch.setattr(device, "kind", lambda: "cuda")
-    monkeypatch.setattr(loading, "release_memory", lambda: None)
-    monkeypatch.setattr(memory, "free", lambda device: 0)
-    row, gpu = _row(folder, batch=1), Gpu(room=2)
-    assert inference.shape(row) == [8]
-    assert inference.run_batched(gpu, "abcdefg", row) == list("ABCDEFG")
-    assert gpu.calls == [7, 4, 2, 2, 2, 1]
-    assert inference.shape(row) == [2]
-    assert inference.run_batched(gpu, "h", row) == ["H"]
-    assert inference.shape(row) == [1]
-    gpu.calls.clear()
-    assert inference.run_batched(gpu, "abc", row) == list("ABC")
-    assert gpu.calls == [2, 1]  # what fits is remembered
-    sentence = (
-        r"^the memory ran out in one picture of 'mine' on the GPU, 0.0 GiB are free; close other "
-        "programs, or use a smaller dtype, a smaller model or a larger machine$"
-    )
-    with pytest.raises(MemoryError, match=sentence):
-        inference.run_batched(Gpu(room=0), "abc", row)
-    with pytest.raises(ValueError, match=r"^another fault$"):
-        inference.run_batched(_fails, "abc", row)
-
-
-def _fails(chunk):
-    raise ValueError("another fault")
-
-
-def test_on_the_cpu_the_shape_stays_and_a_lack_of_memory_is_told(folder):
-    row = dataclasses.replace(_row(folder), batch=4)
-    sentence = (
-        "^the memory ran out in a call of 4 of 'mine' on the CPU, .* GiB are free; "
-        "a batch below 4 in its row takes less$"
-    )
-    gpu = Gpu(room=2)
-    with pytest.raises(MemoryError, match=sentence):
-        inference.run_batched(gpu, "abc", row)
-    assert gpu.calls == [4]
 
 
 def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
@@ -310,7 +204,7 @@ def test_a_gpu_too_small_for_the_whole_takes_it_part_by_part(monkeypatch):
 
 
 def test_weights_pass_through_the_computer_s_own_memory(folder, monkeypatch):
-    row = _row(folder)
+    row = row_over(folder)
     monkeypatch.setattr(device, "kind", lambda: "cuda")
     monkeypatch.setattr(loading, "release_memory", lambda: None)
     monkeypatch.setattr(memory, "parts", lambda *_: {"unet": 60 * 2**30})

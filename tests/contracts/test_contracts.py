@@ -10,6 +10,7 @@ import pytest
 
 from tests.contracts import plugins
 from tests.contracts.laws import LAWS, OF_ALL
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.catalogue import registry, rows
 
@@ -34,10 +35,8 @@ def _tiny_rows(monkeypatch):
     known = catalogue.rows_of
 
     def with_tiny(role):
-        made = [
-            (each, n) for each in plugins.TINY for n, row in each.ROWS.items() if row[0] == role
-        ]
-        return known(role) | {name: each.checkpoint(name) for each, name in made}
+        names = [name for name in tiny.SAMPLES if tiny.MODELS[name].role == role]
+        return known(role) | {name: tiny.checkpoint(name) for name in names}
 
     for module in (rows, registry):
         monkeypatch.setattr(module, "rows_of", with_tiny)

@@ -11,8 +11,8 @@ import torch
 
 from tests.contracts import laws_of_models
 from tests.contracts.plugins import pictures
-from tests.support.models import inverters as tiny_inverters
 from tests.support.models import tiny
+from tests.support.models.inverters import CHAT
 from workbench import catalogue
 from workbench.inverters import load_seeing
 from workbench.inverters.chat import INSTRUCTION, Chat, _ask, one_line
@@ -23,10 +23,10 @@ LACKS = pytest.mark.skipif(
 )
 NAMES = [
     pytest.param(name, marks=[LACKS] if name == "tiny-smolvlm" else [])
-    for name, row in tiny_inverters.ROWS.items()
-    if row[1] == tiny_inverters.CHAT
+    for name, model in tiny.MODELS.items()
+    if model.plugin == CHAT
 ]
-HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == tiny_inverters.CHAT]
+HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == CHAT]
 WORDS = "What is it?"
 
 

@@ -11,7 +11,6 @@ import torch
 from typer.testing import CliRunner
 
 import workbench as wb
-from tests.support.models import paper as tiny_paper
 from tests.support.models import tiny
 from workbench import catalogue, images
 from workbench.cli import app
@@ -26,9 +25,9 @@ MODELS = {
     "dalle-mini": ("tiny-min-dalle", {"top_k": 16}),
 }
 LEFT_OUT = {
-    name: tiny_paper.MISSING[made]
+    name: tiny.MODELS[made].missing
     for name, (made, _) in MODELS.items()
-    if made in tiny_paper.MISSING
+    if tiny.MODELS[made].missing
 }
 ZOO = [name for name in MODELS if name not in LEFT_OUT]
 PREFIX = "a picture of "
@@ -51,13 +50,12 @@ def paper(tmp_path_factory):
             text += f"options = {{ {pairs} }}\n"
         (folder / name).write_text(text)
 
-    def made(name):
-        return (tiny_paper if name in tiny_paper.ROWS else tiny).checkpoint(name)
-
-    table("generators.toml", {row: (made(MODELS[row][0]), MODELS[row][1]) for row in ZOO})
+    table(
+        "generators.toml", {row: (tiny.checkpoint(MODELS[row][0]), MODELS[row][1]) for row in ZOO}
+    )
     caption = {"prefix": PREFIX, "max_length": 28}
-    table("inverters.toml", {"blip-large": (made("tiny-blip"), caption)})
-    table("encoders.toml", {"clip-vit-l-14": (made("tiny-clip"), {})})
+    table("inverters.toml", {"blip-large": (tiny.checkpoint("tiny-blip"), caption)})
+    table("encoders.toml", {"clip-vit-l-14": (tiny.checkpoint("tiny-clip"), {})})
     if LEFT_OUT:
         (folder / "presets.toml").write_text(f"[zoos]\npaper = {ZOO}\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -76,8 +74,8 @@ def test_the_zoo_is_the_papers_and_each_row_keeps_its_class(paper):
     assert list(catalogue.zoo("paper")) == ZOO
     for name in ZOO:
         row = catalogue.checkpoint(name)
-        there = (tiny_paper if MODELS[name][0] in tiny_paper.ROWS else tiny).ROWS[MODELS[name][0]]
-        assert (row.plugin, row.class_name) == there[1:3]
+        there = tiny.MODELS[MODELS[name][0]]
+        assert (row.plugin, row.class_name) == (there.plugin, there.class_name)
     families = [catalogue.checkpoint(name).family for name in MODELS]
     assert families == ["SD", "LD", "GLIDE", "DALL·E mini"]
 

@@ -1,4 +1,4 @@
-"""Tiny untrained captioning and chat models of the real classes; see `tiny.py`.
+"""Tiny captioning and chat models of the real classes.
 
 Their weights start far apart, so that an untrained model says different things of different
 pictures; tokenizers know single letters.
@@ -9,52 +9,18 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from tests.support.models import tiny
+from tests.support.models.parts import SIZE, Model, bert_tokenizer
 
 CAPTIONER = "workbench.inverters.captioner.Captioner"
+
+
 CHAT = "workbench.inverters.chat.Chat"
-ROWS = {
-    "tiny-git": tiny.ROWS["tiny-git"],
-    "tiny-blip2": (
-        "inverter",
-        CAPTIONER,
-        "transformers.Blip2ForConditionalGeneration",
-        {"max_length": 8},
-    ),
-    "tiny-kosmos-2": (
-        "inverter",
-        CAPTIONER,
-        "transformers.Kosmos2ForConditionalGeneration",
-        {"max_length": 8, "prompt": "<grounding>An image of"},
-    ),
-    "tiny-florence-2": (
-        "inverter",
-        CAPTIONER,
-        "transformers.Florence2ForConditionalGeneration",
-        {"max_length": 8, "prompt": "<CAPTION>"},
-    ),
-    "tiny-llava": tiny.ROWS["tiny-llava"],
-    "tiny-qwen3-vl": (
-        "inverter",
-        CHAT,
-        "transformers.Qwen3VLForConditionalGeneration",
-        {"max_new_tokens": 8},
-    ),
-    "tiny-qwen2-5-vl": (
-        "inverter",
-        CHAT,
-        "transformers.Qwen2_5_VLForConditionalGeneration",
-        {"max_new_tokens": 8},
-    ),
-    "tiny-smolvlm": (
-        "inverter",
-        CHAT,
-        "transformers.SmolVLMForConditionalGeneration",
-        {"max_new_tokens": 8},
-    ),
-}
+
+
 SPREAD = 0.5
 """The initializer range that makes untrained towers see differences."""
+
+
 TOWER = {
     "hidden_size": 32,
     "intermediate_size": 37,
@@ -62,7 +28,11 @@ TOWER = {
     "num_attention_heads": 4,
     "initializer_range": SPREAD,
 }
-VISION = TOWER | {"image_size": tiny.SIZE, "patch_size": 8}
+
+
+VISION = TOWER | {"image_size": SIZE, "patch_size": 8}
+
+
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ m.role }}: {% for part in m.content %}"
     "{% if part.type == 'image' %}IMAGE{% else %}{{ part.text }}{% endif %}{% endfor %}\n"
@@ -103,7 +73,7 @@ def _text(tokenizer, **fields):
 def _pixels(kind: str = "CLIPImageProcessor", **fields):
     import transformers
 
-    sides = {"height": tiny.SIZE, "width": tiny.SIZE}
+    sides = {"height": SIZE, "width": SIZE}
     return getattr(transformers, kind)(**({"size": sides, "crop_size": sides} | fields))
 
 
@@ -112,10 +82,44 @@ def _save(model, processor, path: Path) -> None:
     processor.save_pretrained(path)
 
 
+def _blip(path: Path) -> None:
+    from transformers import (
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+    )
+
+    tokenizer = bert_tokenizer(32)
+    tower = {"hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4}
+    text = tower | {
+        "vocab_size": len(tokenizer),
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 32,
+        "encoder_hidden_size": 32,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "initializer_range": 0.2,  # an untrained decoder that says different things
+    }
+    vision = tower | {
+        "num_hidden_layers": 2,
+        "image_size": SIZE,
+        "patch_size": 8,
+        "initializer_range": 0.5,
+    }
+    config = BlipConfig(text_config=text, vision_config=vision, projection_dim=32)
+    model = BlipForConditionalGeneration(config)
+    model.half().save_pretrained(path, safe_serialization=True)
+    processor = BlipImageProcessor(size={"height": SIZE, "width": SIZE})
+    BlipProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(path)
+
+
 def _git(path: Path) -> None:
     from transformers import GitConfig, GitForCausalLM, GitProcessor
 
-    tokenizer = tiny._bert_tokenizer(32)
+    tokenizer = bert_tokenizer(32)
     ids = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     config = GitConfig(
         vision_config=VISION,
@@ -212,7 +216,7 @@ def _florence_2(path: Path) -> None:
         image_token_id=tokenizer.image_token_id,
     )
     pixels = _pixels()
-    pixels.image_seq_length = (tiny.SIZE // 8) ** 2 + 1
+    pixels.image_seq_length = (SIZE // 8) ** 2 + 1
     model = Florence2ForConditionalGeneration(config)
     model.generation_config.forced_eos_token_id = tokenizer.eos_token_id
     _save(model, Florence2Processor(pixels, tokenizer), path)
@@ -272,7 +276,7 @@ def _qwen(path: Path, kind: str, processor_kind: str, **vision) -> None:
         },
         **ids,
     )
-    side = {"shortest_edge": tiny.SIZE**2, "longest_edge": (2 * tiny.SIZE) ** 2}
+    side = {"shortest_edge": SIZE**2, "longest_edge": (2 * SIZE) ** 2}
     pixels = transformers.Qwen2VLImageProcessor(patch_size=8, size=side)
     processor = getattr(transformers, f"{processor_kind}Processor")(
         pixels,
@@ -318,12 +322,75 @@ def _smolvlm(path: Path) -> None:
         image_token_id=tokenizer.image_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    side = {"longest_edge": tiny.SIZE}
+    side = {"longest_edge": SIZE}
     processor = SmolVLMProcessor(
-        SmolVLMImageProcessor(size={"longest_edge": 2 * tiny.SIZE}, max_image_size=side),
+        SmolVLMImageProcessor(size={"longest_edge": 2 * SIZE}, max_image_size=side),
         tokenizer,
         SmolVLMVideoProcessor(size=side, max_image_size=side),
         image_seq_len=4,
         chat_template=TEMPLATE.replace("IMAGE", "<image>"),
     )
     _save(SmolVLMForConditionalGeneration(config), processor, path)
+
+
+MODELS = {
+    "tiny-blip": Model(
+        "inverter",
+        "workbench.inverters.blip.Blip",
+        "transformers.BlipForConditionalGeneration",
+        _blip,
+        options={"max_length": 12},
+    ),
+    "tiny-git": Model(
+        "inverter", CAPTIONER, "transformers.GitForCausalLM", _git, options={"max_length": 8}
+    ),
+    "tiny-blip2": Model(
+        "inverter",
+        CAPTIONER,
+        "transformers.Blip2ForConditionalGeneration",
+        _blip2,
+        options={"max_length": 8},
+    ),
+    "tiny-kosmos-2": Model(
+        "inverter",
+        CAPTIONER,
+        "transformers.Kosmos2ForConditionalGeneration",
+        _kosmos_2,
+        options={"max_length": 8, "prompt": "<grounding>An image of"},
+    ),
+    "tiny-florence-2": Model(
+        "inverter",
+        CAPTIONER,
+        "transformers.Florence2ForConditionalGeneration",
+        _florence_2,
+        options={"max_length": 8, "prompt": "<CAPTION>"},
+    ),
+    "tiny-llava": Model(
+        "inverter",
+        CHAT,
+        "transformers.LlavaForConditionalGeneration",
+        _llava,
+        options={"max_new_tokens": 8},
+    ),
+    "tiny-qwen3-vl": Model(
+        "inverter",
+        CHAT,
+        "transformers.Qwen3VLForConditionalGeneration",
+        _qwen3_vl,
+        options={"max_new_tokens": 8},
+    ),
+    "tiny-qwen2-5-vl": Model(
+        "inverter",
+        CHAT,
+        "transformers.Qwen2_5_VLForConditionalGeneration",
+        _qwen2_5_vl,
+        options={"max_new_tokens": 8},
+    ),
+    "tiny-smolvlm": Model(
+        "inverter",
+        CHAT,
+        "transformers.SmolVLMForConditionalGeneration",
+        _smolvlm,
+        options={"max_new_tokens": 8},
+    ),
+}

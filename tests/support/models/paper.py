@@ -1,26 +1,13 @@
-"""Tiny untrained models of the classes that only the paper's zoo has; see `tiny.py`."""
+"""Tiny models of the classes that only the paper's zoo has."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.support.models import tiny
-from workbench.weights.checkpoint import Checkpoint
+from tests.support.models.parts import SIZE, Model
 
-ROWS = {
-    "tiny-min-dalle": ("generator", "workbench.generators.min_dalle.MinDalle", "", {"top_k": 16}),
-    "tiny-glide": ("generator", "workbench.generators.glide.Glide", "", {"steps": [2, 2]}),
-}
-SIZES = {"tiny-min-dalle": 256, "tiny-glide": tiny.SIZE}
-MISSING = {
-    name: f"{package} is not installed: it is not on PyPI, so no automatic run has it"
-    for name, package in {"tiny-glide": "glide_text2im"}.items()
-    if find_spec(package) is None
-}
-"""Models whose package is not here, and why; of these only the folder is made."""
 _SMALL = {
     "num_channels": 32,
     "num_res_blocks": 1,
@@ -31,52 +18,22 @@ _SMALL = {
     "xf_layers": 1,
     "xf_heads": 2,
 }
+
+
 GLIDE = {
     "base": _SMALL | {"image_size": 16, "channel_mult": "1,1"},
-    "upsample": _SMALL | {"image_size": tiny.SIZE, "channel_mult": "1,1,1"},
+    "upsample": _SMALL | {"image_size": SIZE, "channel_mult": "1,1,1"},
 }
 
 
-@cache
-def checkpoint(name: str) -> Checkpoint:
-    """Build a tiny model in a temporary folder of this process, and return its row."""
-    return build(name, tiny.folder())
-
-
-def build(name: str, folder: Path) -> Checkpoint:
-    """Write a tiny model into folder/name, and return its row."""
-    import torch
-
-    path = folder / name
-    path.mkdir(parents=True)
-    if name not in MISSING:
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(0)
-            globals()["_" + name.removeprefix("tiny-").replace("-", "_")](path)
-    return row(name, folder)
-
-
-def row(name: str, folder: Path) -> Checkpoint:
-    """Return the row of a tiny model that was built before."""
-    role, plugin, class_name, options = ROWS[name]
-    return Checkpoint(
-        name,
-        role,
-        plugin,
-        str(folder / name),
-        class_name=class_name,
-        size=SIZES[name],
-        options=options,
-    )
-
-
-def _min_dalle(path: Path, codes: int = 32) -> None:
+def min_dalle(path: Path, codes: int = 32) -> None:
     """Write one layer a tower, of which so many codes come, and a detokenizer of 32 channels."""
     import torch
     from safetensors.torch import save_file
 
     from workbench.generators.min_dalle import _package
 
+    path.mkdir(parents=True, exist_ok=True)
     package = _package()
     sizes = {"embed_count": 64, "attention_head_count": 1, "glu_embed_count": 32, "layer_count": 1}
     letters = [chr(code) for code in range(33, 127)]
@@ -120,9 +77,11 @@ def _narrow(kind: type, codes: int) -> dict:
 
 
 def _glide(path: Path) -> None:
+    import torch
     from glide_text2im import model_creation
     from safetensors.torch import save_file
 
+    path.mkdir(parents=True)
     (path / "config.json").write_text(json.dumps(GLIDE))
     defaults = {
         "base": model_creation.model_and_diffusion_defaults(),
@@ -133,5 +92,27 @@ def _glide(path: Path) -> None:
         model, _ = model_creation.create_model_and_diffusion(**options)
         for name, parameter in model.named_parameters():
             if not parameter.any() or "embedding" in name:  # set to 0, or to nothing, for training
-                parameter.normal_(std=0.2)
+                torch.nn.init.normal_(parameter, std=0.2)
         save_file(model.state_dict(), path / f"{stem}.safetensors")
+
+
+MODELS = {
+    "tiny-min-dalle": Model(
+        "generator",
+        "workbench.generators.min_dalle.MinDalle",
+        "",
+        min_dalle,
+        options={"top_k": 16},
+        size=256,
+    ),
+    "tiny-glide": Model(
+        "generator",
+        "workbench.generators.glide.Glide",
+        "",
+        _glide,
+        options={"steps": [2, 2]},
+        missing=""
+        if find_spec("glide_text2im")
+        else "glide_text2im is not installed: it is not on PyPI, so no automatic run has it",
+    ),
+}

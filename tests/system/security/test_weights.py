@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.support.models import paper as tiny_paper
 from tests.support.models import tiny
 from tests.support.pickles import Touch
 from workbench.weights import loading
@@ -44,7 +43,7 @@ def copied(tmp_path):
     """Copy a tiny model, for a test to change its files; what was loaded is forgotten again."""
 
     def copy(name, **fields):
-        made = (tiny_paper if "min-dalle" in name else tiny).checkpoint(name)
+        made = tiny.checkpoint(name)
         shutil.copytree(made.source, tmp_path / "models" / name)
         return dataclasses.replace(made, source=str(tmp_path / "models" / name), **fields)
 

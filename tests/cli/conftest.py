@@ -10,7 +10,7 @@ from workbench.cli import app
 
 
 @pytest.fixture
-def run(tiny, tmp_path, monkeypatch):
-    """Call the command in this process, with the tiny models and a store of its own."""
-    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
+def run(tiny, shared_store, monkeypatch):
+    """Call the command in this process, with the tiny models and the store of the whole run."""
+    monkeypatch.setenv("WORKBENCH_STORE", str(shared_store.path))
     return lambda *words: CliRunner().invoke(app.app, [str(word) for word in words])

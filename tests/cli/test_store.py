@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 
-def test_store_info_verify_and_gc(run, tmp_path, pictures):
+def test_store_info_verify_and_gc(run, tmp_path, pictures, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "store"))
     run("attribute", pictures / "one.png", "--prompt", "p", "--gamma", 1)
     assert "generations      2" in run("store", "info").stdout
     assert run("store", "verify").stdout == "good\n"

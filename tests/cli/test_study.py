@@ -7,13 +7,26 @@ import re
 import shutil
 
 import pytest
+from typer.testing import CliRunner
 
+from workbench import paths
+from workbench.cli import app
 from workbench.paths import data_folder
 
 
-def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
-    out = tmp_path / "evaluation"
-    plain = run("evaluate", "--n", 2, "--gamma", 1, "--out", out)
+@pytest.fixture(scope="module")
+def evaluated(tiny_data, shared_store, tmp_path_factory):
+    """Evaluate by the command, once; return what it said, and the folder it wrote."""
+    out = tmp_path_factory.mktemp("study") / "evaluation"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "PLACES", [tiny_data])
+        patch.setenv("WORKBENCH_STORE", str(shared_store.path))
+        words = ["evaluate", "--n", "2", "--gamma", "1", "--out", str(out)]
+        return CliRunner().invoke(app.app, words), out
+
+
+def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, evaluated):
+    plain, out = evaluated
     assert (plain.exit_code, plain.stderr) == (0, f"Frames and figure: {out}\n")
     for words in ("inverted prompt", "matched bank", "chance", "only tiny-sd", "→ tiny-ld"):
         assert words in plain.stdout
@@ -37,9 +50,9 @@ def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, tmp_path):
 REFERENCE = data_folder() / "reference"
 
 
-def test_figures_are_drawn_of_all_that_was_found(run, tmp_path):
+def test_figures_are_drawn_of_all_that_was_found(run, evaluated, tmp_path):
     runs, out = tmp_path / "runs", tmp_path / "figures"
-    run("evaluate", "--n", 2, "--gamma", 1, "--out", runs / "evaluation")
+    shutil.copytree(evaluated[1], runs / "evaluation")
     shutil.copytree(REFERENCE / "leakage", runs / "deep" / "leakage")
     result = run("figures", "--venue", "acm", "--from", runs, "--out", out)
     told = f"2 figures for acm: look at {out / 'index.html'}\n"

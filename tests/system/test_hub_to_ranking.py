@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from huggingface_hub import constants
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.support.hub import Hub
+from workbench.cli.app import app
 
 
 def readme_commands():
@@ -19,7 +22,7 @@ def readme_commands():
     return [line.split()[1:] for line in section.splitlines() if line.startswith("workbench ")]
 
 
-def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
+def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path, monkeypatch):
     with Hub(dict(folders)) as served:
         environment = served.environment(tmp_path)
         mine = tmp_path / "catalogue"
@@ -57,8 +60,13 @@ def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path):
         before = len(served.asked)
         ranking, _ = workbench(*attribute)
         assert all(name in ranking for name in small)
-        measured, _ = workbench(
-            "evaluate", "--preset", "small", "--n", "1", "--gamma", "1", "--json"
-        )
-        assert json.loads(measured)["accuracy"]["n"] == len(small)
+        for name in ("WORKBENCH_CATALOGUE", "WORKBENCH_STORE"):
+            monkeypatch.setenv(name, environment[name])
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", f"{environment['HF_HOME']}/hub")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        words = ["evaluate", "--preset", "small", "--n", "1", "--gamma", "1", "--json"]
+        measured = CliRunner().invoke(app, words)
+        assert measured.exit_code == 0, measured.output
+        assert json.loads(measured.stdout)["accuracy"]["n"] == len(small)
         assert len(served.asked) == before  # attribution asks no network

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 import workbench as wb
-from workbench import experiment, experiments, frames, images
+from workbench import experiments, frames, images
+from workbench.evaluation import benchmark
 from workbench.attributors import Stages
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue.presets import Preset

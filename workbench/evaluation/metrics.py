@@ -88,7 +88,7 @@ def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.Da
     models in one on average. An image without a set counts as not covered, with none.
 
     Args:
-        sets: what `decision.conformal_sets` answers.
+        sets: what `conformal.conformal_sets` answers.
         truth: as of `outcomes`.
         seed: of the bootstrap.
 

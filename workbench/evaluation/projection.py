@@ -41,7 +41,7 @@ def points(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     similarities and attributors the first counts.
 
     Args:
-        frames: by name, as `experiment.evaluate` answers them: images, prompts, candidates,
+        frames: by name, as `benchmark.evaluate` answers them: images, prompts, candidates,
             similarities; attributions and outcomes where there are any.
 
     Returns:

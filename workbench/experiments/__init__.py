@@ -118,7 +118,7 @@ class Bench:
     def pictures(
         self, portion: str = "evaluation", n: int | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Make fresh test images of every model, and their truth (`evaluation.queries`)."""
+        """Make fresh test images of every model, and their truth (`pipeline.make_queries`)."""
         texts = presets.draw(self.setting.prompts(portion), n or self.n, self.seed)
         return pipeline.make_queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
 
@@ -155,7 +155,7 @@ class Bench:
         truth: pd.DataFrame,
         **options: Any,
     ) -> dict[str, pd.DataFrame]:
-        """Let attributors (by short name) attribute the same images: `experiment.evaluate`."""
+        """Let attributors (by short name) attribute the same images: `benchmark.evaluate`."""
         return benchmark.evaluate(
             attributors,
             images,

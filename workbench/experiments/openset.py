@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class OpenSet(Plugin):
     """Leave each model out in turn, so that its pictures are of an unknown source; and real ones.
 
-    The likeness to the zoo is `decision.known_p_values`, calibrated on pictures of `calibration`
+    The likeness to the zoo is `conformal.known_p_values`, calibrated on pictures of `calibration`
     prompts. ``AUROC`` tells known from unknown, ``OSCR`` is the area of the open-set classification
     rate, ``rejected`` the share of unknown pictures with p ≤ 5 %, ``known rejected`` that of known
     ones (at most 5 % by the calibration). ``set coverage`` and ``set size`` are of attribution sets

@@ -24,7 +24,7 @@ PARTS = ("worst third", "middle third", "best third")
 class PromptQuality(Plugin):
     """Hold inverted prompts against the natural ones: words, slots, and the encoder's text space.
 
-    ``token F1``: `wording.token_f1`; ``slot NAME``: share of pictures whose slot is right;
+    ``token F1``: `prompts.token_f1`; ``slot NAME``: share of pictures whose slot is right;
     ``text similarity``: cosine of the two prompts in the encoder's text tower. The accuracy is
     then told by thirds of the token F1 (pictures of equal quality fall into one third by their
     image_id), and beside it that of the natural prompt on the same pictures.

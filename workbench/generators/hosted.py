@@ -46,7 +46,7 @@ class Hosted(Plugin):
     is the endpoint; the key is read from OPENAI_API_KEY, and stays there.
 
     No more is spent than WORKBENCH_BUDGET allows, in US dollars and in all: what was spent before
-    counts, as the ledger spent.sqlite in the user's catalogue folder holds it (`tables`). A
+    counts, as the ledger spent.sqlite in the user's catalogue folder holds it (`catalogue.toml`). A
     request that may have been billed without an answer counts too.
 
     The models take no seed: a picture is known by its index, and never made twice.

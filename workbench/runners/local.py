@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from workbench.plugin import Plugin
-from workbench.runners import Row, Tick, Work
+from workbench.runners._work import Row, Tick, Work
 from workbench.store import StoreError
 from workbench.store.store import Store
 

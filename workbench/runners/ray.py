@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.plugin import Plugin
-from workbench.runners import Row, Tick, Work
+from workbench.runners._work import Row, Tick, Work
 from workbench.runners.local import Local
 
 if TYPE_CHECKING:

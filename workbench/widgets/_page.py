@@ -71,7 +71,7 @@ def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
     """Take the frames out of what a widget was given, and hold those needed to their columns.
 
     Args:
-        result: an `attribution.Attribution`, an `experiment.Evaluation`, or frames by name, as
+        result: an `attribution.Attribution`, an `benchmark.Evaluation`, or frames by name, as
             `evaluate` answers them.
         *needed: the frames that must be there, with at least one row.
 

@@ -1,4 +1,4 @@
-"""Comparer: two settings side by side, at once, from the frames of `experiment.crossed`."""
+"""Comparer: two settings side by side, at once, from the frames of `benchmark.crossed`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Comparer(Page):
     those that this γ would have made.
 
     Args:
-        result: frames by name, as `experiment.crossed` answers them.
+        result: frames by name, as `benchmark.crossed` answers them.
         store: where the pictures lie; the result's own, else the user's, when left out.
 
     Raises:

@@ -53,7 +53,7 @@ class Explorer(Page):
         store: where the pictures lie; the result's own, else the user's, when left out.
         size: side in pixels every picture goes to before it is encoded; the result's own where it
             has one.
-        method: ``umap`` or ``pca``, see `space.project`.
+        method: ``umap`` or ``pca``, see `projection.project`.
         seed: of the map.
 
     Raises:
@@ -124,7 +124,7 @@ class Explorer(Page):
 
     @property
     def selection(self) -> pd.DataFrame:
-        """The points chosen, as `space.points` tells them, with their places ``x`` and ``y``."""
+        """The points chosen, as of `projection.points`, with their places ``x`` and ``y``."""
         return self.points.iloc[self._chosen].reset_index(drop=True)
 
     @selection.setter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from tests.system.test_notebooks import execute
+from tests.support.notebooks import execute
 
 HEAD = """
 from dataclasses import dataclass

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-import runpy
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
-RUN = runpy.run_path(str(FOLDER / "run.py"))
-execute, tidy = RUN["execute"], RUN["tidy"]
+from tests.support.notebooks import FOLDER, RUN, execute, tidy
+
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 PROMPTS = 3

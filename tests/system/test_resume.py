@@ -15,6 +15,7 @@ import pytest
 from tests.support import toys
 from workbench import experiments
 from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import settle
 from workbench.evaluation import benchmark
 from workbench.pipeline.cache import VECTORS
 from workbench.similarities.cosine import Cosine
@@ -33,12 +34,11 @@ def run(folder: str, log: str, out: str, what: str) -> None:
         "zoo": toys.zoo(log, wait=0.01),
         "inverter": toys.Teller(log),
         "similarity": Cosine(toys.Mean(log=log)),
-        "store": Store(folder),
     }
     if what == "evaluate":
-        benchmark.evaluate_preset(preset, 6, **toy).save(out)
+        benchmark.evaluate_preset(preset, 6, store=Store(folder), **toy).save(out)
     else:
-        bench = experiments.Bench(preset, 6, **toy)
+        bench = experiments.Bench(settle(preset, **toy), 6, store=Store(folder))
         found = experiments.run(what, bench, attacks=("jpeg",), fitting=2)
         found.save(out)
         found.frames["results"].to_parquet(Path(out) / "results.parquet")

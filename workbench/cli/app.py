@@ -156,20 +156,21 @@ def invert(
         row = presets.preset(preset)
         tool = make_inverter(inverter or row.inverter, row)
         from workbench import images
+        from workbench.inverters import RowInverter
 
         images.find(paths)
         store = Store()
         entries = images.index(paths, keep=store.put_picture)
-        # files of the same pixels are one picture, but each may tell a prompt of its own
-        parts = [[entry] for entry in entries] if hasattr(tool, "of_file") else [entries]
+        # files of the same pixels are one picture, but each may hold a prompt of its own
+        parts = [[entry] for entry in entries] if isinstance(tool, RowInverter) else [entries]
         rows: dict[Path, Any] = {}
         with terminal.progress_bars() as progress:
             from workbench import pipeline
 
             for some in parts:
-                found = pipeline.invert(images.frame(some), tool, store, progress=progress)
-                told = {row.image_id: row for row in found.itertuples()}
-                rows |= {entry.path: told[entry.image_id] for entry in some}
+                prompts = pipeline.invert(images.frame(some), tool, store, progress=progress)
+                by_image = {row.image_id: row for row in prompts.itertuples()}
+                rows |= {entry.path: by_image[entry.image_id] for entry in some}
         failed = False
         for entry in entries:
             made = rows[entry.path]

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from numbers import Integral
 from typing import Any
+
+from workbench.text import brief
+
+MAX_GAMMA = 10_000
+"""Candidate images a model may be asked for of one prompt."""
+MAX_PROMPT = 10_000
+"""Characters that a prompt may have."""
+SEEDS = 2**63
+"""A run's seed lies between minus this and this, as the tables hold it."""
 
 
 def digest(value: Any) -> str:
@@ -73,3 +83,44 @@ def query_seed(run_seed: int, prompt: str, index: int = 0) -> int:
 
 def _seed(tag: str, run_seed: int, prompt: str, index: int) -> int:
     return int(digest([tag, int(run_seed), prompt, int(index)])[:12], 16)
+
+
+def check_gamma(gamma: Any) -> None:
+    """Raise ValueError for what is no number of candidate images per model."""
+    if isinstance(gamma, bool) or not isinstance(gamma, Integral):
+        raise ValueError(
+            f"gamma, the candidate images per model, is a whole number; seen {_brief(gamma)}"
+        )
+    gamma = int(gamma)
+    if gamma < 1:
+        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
+    if gamma > MAX_GAMMA:
+        raise ValueError(
+            f"gamma, the candidate images per model, is at most {MAX_GAMMA}; seen {_brief(gamma)}"
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Raise ValueError for what is no seed of a run."""
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if not whole or not -SEEDS <= int(seed) < SEEDS:
+        raise ValueError(
+            f"the seed of a run is a whole number from -2**63 to 2**63 - 1; seen {_brief(seed)}"
+        )
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise ValueError for what is no prompt, or too long for one."""
+    if not isinstance(prompt, str):
+        raise ValueError(f"a prompt is text; seen {_brief(prompt)}")
+    if len(prompt) > MAX_PROMPT:
+        raise ValueError(
+            f"a prompt has at most {MAX_PROMPT:,} characters; this one has {len(prompt):,}"
+        )
+
+
+def _brief(value: Any) -> str:
+    """Write a value so that it fits into a sentence, whatever it is."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
+    return brief(repr(value), 80)

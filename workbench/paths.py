@@ -24,5 +24,24 @@ def data_folder() -> Path:
 
 def user_folder() -> Path:
     """Name the folder of the user's own tables, there or not."""
-    wanted = os.environ.get("WORKBENCH_CATALOGUE") or "~/workbench-catalogue"
-    return Path(os.path.expandvars(wanted)).expanduser().absolute()
+    return expanded(os.environ.get("WORKBENCH_CATALOGUE") or "~/workbench-catalogue")
+
+
+def expanded(path: str | Path) -> Path:
+    """Write a path in full: variables and ~ replaced, and absolute; ValueError as `from_home`."""
+    return from_home(os.path.expandvars(path)).absolute()
+
+
+def from_home(path: str | Path) -> Path:
+    """Replace the ~ that a path begins with.
+
+    Raises:
+        ValueError: it names a user who has no home here.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"the path {str(path)!r} begins with the home of a user who is not known here; write "
+            "it in full"
+        ) from None

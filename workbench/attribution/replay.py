@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.store.store import versions
+from workbench.text import brief
 
 if TYPE_CHECKING:
     from workbench.attribution.result import Attribution, Case
 
 
 FORMAT = 1
+MARK = '<script type="application/json" id="attribution-workbench">'
+MAX_BYTES = 2 * 2**30
+"""What the file of a report may hold."""
+NONE = type(None)
+TEXT, NUMBER = (str, NONE), (int, float, NONE)
+CALL: dict[str, Any] = {
+    **dict.fromkeys(("preset", "attributor", "zoo", "inverter", "prompt"), str),
+    **dict.fromkeys(("similarity", "aggregate", "calibration"), str),
+    **dict.fromkeys(("gamma", "seed"), int),
+}
+"""The options of a run that a report may tell, and their types."""
+WORDS = {str: "text", int: "a whole number"}
+PARTS: dict[str, Any] = {
+    "format": int,
+    "call": dict,
+    "versions": {str: str},
+    "weights": {str: str},
+    "pictures": dict,
+}
+CASE: dict[str, Any] = {
+    **dict.fromkeys(("error", "prompt", "best", "predicted"), TEXT),
+    **dict.fromkeys(("margin", "p_known"), NUMBER),
+    "set": (list, NONE),
+    "ranking": [[(str, *NUMBER)]],
+    "candidates": {str: [[(int, *TEXT)]]},
+}
+"""What a report keeps of a picture; lists of lists are rows of cells."""
 
 
 def payload(result: Attribution) -> dict[str, Any]:
@@ -38,36 +65,93 @@ def payload(result: Attribution) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Take the settings and digests out of a report.
+    """Take the settings and digests out of a report; every value has its type before any work.
 
     Raises ValueError, one sentence, where the file is no report of ours.
     """
+    text = _text(path)
+    start = text.rfind(MARK)
+    end = text.find("</script>", start)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        if min(start, end) < 0:
+            raise ValueError
+        kept = json.loads(text[start + len(MARK) : end])
+        if not isinstance(kept, dict):
+            raise TypeError
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _changed(path) from error
+    if kept.get("format") != FORMAT and isinstance(kept.get("format"), int):
+        raise ValueError(f"the report has format {kept['format']!r}; this workbench reads {FORMAT}")
+    if not all(_is(kept.get(name), kind) for name, kind in PARTS.items()):
+        raise _changed(path)
+    if not all(_is_case(case) for case in kept["pictures"].values()):
+        raise _changed(path)
+    for name, value in kept["call"].items():
+        if name not in CALL:
+            raise ValueError(
+                f"{str(path)!r} has settings that this workbench does not know: {brief(name, 80)}"
+            )
+        if not _is(value, CALL[name]):
+            raise ValueError(
+                f"the setting {name} of the report {str(path)!r} should be {WORDS[CALL[name]]}; "
+                f"it is {brief(repr(value), 80)}"
+            )
+    return dict(kept)
+
+
+def _is_case(case: Any) -> bool:
+    """Tell whether a value is what a report keeps of a picture: see `_outcome`."""
+    if not _is(case, CASE, partly=True):
+        return False
+    rows = [*case.get("ranking", [])]
+    for several in case.get("candidates", {}).values():
+        rows += several
+    return all(len(row) == 2 for row in rows) and all(
+        isinstance(row[0], str) and not isinstance(row[1], str) for row in case.get("ranking", [])
+    )
+
+
+def _changed(path: str | Path) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is not a report that `workbench attribute --report` wrote, "
+        "or it was changed"
+    )
+
+
+def _text(path: str | Path) -> str:
+    """Read a report; ValueError, one sentence, where it cannot be."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"the report {str(path)!r} cannot be read: it is no file")
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise ValueError(
+                f"the report {str(path)!r} cannot be read: it has more than "
+                f"{MAX_BYTES // 2**20:,} MiB"
+            )
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ValueError(f"the report {str(path)!r} cannot be read: {reason}") from error
-    pattern = r'<script type="application/json" id="attribution-workbench">(.*?)</script>'
-    found = re.findall(pattern, text, re.DOTALL)
-    try:
-        kept = json.loads(found[-1])
-        expected = {
-            "format": int,
-            "call": dict,
-            "versions": dict,
-            "weights": dict,
-            "pictures": dict,
-        }
-        if not all(isinstance(kept[name], kind) for name, kind in expected.items()):
-            raise TypeError
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not a report that `workbench attribute --report` wrote, "
-            "or it was changed"
-        ) from error
-    if kept["format"] != FORMAT:
-        raise ValueError(f"the report has format {kept['format']!r}; this workbench reads {FORMAT}")
-    return dict(kept)
+
+
+def _is(value: Any, kind: Any, partly: bool = False) -> bool:
+    """Tell whether a JSON value is of a kind: a type, types, [kind], {str: kind}, or a table.
+
+    A table may hold more; `partly`: it may hold less, too.
+    """
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is(each, kind[0]) for each in value)
+    if isinstance(kind, dict) and list(kind) == [str]:
+        return isinstance(value, dict) and all(_is(each, kind[str]) for each in value.values())
+    if isinstance(kind, dict):
+        named = isinstance(value, dict)
+        return named and all(
+            _is(value[name], inner) if name in value else partly for name, inner in kind.items()
+        )
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, kind)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from workbench import images
@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 SHOWN = 20  # pictures shown in Jupyter; the report shows all
 
 
-def write(result: Attribution, path: str | Path) -> Path:
+def write(result: Attribution, path: str | Path, full_paths: bool = False) -> Path:
     """Write the report of a run, its folder made where missing.
+
+    Pictures go by their file names, since a report is handed on; with `full_paths` by the paths
+    they were asked for.
 
     Raises OSError where the file cannot be written.
     """
     path = Path(path)
-    page = _template().render(fragment=False, **_page(result))
+    page = _template().render(fragment=False, **_page(result, full_paths))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
@@ -41,7 +44,7 @@ def write(result: Attribution, path: str | Path) -> Path:
 
 def fragment(result: Attribution) -> str:
     """Render the pictures of a run as HTML to show in Jupyter, the first 20."""
-    cards = [card for _, card in zip(range(SHOWN), _cards(result), strict=False)]
+    cards = [card for _, card in zip(range(SHOWN), _cards(result, full_paths=True), strict=False)]
     left = len(result.cases) - len(cards)
     more = f"… and {left} more pictures; .records() and .report(path) hold all." if left else ""
     return _template().render(fragment=True, cards=cards, more=more)
@@ -55,9 +58,9 @@ def _template() -> Template:
     return Environment(loader=here, autoescape=True, trim_blocks=True).get_template("report.html")
 
 
-def _page(result: Attribution) -> dict[str, Any]:
+def _page(result: Attribution, full_paths: bool) -> dict[str, Any]:
     kept = replay.payload(result)
-    cards = list(_cards(result))
+    cards = list(_cards(result, full_paths))
     counts = [
         f"{n} {_KINDS[kind]}"
         for kind in _KINDS
@@ -119,7 +122,7 @@ def _calibrated(result: Attribution) -> dict[str, str]:
     return found
 
 
-def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
+def _cards(result: Attribution, full_paths: bool = False) -> Iterator[dict[str, Any]]:
     """Lay out one card for each test image, in order."""
     paths: dict[str, list[str]] = {}
     for path, image_id in result.paths:
@@ -130,10 +133,11 @@ def _cards(result: Attribution) -> Iterator[dict[str, Any]]:
     told = result.told()
     for image_id, case in result.cases.items():
         readable = ":" not in image_id
+        names = {path: path if full_paths else PurePath(path).name for path in paths[image_id]}
         yield {
-            "paths": paths[image_id],
+            "paths": list(names.values()),
             "evidence": [
-                (path, each | {"prompt": each["prompt"] and brief(each["prompt"])})
+                (names[path], each | {"prompt": each["prompt"] and brief(each["prompt"])})
                 for path in paths[image_id]
                 for each in told.get(path, [])
             ],

@@ -143,14 +143,16 @@ class Attribution:
             told.setdefault(str(plain.pop("path")), []).append(plain)
         return told
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, full_paths: bool = False) -> Path:
         """Write one self-contained HTML file: everything seen, decided and used.
+
+        Pictures go by their file names, or, with `full_paths`, by the paths that were asked for.
 
         Raises OSError where the file cannot be written.
         """
         from workbench.attribution import report
 
-        return report.write(self, path)
+        return report.write(self, path, full_paths)
 
     def _repr_html_(self) -> str:
         from workbench.attribution import report

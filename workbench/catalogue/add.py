@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.catalogue import download, hub
-from workbench.weights.checkpoint import resolve_class
+from workbench.paths import from_home
+from workbench.weights.checkpoint import check_parts, pipeline_class
 from workbench.weights.repository import INDEX, Repository
 
 WITH_A_PICTURE = "SuperResolution|Upscale|Img2Img|Inpaint"
@@ -81,7 +82,7 @@ def row_of(*sources: str, **given: Any) -> tuple[str, dict[str, Any]]:
 
 def _source(name: str) -> _Source:
     """Read the configs of a folder, or of a repository."""
-    folder = Path(name).expanduser()
+    folder = from_home(name)
     if folder.is_dir():
         configs = {x.name: x for x in folder.glob("*.json")}
         configs |= {x.relative_to(folder).as_posix(): x for x in folder.glob("*/config.json")}
@@ -141,7 +142,7 @@ def _check_cascade(parts: Sequence[_Source]) -> None:
         raise ValueError(
             f"{parts[0].name} cannot run by itself, it needs {needed}; {how} FIRST {parts[0].name}`"
         )
-    first: Any = resolve_class(f"diffusers.{parts[0].read[INDEX]['_class_name']}")
+    first: Any = pipeline_class(parts[0].read[INDEX].get("_class_name"))
     if "prompt" not in inspect.signature(first.__call__).parameters:
         raise ValueError(f"{parts[0].name} takes no prompt: it is a {first.__name__}")
 
@@ -150,12 +151,12 @@ def _needed(part: _Source) -> str:
     """Name what a pipeline's call needs beside a prompt, such as the picture of a stage before."""
     if INDEX not in part.read:
         return ""
-    name = str(part.read[INDEX].get("_class_name", ""))
-    kind: Any = resolve_class(f"diffusers.{name}")
+    kind: Any = pipeline_class(part.read[INDEX].get("_class_name"))
+    check_parts(part.read[INDEX])
     call = list(inspect.signature(kind.__call__).parameters.values())[1:]
     call = [each for each in call if each.kind is each.POSITIONAL_OR_KEYWORD]
     needed = [each.name for each in call if each.default is each.empty and each.name != "prompt"]
-    return ", ".join(needed) or ("image" if re.search(WITH_A_PICTURE, name) else "")
+    return ", ".join(needed) or ("image" if re.search(WITH_A_PICTURE, kind.__name__) else "")
 
 
 def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
@@ -175,7 +176,8 @@ def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
         if name in PLUGINS:
             role, plugin = PLUGINS[name]
             return role, {"plugin": plugin, "class": f"transformers.{name}"}
-        if "vision_config" in config and name.endswith("ForConditionalGeneration"):
+        seeing = "vision_config" in config and name.endswith("ForConditionalGeneration")
+        if seeing and name.isidentifier():
             return "inverter", {"plugin": CHAT, "class": f"transformers.{name}", "batch": 1}
     raise ValueError(
         f"{source} is no checkpoint we know how to read (its configs name: "

@@ -173,6 +173,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a JSON config of a checkpoint; ValueError where it is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     return found if isinstance(found, dict) else {}

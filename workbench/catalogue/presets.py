@@ -166,7 +166,7 @@ def _words(text: str) -> list[str]:
         return [text]
     try:
         nodes = ast.walk(ast.parse(text, mode="eval"))
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []  # who loads it will tell
     return [x.value for x in nodes if isinstance(x, ast.Constant) and isinstance(x.value, str)]
 

@@ -18,7 +18,13 @@ from typing import Any
 from workbench.catalogue import toml
 from workbench.catalogue.rows import ROLES, checkpoint, folder_of, rows_of, unknown
 from workbench.paths import data_folder as data_folder
+from workbench.text import brief, first_line
 from workbench.weights.checkpoint import Checkpoint, resolve_class
+
+MAX_REPR = 200_000
+"""Characters that a repr may have; one with the longest known prompt fits."""
+MAX_DEPTH = 60
+"""How deep its syntax may be nested: some ten plug-ins, each within the other."""
 
 
 def names(role: str) -> list[str]:
@@ -98,13 +104,27 @@ def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) 
     >>> parse('Cosine("pocket-clip", layer=4)')
     Cosine("pocket-clip", layer=4)
     """
+    shown = brief(repr(text), 200)
+    if len(text) > MAX_REPR:
+        raise ValueError(f"a repr has at most {MAX_REPR:,} characters; seen {len(text):,}: {shown}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")') from error
+        raise ValueError(f'{shown} is not a repr such as Blip("pocket-blip")') from error
     if not isinstance(tree, ast.Call):
-        raise ValueError(f'{text!r} is not a repr such as Blip("pocket-blip")')
-    return _read(tree, namespace or {}, text)
+        raise ValueError(f'{shown} is not a repr such as Blip("pocket-blip")')
+    if _depth(tree) > MAX_DEPTH:
+        raise ValueError(f"{shown} is nested more than {MAX_DEPTH} deep, which no repr is")
+    return _read(tree, namespace or {}, shown)
+
+
+def _depth(tree: ast.AST) -> int:
+    """Count how deep a tree is nested, without a call for each level."""
+    depth, level = 0, [tree]
+    while level and depth <= MAX_DEPTH:
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+        depth += 1
+    return depth
 
 
 def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
@@ -258,7 +278,7 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
                 raise unknown("class", node.func.id, [*classes, *homes])
             made = _class(*homes[node.func.id])
         if any(k.arg is None for k in node.keywords):
-            raise ValueError(f"{text!r} is not a repr: ** does not stand in one")
+            raise ValueError(f"{text} is not a repr: ** does not stand in one")
         args = [_read(a, classes, text) for a in node.args]
         fields = {str(k.arg): _read(k.value, classes, text) for k in node.keywords}
         return _make(made, args, fields)
@@ -269,7 +289,8 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(
-            f"{text!r} is not a repr: {ast.unparse(node)} is neither a literal nor a plug-in"
+            f"{text} is not a repr: {brief(ast.unparse(node), 100)} is neither a literal nor a "
+            "plug-in"
         ) from error
 
 
@@ -295,8 +316,8 @@ def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
         )
     try:
         return made(*args, **fields)
-    except TypeError as error:
-        raise ValueError(f"{label} cannot be made like this: {error}") from error
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{label} cannot be made like this: {first_line(error)}") from error
 
 
 def _role(annotation: str) -> str | None:

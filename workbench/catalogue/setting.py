@@ -18,8 +18,10 @@ from workbench.catalogue.presets import Preset
 from workbench.catalogue.registry import load, nested, plugin_class, weights
 from workbench.catalogue.registry import zoo as make_zoo
 from workbench.inverters.natural import Natural
+from workbench.keys import check_gamma, check_prompt, check_seed
 from workbench.plugin import Fitted
 from workbench.ranking import conformal
+from workbench.text import brief
 
 FUSED = ("regeneration", "defake")
 """What a fusion asked for by name fuses: the paper's attributor and a trained one."""
@@ -133,8 +135,11 @@ def settle(
     if isinstance(preset, Setting):
         if call.keys() - {"preset", "seed"}:
             raise ValueError("a setting is settled: give its options to `settle` with a preset")
+        check_seed(seed)
         return dataclasses.replace(preset, seed=seed)
-    _check_options(inverter, prompt, aggregate, gamma)
+    _check_options(inverter, prompt, aggregate, gamma, seed)
+    if not isinstance(preset, (str, Preset)):
+        raise ValueError(f"a preset is a name, a Preset or a Setting; seen {brief(preset, 80)}")
     given = presets.preset(preset)
     call["preset"] = given.name
     if zoo is inverter is similarity is prompt is None:
@@ -146,6 +151,7 @@ def settle(
         aggregate=aggregate,
         gamma=gamma,
     )
+    check_gamma(row.gamma)
     compare = load(similarity or row.similarity, "similarity")
     tool: Any = Natural(text=prompt)
     if prompt is None:
@@ -166,15 +172,19 @@ def settle(
     )
 
 
-def _check_options(inverter: Any, prompt: Any, aggregate: str | None, gamma: int | None) -> None:
+def _check_options(inverter: Any, prompt: Any, aggregate: Any, gamma: Any, seed: Any) -> None:
     """Refuse options that make no sense, whatever the preset; ValueError."""
     if prompt is not None and inverter is not None:
         raise ValueError("a known prompt leaves nothing to invert: give a prompt or an inverter")
-    if gamma is not None and gamma < 1:
-        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
-    if aggregate is not None and aggregate not in ranking.AGGREGATIONS:
+    if prompt is not None:
+        check_prompt(prompt)
+    if gamma is not None:
+        check_gamma(gamma)
+    check_seed(seed)
+    named = isinstance(aggregate, str) and aggregate in ranking.AGGREGATIONS
+    if aggregate is not None and not named:
         known = ", ".join(ranking.AGGREGATIONS)
-        raise ValueError(f"no aggregation named {aggregate!r}; there are: {known}")
+        raise ValueError(f"no aggregation named {brief(repr(aggregate), 80)}; there are: {known}")
 
 
 def _attributor(wanted: Any, setting: Setting, preset: Preset, calibration: Any) -> Any:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.paths import data_folder, user_folder
+from workbench.paths import data_folder, from_home, user_folder
 
 Made = TypeVar("Made")
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -140,7 +140,7 @@ def _over(old: Mapping[str, Any], new: Mapping[str, Any], place: Path) -> dict[s
     """Lay a row over another; a folder replaces a hub's source and its revision."""
     row = {**old, **new}
     if "source" in new and "revision" not in new:
-        row["source"] = str(place / Path(str(new["source"])).expanduser())
+        row["source"] = str(place / from_home(str(new["source"])))
         row.pop("revision", None)
         row.pop("files", None)
     return row
@@ -159,5 +159,7 @@ def _parsed(file: Path) -> dict[str, Any]:
 def _parse(file: Path, _changed: int, _size: int) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+    except RecursionError:
+        raise ValueError(f"{file} is nested too deeply") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not TOML: {error}") from error

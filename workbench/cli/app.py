@@ -1,7 +1,7 @@
 """The ``workbench`` command: results on stdout, progress and errors on stderr.
 
-Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped. Nothing heavy is imported before
-the names in a command are known to be right.
+Exit codes: 0 all done, 1 something failed, 2 usage, 130 stopped, 143 told to end. Nothing heavy is
+imported before the names in a command are known to be right.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,9 @@ from workbench.catalogue import presets
 from workbench.catalogue.setting import make_inverter
 from workbench.cli import doctor, store, study, terminal, zoo
 from workbench.cli.options import AsJson, Gamma, InverterName, Paths, PresetName, Seed
+from workbench.keys import check_prompt
 from workbench.store.store import Store
+from workbench.text import brief
 
 if TYPE_CHECKING:
     from workbench.attribution.result import Attribution
@@ -49,6 +51,8 @@ app.add_typer(zoo.zoo, name="zoo")
 app.add_typer(store.store, name="store")
 
 
+MAX_SEEDS = 100_000
+"""Pictures that one `generate` makes."""
 COLUMNS = ["file", "generator", "prompt", "seed", "digest"]
 """Of generations.csv."""
 
@@ -76,6 +80,9 @@ def attribute(
     ] = None,
     seed: Seed = 0,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report there.")] = None,
+    full_paths: Annotated[
+        bool, typer.Option("--full-paths", help="Tell whole paths in the report, not names.")
+    ] = False,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Redo the run of a report, and say what matches."),
@@ -114,7 +121,7 @@ def attribute(
         if matches is not None:
             terminal.print_matches(matches, as_json)
         if report is not None:
-            terminal.tell(f"Report: {result.report(report)}")
+            terminal.tell(f"Report: {result.report(report, full_paths)}")
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
@@ -200,6 +207,7 @@ def generate(
     A model that takes no seed (hosted, an archive) gives its picture of that number.
     """
     with terminal.answering():
+        check_prompt(prompt)
         model = catalogue.load(generator, "generator")
         numbers = parse_seeds(seeds)
         table = out / "generations.csv"
@@ -244,20 +252,21 @@ def parse_seeds(text: str) -> list[int]:
     >>> parse_seeds("0:3,7")
     [0, 1, 2, 7]
     """
-    found: list[int] = []
+    found: dict[int, None] = {}
     for part in text.split(","):
         ends = part.strip().split(":")
-        if not all(end.isascii() and end.isdigit() and int(end) < 2**63 for end in ends):
+        if not all(re.fullmatch("[0-9]{1,19}", end) and int(end) < 2**63 for end in ends):
             ends = []
         if len(ends) == 1:
-            found.append(int(ends[0]))
-        elif len(ends) == 2 and int(ends[0]) < int(ends[1]) <= int(ends[0]) + 100_000:
-            found.extend(range(int(ends[0]), int(ends[1])))
+            found[int(ends[0])] = None
+        elif len(ends) == 2 and int(ends[0]) < int(ends[1]) <= int(ends[0]) + MAX_SEEDS:
+            found |= dict.fromkeys(range(int(ends[0]), int(ends[1])))
         else:
-            raise ValueError(
-                f"seeds are written 0:4 (that is 0, 1, 2, 3), 7 or 1,5,9; seen {text!r}"
-            )
-    return list(dict.fromkeys(found))
+            seen = brief(repr(text), 100)
+            raise ValueError(f"seeds are written 0:4 (that is 0, 1, 2, 3), 7 or 1,5,9; seen {seen}")
+        if len(found) > MAX_SEEDS:
+            raise ValueError(f"a command makes at most {MAX_SEEDS:,} pictures; name fewer seeds")
+    return list(found)
 
 
 def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, list[str]]:
@@ -295,12 +304,7 @@ def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     from workbench.catalogue.setting import settle
 
     kept = replay.read(source)
-    try:
-        settle(**kept["call"])
-    except TypeError:
-        raise ValueError(
-            f"{str(source)!r} has settings that this workbench does not know"
-        ) from None
+    settle(**kept["call"])
     with terminal.progress_bars() as progress:
         store = Store.temporary()
         result = attribute(paths, **kept["call"], store=store, progress=progress)
@@ -317,12 +321,9 @@ def _check_report(path: Path) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; `process.run` answers for its signals and streams."""
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
         os.environ.setdefault(name, "1")
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     app(prog_name="workbench")

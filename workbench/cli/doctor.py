@@ -17,7 +17,7 @@ from workbench import catalogue
 from workbench.catalogue import hub, presets
 from workbench.catalogue.setting import make_inverter
 from workbench.cli import terminal
-from workbench.paths import data_folder, user_folder
+from workbench.paths import data_folder, expanded, user_folder
 from workbench.store.store import Store
 from workbench.weights import device, loading, memory
 from workbench.weights.checkpoint import Checkpoint, is_downloaded, resolve_class
@@ -65,7 +65,7 @@ def facts() -> list[Fact]:
         Fact("torch", f"{torch.__version__}, {versions}"),
         Fact("models run on", described()),
         Fact("memory free", memory.gib(memory.free(device.kind()))),
-        _disk("store", Path(os.environ.get("WORKBENCH_STORE") or Store.DEFAULT).expanduser()),
+        _disk("store", expanded(os.environ.get("WORKBENCH_STORE") or Store.DEFAULT)),
         _disk("hub's cache", Path(constants.HF_HUB_CACHE)),
         Fact("your catalogue", str(user_folder())),
     ]

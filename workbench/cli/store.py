@@ -15,16 +15,16 @@ def store_info() -> None:
     """Tell where the store is and what it holds."""
     with terminal.answering():
         for key, value in Store().info().items():
-            print(f"{key:16} {value}")
+            print(f"{key:16} {terminal.shown(value)}")
 
 
 @store.command("verify")
 def store_verify() -> None:
-    """Look for missing and damaged pictures; exit 1 if there are any."""
+    """Look for missing and damaged pictures and rows; exit 1 if there are any."""
     with terminal.answering():
         problems = Store().verify()
         for problem in problems:
-            print(problem)
+            print(terminal.shown(problem))
         if problems:
             terminal.tell(
                 "`workbench store gc` removes what is damaged; it is then made again when needed."
@@ -38,4 +38,4 @@ def store_gc() -> None:
     """Remove what no row needs; what was paid for always stays."""
     with terminal.answering():
         for key, value in Store().gc().items():
-            print(f"{key:16} {value}")
+            print(f"{key:16} {terminal.shown(value)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench.cli import process
 from workbench.store import StoreError
 from workbench.text import brief
 from workbench.text import shown as shown
@@ -27,13 +29,19 @@ def answering() -> Iterator[None]:
     """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
     try:
         yield
-    except KeyboardInterrupt:
-        _stop(130, "Stopped. What was made is kept: the same command goes on from there.")
-    except (KeyError, IndexError, BrokenPipeError):
+    except KeyboardInterrupt as stop:
+        _stop(process.status_of(stop), process.STOPPED)
+    except (KeyError, IndexError):
         raise
+    except BrokenPipeError as error:
+        raise typer.Exit(process.say_closed(error)) from error
     except (LookupError, ValueError) as error:
         _stop(2, f"workbench: {error}")
-    except (StoreError, OSError) as error:
+    except OSError as error:
+        where = f" of {error.filename!r}" if error.filename else ""
+        full = f"the disk{where} is full; free some space" if error.errno in process.FULL else ""
+        _stop(1, f"workbench: {full or error}")
+    except StoreError as error:
         _stop(1, f"workbench: {error}")
     except MemoryError as error:
         why = str(error) or "there is not enough memory; give fewer or smaller pictures"
@@ -222,6 +230,9 @@ def results(width: int | None = None) -> Any:
             for each in super().render(renderable, options):
                 lines = map(shown, each.text.split("\n"))
                 yield each if each.control else each._replace(text="\n".join(lines))
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, "the output was closed")
 
     width = width or (None if sys.stdout.isatty() else 160)
     return Plain(highlight=False, markup=False, emoji=False, width=width)

@@ -14,7 +14,7 @@ from workbench import catalogue
 from workbench.catalogue import add, download, presets, toml
 from workbench.catalogue.download import Plan
 from workbench.cli import doctor, terminal
-from workbench.paths import data_folder, user_folder
+from workbench.paths import data_folder, expanded, user_folder
 from workbench.text import shown
 from workbench.weights import memory
 from workbench.weights.checkpoint import Checkpoint, is_downloaded
@@ -133,7 +133,7 @@ def zoo_add(
 ) -> None:
     """Write a checkpoint into your catalogue; of a hub id only the small configs are asked for."""
     with terminal.answering():
-        name = name or Path(sources[0]).expanduser().absolute().name.lower().replace(".", "-")
+        name = name or expanded(sources[0]).name.lower().replace(".", "-")
         _check_name(name)
         options = {"steps": steps, "guidance": guidance}
         options = {key: value for key, value in options.items() if value is not None}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import math
 import posixpath
 import re
+import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -17,24 +16,35 @@ from string import Template
 from typing import Any, TypeAlias
 
 from workbench import images
-from workbench.generators._archive_files import Folder, Zip
+from workbench.generators import _archive_tables as tables
+from workbench.generators._archive_files import Folder, Zip, single_top
+from workbench.generators._archive_tables import PLACE, Row
+from workbench.paths import from_home
+from workbench.text import brief
 
 LAYOUT = "archive.toml"
-TABLES = ("generations.csv", "*metadata.csv", "*metadata.jsonl", "*.parquet", "*.arrow")
+MAX_LAYOUT = 64 * 2**10
+"""Bytes that a layout may have."""
+MAX_PATTERN = 1000
+"""Letters that its regular expression may have."""
+PATIENCE = 10.0
+"""Seconds that all names of an archive may take to be matched."""
+TABLES = (
+    *("generations.csv", "*metadata.csv", "*metadata.jsonl", "*.parquet", "*.arrow"),
+    *("generations.tsv", "generations.jsonl", "generations.json"),
+    *("*metadata.tsv", "*metadata.json", "*.tar", "*.csv", "*.tsv", "*.jsonl"),
+)
 """Tables looked for where the layout names none; the first pattern that is met counts."""
 NAMES = {
-    "file": ("file", "file_name", "image"),
+    "file": tables.FILE,
     "prompt": ("prompt",),
     "generator": ("generator",),
     "seed": ("seed",),
 }
-"""What a column may be called without a mapping; file_name and image are those of datasets."""
-ARROW = (".parquet", ".arrow")
-PLACE = ""
-"""The column that tells where the picture of a row lies, added to all others."""
-Row: TypeAlias = dict[str, Any]
+"""What a column may be called without a mapping."""
 Place: TypeAlias = tuple[str, int, int]
-"""Where a picture lies: a file, -1, -1; or a table, one of its parts, and the row in that."""
+"""Where a picture lies: a file, -1, -1; or a table, one of its parts, and the row in that; or a
+tar file, the number of its member, -1."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +60,10 @@ class Shelf:
 
     def read(self, place: Place) -> bytes:
         """Read the picture at a place; ImageError, with a sentence, where it cannot be."""
-        name, part, row = place
-        if row < 0:
+        name, part, _ = place
+        if part < 0:
             return self.inside.read(name)
-        digest = self.inside.digest(name)
-        try:
-            found = _part(self.inside, name, digest, part, (self.column,)).column(0)[row].as_py()
-        except (ValueError, OSError, LookupError) as error:
-            raise images.ImageError(f"the table does not give it ({error})") from error
+        found = tables.picture(self.inside, place, self.column)
         if isinstance(found, dict):
             found = found.get("bytes") or found.get("path")
         if isinstance(found, str):
@@ -73,9 +79,12 @@ def shelve(source: str, generator: str | None, columns: tuple[tuple[str, str], .
     Raises LookupError where there is none; ValueError for one without the columns, a layout or
     table that cannot be read, or a zip that is meant to harm.
     """
-    path = Path(source).expanduser()
-    files = (path, path / TABLES[0], path / LAYOUT, _beside(path))
-    states = [file.stat() for file in files if file.exists()]
+    path = from_home(source)
+    try:
+        files = (path, path / TABLES[0], path / LAYOUT, _beside(path))
+        states = [file.stat() for file in files if file.exists()]
+    except (OSError, ValueError) as error:  # a name that no path can have
+        raise LookupError(f"no archive at {source[:200]!r}: {error}") from None
     stamp = tuple((state.st_mtime_ns, state.st_size) for state in states)
     return _shelve(source, generator, columns, stamp)
 
@@ -106,7 +115,7 @@ def _shelve(source: str, generator: str | None, columns: Any, _stamp: Any) -> Sh
         needed = template.get_identifiers() if "$" in asked else [asked]
         if missing := [name for name in needed if name not in known]:
             raise ValueError(
-                f"the archive {source} lacks the column {missing[0]!r}; it has: {', '.join(known)}"
+                f"the archive {source} lacks the column {missing[0]!r}; it has: {_listed(known)}"
             )
 
         def read(row: Row) -> Any:
@@ -133,8 +142,8 @@ def _shelve(source: str, generator: str | None, columns: Any, _stamp: Any) -> Sh
 
 def _open(source: str) -> tuple[Folder | Zip, _Layout]:
     """Open what a source names, and read its layout."""
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = from_home(source)
+    if not (path.is_file() or path.is_dir()):
         raise LookupError(
             f"no archive at {source}; expected a CSV table, or a folder or zip with one"
         )
@@ -143,12 +152,27 @@ def _open(source: str) -> tuple[Folder | Zip, _Layout]:
         inside = Zip(path)
     table = path.is_file() and isinstance(inside, Folder)
     text = None
+    if not table and not _beside(path).is_file():
+        inside = _within_top(inside)
     if inside.exists(LAYOUT) and not table:
         text, where = inside.read(LAYOUT), f"{LAYOUT} of {source}"
     elif _beside(path).is_file():
-        text, where = _beside(path).read_bytes(), str(_beside(path))
+        text, where = images.read_bytes(_beside(path)), str(_beside(path))
     layout = _Layout() if text is None else _layout(text, where)
     return inside, (_Layout((path.name,), columns=layout.columns) if table else layout)
+
+
+def _within_top(inside: Folder | Zip) -> Folder | Zip:
+    """Go into the one folder that holds all, if its layout or table is not found from above."""
+    while not any(inside.exists(name) for name in (LAYOUT, TABLES[0])):
+        names = inside.names()
+        top = single_top(names)
+        if not top or not inside.exists(f"{top}/{LAYOUT}"):
+            found = any(fnmatch(name, pattern) for pattern in TABLES[:5] for name in names)
+            if not top or found:
+                break
+        inside = inside.below(top)
+    return inside
 
 
 def _beside(path: Path) -> Path:
@@ -159,20 +183,46 @@ def _beside(path: Path) -> Path:
 def _layout(text: bytes, where: str) -> _Layout:
     """Read a layout; ValueError for what it cannot hold."""
     try:
+        if len(text) > MAX_LAYOUT:
+            raise ValueError(f"it has {len(text):,} bytes, more than {MAX_LAYOUT:,}")
         found = tomllib.loads(text.decode("utf-8-sig"))
+        _check_types(found)
+        if len(found.get("files", "")) > MAX_PATTERN:
+            raise ValueError(f"files is longer than {MAX_PATTERN} letters")
         re.compile(found.get("files", ""))
-    except (ValueError, TypeError, re.error) as error:
+    except RecursionError:
+        raise ValueError(f"{where} is no layout of an archive: it is nested too deeply") from None
+    except (ValueError, TypeError, OverflowError, re.error) as error:
         raise ValueError(f"{where} is no layout of an archive: {error}") from error
     known_only(where, found, ("tables", "files", "sidecar", "columns"))
-    tables = found.get("tables", ())
+    patterns = found.get("tables", ())
     columns = {str(k): str(v) for k, v in found.get("columns", {}).items()}
     known_only(f"columns of {where}", columns, NAMES)
     return _Layout(
-        (tables,) if isinstance(tables, str) else tuple(tables),
+        (patterns,) if isinstance(patterns, str) else tuple(patterns),
         found.get("files", ""),
         found.get("sidecar", ""),
         tuple(sorted(columns.items())),
     )
+
+
+def _check_types(found: Mapping[str, Any]) -> None:
+    """Raise ValueError for a value of a layout that is of another type than it needs."""
+    patterns = found.get("tables", "")
+    listed = patterns if isinstance(patterns, list) else [patterns]
+    if not all(isinstance(each, str) for each in listed):
+        raise ValueError(f"tables should be text, or a list of texts; it is {patterns!r}")
+    for name in ("files", "sidecar"):
+        if not isinstance(found.get(name, ""), str):
+            raise ValueError(f"{name} should be text; it is {found[name]!r}")
+    if found.get("sidecar") and not re.fullmatch(r"\.[^/\\\0]+", found["sidecar"]):
+        raise ValueError(
+            f"sidecar should be an ending such as .txt; it is {found['sidecar'][:100]!r}"
+        )
+    if not isinstance(found.get("columns", {}), dict):
+        raise ValueError(
+            f'columns should be a table such as {{prompt = "caption"}}; it is {found["columns"]!r}'
+        )
 
 
 def known_only(where: str, found: Iterable[str], known: Iterable[str]) -> None:
@@ -180,6 +230,12 @@ def known_only(where: str, found: Iterable[str], known: Iterable[str]) -> None:
     for name in found:
         if name not in known:
             raise ValueError(f"{where}: there is no {name!r}; there are: {', '.join(known)}")
+
+
+def _listed(columns: Iterable[str]) -> str:
+    """List columns in a sentence, however many somebody wrote."""
+    names = [brief(name, 50) for name in columns]
+    return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
 def _picture_column(names: Mapping[str, str], known: Iterable[str]) -> str:
@@ -194,18 +250,18 @@ def _rows(
     """List the columns and the rows of an archive, each with its `PLACE`."""
     known: dict[str, None] = {}
     rows: list[Row] = []
+    pattern = re.compile(layout.files)
     if layout.tables or not layout.files:
+        wanted = _wanted(names, pattern.groupindex)
         for name in _tables(inside, layout.tables, source):
-            columns, found = _read(inside, name)
-            known |= dict.fromkeys(columns)
-            rows += found if layout.files else _placed(name, columns, found, names, source)
+            table = tables.read(inside, name, wanted)
+            known |= dict.fromkeys(table.columns)
+            rows += table.rows if layout.files else _placed(name, table, names, source)
     if not layout.files:
         return list(known), rows
-    pattern = re.compile(layout.files)
-    matches = [match for name in inside.names() if (match := pattern.fullmatch(name))]
     named: list[Row] = [
-        {**match.groupdict(""), "file": match.string, PLACE: (match.string, -1, -1)}
-        for match in matches
+        {**groups, "file": name, PLACE: (name, -1, -1)}
+        for name, groups in _matches(layout.files, inside.names(), source)
     ]
     if not layout.tables:
         return [*pattern.groupindex, "file"], named
@@ -213,12 +269,42 @@ def _rows(
     if not shared:
         raise ValueError(
             f"the files and tables of the archive {source} share no column; files have: "
-            f"{', '.join(pattern.groupindex)}; tables have: {', '.join(known)}"
+            f"{', '.join(pattern.groupindex)}; tables have: {_listed(known)}"
         )
     owner = {tuple(str(row.get(name)) for name in shared): row for row in rows}
     keys = [tuple(str(row[name]) for name in shared) for row in named]
     joined = [owner[key] | row for key, row in zip(keys, named, strict=True) if key in owner]
     return list(known | dict.fromkeys([*pattern.groupindex, "file"])), joined
+
+
+def _wanted(names: Mapping[str, str], groups: Iterable[str]) -> frozenset[str]:
+    """Name the columns that anybody will ask a table for."""
+    asked = {name for several in NAMES.values() for name in several} | set(groups)
+    for name in names.values():
+        asked |= set(Template(name).get_identifiers()) if "$" in name else {name}
+    return frozenset(asked)
+
+
+def _matches(
+    pattern: str, names: Iterable[str], source: str
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Match whole names, within `PATIENCE` for all of them: a pattern may be meant to harm."""
+    import regex
+
+    until = time.monotonic() + PATIENCE
+    try:
+        ready = regex.compile(pattern)
+        for name in names:
+            match = ready.fullmatch(name, timeout=max(until - time.monotonic(), 0.001))
+            if match:
+                yield name, match.groupdict("")
+    except TimeoutError:
+        raise ValueError(
+            f"files of the layout of {source} takes more than {PATIENCE:.0f} s to match: write it "
+            "without a repetition inside of a repetition"
+        ) from None
+    except regex.error as error:
+        raise ValueError(f"files of the layout of {source} cannot be read: {error}") from error
 
 
 def _tables(inside: Folder | Zip, patterns: tuple[str, ...], source: str) -> list[str]:
@@ -239,34 +325,17 @@ def _tables(inside: Folder | Zip, patterns: tuple[str, ...], source: str) -> lis
     return list(dict.fromkeys(found))
 
 
-def _read(inside: Folder | Zip, name: str) -> tuple[list[str], list[Row]]:
-    """Read the columns and rows of a table; of an Arrow one without what is no text or number."""
-    try:
-        if name.endswith(ARROW):
-            return _read_arrow(inside, name)
-        text = inside.read(name).decode("utf-8-sig")
-        if name.endswith(".jsonl"):
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-            return list(dict.fromkeys(key for row in rows for key in row)), rows
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        return list(reader.fieldnames or []), list(reader)
-    except (ValueError, TypeError, OSError, csv.Error) as error:
-        raise ValueError(f"the table {name} of the archive cannot be read: {error}") from error
-
-
-def _placed(
-    table: str, columns: list[str], rows: list[Row], names: Mapping[str, str], source: str
-) -> list[Row]:
-    """Tell where the picture of each row lies."""
-    column = _picture_column(names, columns)
-    if column not in columns:
+def _placed(table: str, found: tables.Table, names: Mapping[str, str], source: str) -> list[Row]:
+    """Tell where the picture of each row lies: by its name, or in the table itself."""
+    column = _picture_column(names, found.columns)
+    if column not in found.columns:
         raise ValueError(
-            f"the archive {source} lacks the column {column!r}; it has: {', '.join(columns)}"
+            f"the archive {source} lacks the column {column!r}; it has: {_listed(found.columns)}"
         )
-    for row in rows:
+    for row in found.rows:
         if row.get(column) is not None:
             row[PLACE] = (_relative(table, str(row[column])), -1, -1)
-    return [row for row in rows if PLACE in row]
+    return [row for row in found.rows if PLACE in row]
 
 
 def _relative(table: str, file: str) -> str:
@@ -279,64 +348,24 @@ def _beside_picture(inside: Folder | Zip, ending: str) -> Callable[[Row], str | 
     def read(row: Row) -> str | None:
         try:
             name = str(PurePosixPath(row[PLACE][0]).with_suffix(ending))
-            return inside.read(name).decode("utf-8-sig").strip()
-        except images.ImageError:
+            return tables.decode(inside.read(name)).strip()
+        except ValueError:  # an ImageError, or no text
             return None
 
     return read
 
 
-def _read_arrow(inside: Folder | Zip, name: str) -> tuple[list[str], list[Row]]:
-    """Read the columns, and of the rows what is text or a number; the rest by `_part`."""
-    digest = inside.digest(name)
-    schema, _, count = _parts(inside, name, digest)
-    plain = tuple(each.name for each in schema if not _holds_pictures(each.type))
-    rows = [
-        {**row, PLACE: (name, part, number)}
-        for part in range(count)
-        for number, row in enumerate(_part(inside, name, digest, part, plain).to_pylist())
-    ]
-    return schema.names, rows
-
-
-def _holds_pictures(kind: Any) -> bool:
-    """Tell whether a type of Arrow is none of text and numbers."""
-    import pyarrow as pa
-
-    return pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-@lru_cache(maxsize=4)
-def _parts(inside: Folder | Zip, name: str, _digest: str) -> tuple[Any, Any, int]:
-    """Open a table: its schema, the file or its batches, and how many groups of rows it has."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    place = inside.open(name)
-    if name.endswith(".parquet"):
-        file = parquet.ParquetFile(place)
-        return file.schema_arrow, file, file.num_row_groups
-    source = pa.memory_map(str(place)) if isinstance(place, Path) else pa.PythonFile(place)
-    try:
-        table = pa.ipc.open_stream(source).read_all()
-    except pa.ArrowInvalid:
-        table = pa.ipc.open_file(source).read_all()
-    batches = table.to_batches()
-    return table.schema, batches, len(batches)
-
-
-@lru_cache(maxsize=2)
-def _part(inside: Folder | Zip, name: str, digest: str, part: int, columns: tuple[str, ...]) -> Any:
-    """Read some columns of one group of rows of a table."""
-    parts = _parts(inside, name, digest)[1]
-    if isinstance(parts, list):
-        return parts[part].select(list(columns))
-    return parts.read_row_group(part, columns=list(columns))
-
-
 def _number(seed: Any) -> float:
-    """Read a seed for sorting; no seed comes last."""
-    try:
-        return int(str(seed))
-    except ValueError:
-        return float("inf")
+    """Read a seed for sorting, one written as a float too; no seed comes last.
+
+    >>> _number("10"), _number(9.0), _number("2.0"), _number(None)
+    (10, 9.0, 2.0, inf)
+    """
+    for kind in (int, float):
+        try:
+            found = kind(str(seed))
+        except (ValueError, OverflowError):
+            continue
+        if not math.isnan(found):
+            return found
+    return float("inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ from workbench.generators import Failure, _archive_index, paired
 from workbench.generators._archive_index import Shelf
 from workbench.keys import digest
 from workbench.plugin import Plugin
+from workbench.text import brief
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,14 +25,19 @@ class Archive(Plugin):
 
     `source` is a folder, a zip (read as it is, never unpacked), or a table. A row tells a picture
     by its file, relative to the table, and its prompt, and perhaps generator and seed. Tables are
-    CSV, JSON lines, Parquet or Arrow; in the latter two the column may hold the picture itself, so
-    a data set saved by the library datasets is an archive as it is, and so is an image folder with
-    its metadata. `columns` tells what the table calls them: {"prompt": "caption"}; a value with a $
-    is put together: {"prompt": "$subject, $style"}.
+    CSV (between commas, semicolons or tabs, in UTF-8 or UTF-16), JSON, JSON lines, Parquet or
+    Arrow; in the latter two the column may hold the picture itself, so a data set saved by the
+    library datasets is an archive as it is, and so is an image folder with its metadata, or the tar
+    files of a WebDataset. A file is found with backslashes in its name, with composed or decomposed
+    letters, and where all lies in one folder more. `columns` tells what the table calls them:
+    {"prompt": "caption"}; a value with a $ is put together: {"prompt": "$subject, $style"}.
 
     `generator` chooses the rows of one model. Only the exact prompt matches; its pictures stand in
     the order of seed, then file, and are asked for by index (`seedable` is False). The archive is
-    frozen: its contents are part of the store's key, its path is not.
+    frozen: its contents, by their sha256, are part of the store's key, its path is not.
+
+    An archive may come from anybody: regular files inside of it alone are read, within bounds, and
+    what is damaged or leads out is a Failure of that picture, or one sentence.
 
     Any other layout is told by a file archive.toml in the folder or zip, or NAME.toml beside it,
     in which everything may be left out:
@@ -64,7 +71,9 @@ class Archive(Plugin):
     seedable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Freeze the mapping; refuse a column nobody asks for."""
+        """Freeze the mapping; refuse a column nobody asks for, and what is no path."""
+        if not isinstance(self.source, (str, os.PathLike)):
+            raise ValueError(f"the source of an archive is a path; seen {brief(self.source, 80)}")
         items = self.columns.items() if isinstance(self.columns, Mapping) else self.columns
         object.__setattr__(self, "columns", tuple(sorted((str(k), str(v)) for k, v in items)))
         _archive_index.known_only("columns", dict(self.columns), _archive_index.NAMES)
@@ -105,4 +114,4 @@ def _picture(found: Shelf, prompt: str, index: int) -> Image | Failure:
         return images.decode(found.read(places[index]))
     except images.ImageError as error:
         where = f", row {row} of part {part}" if row >= 0 else ""
-        return Failure(f"{PurePosixPath(name).name}{where}: {error}")
+        return Failure(f"{brief(PurePosixPath(name).name, 100) or 'no file'}{where}: {error}")

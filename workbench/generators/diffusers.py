@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workbench.generators import AUTOENCODERS, Failure, make_pictures, reconstruct, to_picture
 from workbench.plugin import Plugin
 from workbench.weights import device, inference, loading
-from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
+from workbench.weights.checkpoint import Checkpoint, check_parts, locate, resolve_class
 from workbench.weights.repository import REUSED
 from workbench.weights.safety import safe_loader_kwargs
 
@@ -324,6 +324,7 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
         how |= {"dtype": device.dtype(checkpoint), **safe_loader_kwargs(checkpoint)}
         try:
             config = DiffusionPipeline.load_config(folder, local_files_only=True)
+            check_parts(config)
             moved = _moved(folder, config, how)
             left = REUSED.get(config["_class_name"], ()) if index else ()
             kind = DiffusionPipeline if index else first

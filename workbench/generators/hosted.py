@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from workbench import images
 from workbench.generators import Failure, _budget, paired
 from workbench.paths import user_folder
 from workbench.plugin import Plugin, call_options
+from workbench.text import brief, first_line
 from workbench.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
 LONGEST_PAUSE = 120.0
 TIMEOUT = 300.0
 MAX_BYTES = 64 * 2**20
+MAX_PRICE = 1_000_000
+"""US dollars that no picture costs."""
 FREE = (*range(400, 408), *range(409, 500), 503)
 """Answers that tell that no picture was made; any other, or none, leaves open what is billed."""
 
@@ -127,7 +129,7 @@ class Hosted(Plugin):
     def _price(self) -> int:
         """The price of a picture, in millionths of a dollar."""
         price = self._settings.get("price", 0)
-        if not isinstance(price, (int, float)) or not 0 < price < math.inf:
+        if not isinstance(price, (int, float)) or not 0 < price <= MAX_PRICE:
             name = self.checkpoint.name
             others = [f"{k} = {json.dumps(v)}" for k, v in self.checkpoint.options if k != "price"]
             raise ValueError(
@@ -198,6 +200,13 @@ class Hosted(Plugin):
 
 
 @dataclass(frozen=True)
+class _Malformed:
+    """An answer that came, and was paid for, but cannot be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class _Trouble:
     """An answer that is no picture, without anything of the request: that holds the key."""
 
@@ -228,7 +237,7 @@ class _Trouble:
 
 
 def _ask(client: Any, **request: Any) -> Any:
-    """Post one request; answer what came, or the `_Trouble`."""
+    """Post one request; answer what came, the `_Trouble`, or that it was `_Malformed`."""
     import openai
 
     try:
@@ -236,6 +245,8 @@ def _ask(client: Any, **request: Any) -> Any:
         if getattr(answer, "data", None):
             return answer
         return _Trouble(200, "", "", "no picture in the answer; is it an images endpoint?")
+    except openai.APIResponseValidationError as error:
+        return _Malformed(str(error))
     except openai.APIError as error:
         body = error.body if isinstance(error.body, dict) else {}
         words = str(body.get("message") or error.message).strip().splitlines() or ["?"]
@@ -244,10 +255,12 @@ def _ask(client: Any, **request: Any) -> Any:
             status=getattr(error, "status_code", 0),
             code=error.code or "",
             about=error.param or "",
-            reason=words[0].replace(client.api_key, "…")[:300],
+            reason=brief(words[0].replace(client.api_key, "…"), 300),
             pause=None if response is None else _seconds(response.headers.get("retry-after")),
             unsent=type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"),
         )
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        return _Malformed(first_line(error))  # the SDK could not read what came
 
 
 def _seconds(text: str | None) -> float | None:
@@ -257,21 +270,32 @@ def _seconds(text: str | None) -> float | None:
     (1.5, None)
     """
     try:
-        return max(float(text or ""), 0.0)
+        seconds = max(float(text or ""), 0.0)
     except ValueError:
         return None
+    return None if math.isnan(seconds) else seconds
 
 
 def _opened(answer: Any, address: str) -> Image | Failure:
-    """Decode the picture of an answer, which holds it or says where it lies."""
-    first = answer.data[0]
+    """Decode the picture of an answer, which holds it or says where it lies.
+
+    It was paid for, whatever came: what is no picture is a Failure, never an error.
+    """
+    if isinstance(answer, _Malformed):
+        return Failure(
+            f"what came is no picture: the answer cannot be read ({brief(answer.reason, 200)})"
+        )
+    first = answer.data[0] if isinstance(answer.data, (list, tuple)) else None
+    held, url = getattr(first, "b64_json", None), getattr(first, "url", None)
     try:
-        if first.b64_json:
-            return images.decode(base64.b64decode(first.b64_json))
-        if first.url:
-            return images.decode(_fetched(first.url, address))
-    except (images.ImageError, binascii.Error) as error:
-        return Failure(f"what came is no picture: {error}")
+        if isinstance(held, str) and held:
+            return images.decode(base64.b64decode(held))
+        if isinstance(url, str) and url:
+            return images.decode(_fetched(url, address))
+    except ValueError as error:  # an ImageError, or no base64
+        return Failure(f"what came is no picture: {brief(error, 200)}")
+    if held or url or first is None:
+        return Failure("what came is no picture: the answer is not as an images endpoint writes it")
     return Failure("the answer held no picture")
 
 
@@ -284,7 +308,12 @@ def _fetched(url: str, address: str) -> bytes:
     """
     import httpx2 as httpx  # which the SDK brings
 
-    there, here = urlsplit(url), urlsplit(address)
+    try:
+        there, here = urlsplit(url), urlsplit(address)
+        if not there.hostname or there.port == 0:  # asking for a port reads it
+            raise ValueError("it names no host")
+    except ValueError as error:
+        raise images.ImageError(f"it lies at no address ({error})") from None
     if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):
         raise images.ImageError(f"it lies at {there.scheme}://{there.netloc}, which is not https")
     for pause in (*PAUSES, None):
@@ -297,6 +326,8 @@ def _fetched(url: str, address: str) -> bytes:
                     if len(data) > MAX_BYTES:
                         raise images.ImageError(f"it has more than {MAX_BYTES // 2**20} MiB")
             return data
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise images.ImageError(f"it lies at no address ({error})") from None
         except httpx.HTTPError as error:
             why = type(error).__name__
         if pause is not None:

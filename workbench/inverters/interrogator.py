@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench.encoders import Encoder
 from workbench.inverters import Inverter, Prompt
 from workbench.keys import digest
-from workbench.paths import data_folder
+from workbench.paths import data_folder, from_home
 from workbench.plugin import Plugin, arguments, short
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def _read(name: str) -> tuple[str, ...]:
     True
     """
     folder = data_folder() / "catalogue" / "labels"
-    path = Path(name).expanduser() if name.endswith(".txt") else folder / f"{name}.txt"
+    path = from_home(name) if name.endswith(".txt") else folder / f"{name}.txt"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

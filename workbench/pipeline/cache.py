@@ -18,6 +18,8 @@ from workbench.generators import Failure
 from workbench.keys import digest
 from workbench.plugin import identity
 from workbench.runners import Tick, Work, once
+from workbench.store import StoreError
+from workbench.store.rows import CARE, UNIT
 from workbench.store.store import Generation, Store, versions
 from workbench.text import first_line
 from workbench.weights import inference, memory
@@ -152,7 +154,7 @@ def cached_features(
 
     def look(some: Iterable[str]) -> dict[str, list[np.ndarray]]:
         wanted = {first: keys[owner[first]] for first in some}
-        found = store.features([key for row in wanted.values() for key in row])
+        found = store.features([key for row in wanted.values() for key in row], unit=True)
         return {
             first: [found[key] for key in row]
             for first, row in wanted.items()
@@ -165,6 +167,7 @@ def cached_features(
         made = encode(some)
         seconds = (time.perf_counter() - started) / len(makers)
         for place, (maker, matrix) in enumerate(zip(makers, made, strict=True)):
+            _check_unit(maker.plugin, matrix)
             names = [keys[name][place] for name in todo.values()]
             rows = paired(maker.plugin, names, matrix)
             if maker.stamp is not None:
@@ -178,9 +181,25 @@ def cached_features(
     answer = []
     for place, encoder in enumerate(encoders):
         rows = [found[first][place] for first in owner]
+        if len(sizes := {len(row) for row in rows}) > 1:
+            raise StoreError(
+                f"the store holds vectors of {encoder!r} of several lengths "
+                f"({', '.join(map(str, sorted(sizes)))}); {CARE}"
+            )
         matrix = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
         answer.append(Features(tuple(inputs), matrix, repr(encoder)))
     return answer
+
+
+def _check_unit(encoder: Any, matrix: Any) -> None:
+    """Raise ValueError for rows that are no unit vectors: no cosine could be made of them."""
+    lengths = np.linalg.norm(np.asarray(matrix, dtype=np.float64), axis=-1)
+    wrong = lengths[(lengths != 0) & ~(np.abs(lengths - 1) <= UNIT)]
+    if wrong.size:
+        raise ValueError(
+            f"{encoder!r} answers a vector of length {wrong[0]:.4g}; an encoder answers rows of "
+            "length 1"
+        )
 
 
 def call_each_on_failure(plugin: Any, some: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import frames
 from workbench.generators import Failure
-from workbench.keys import candidate_seed, prompt_id
+from workbench.keys import candidate_seed, check_gamma, prompt_id
 from workbench.pipeline.cache import CachedPlugin, failure_of
 from workbench.pipeline.progress import Progress, ticker
 from workbench.runners import Tick
@@ -47,11 +47,11 @@ def generate(
         ``failure`` tells why there is none.
 
     Raises:
-        ValueError: γ is below 1.
+        ValueError: γ is below 1, or more than `keys.MAX_GAMMA`.
         LookupError: the weights of a model are missing.
     """
-    if gamma < 1:
-        raise ValueError(f"gamma, the candidate images per model, is at least 1; seen {gamma}")
+    if indices is None or gamma < 1:
+        check_gamma(gamma)
     known = prompts[["prompt_id", "prompt"]].dropna().drop_duplicates("prompt_id")
     jobs = [
         (text, index, draw(seed, text, index))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import frames
 from workbench.generators import Failure
 from workbench.inverters import Prompt, RowInverter
-from workbench.keys import prompt_id
+from workbench.keys import check_prompt, prompt_id
 from workbench.pipeline.cache import CachedPlugin, call_each_on_failure, paired
 from workbench.pipeline.encoding import pictures_of
 from workbench.pipeline.progress import Progress, ticker
@@ -58,7 +58,9 @@ def _of_rows(
     found: dict[str, dict[str, Any]] = {}
     others: dict[int, tuple[Any, list[str]]] = {}
     for image, answer in answers.items():
-        if isinstance(answer, Prompt):
+        if isinstance(answer, Prompt) and (reason := _unusable(answer.text)):
+            found[image] = {"text": None, "failure": reason}
+        elif isinstance(answer, Prompt):
             score, truncated = answer.score, answer.truncated
             found[image] = {"text": answer.text, "score": score, "truncated": truncated}
             found[image]["seconds"] = 0.0
@@ -71,6 +73,15 @@ def _of_rows(
         rest = good[good["image_id"].isin(images)]
         found |= _of_pixels(rest, other, store, _after(len(found), tick))
     return found
+
+
+def _unusable(text: str) -> str:
+    """Say why a prompt, which anybody may have written, cannot be used; "" for any other."""
+    try:
+        check_prompt(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _after(before: int, tick: Tick) -> Tick:

@@ -10,19 +10,28 @@ import errno
 import json
 import os
 import re
+import shutil
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.store.rows import is_key
+from workbench.text import brief
+
 VERSION = 1
-KEY = re.compile(r"[0-9a-f]{64}")
+INDEX = "index.sqlite"
 ELSEWHERE = "name another folder with WORKBENCH_STORE"
+ROOM = 2**16
+"""Bytes without which no log of the index can be begun."""
 WAIT = 60.0  # seconds another process may hold the index before we give up
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+UNWRITTEN = (*CLOSED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+"""With these an index that is there may still be read."""
 CLOSED_FILE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 NETWORK = frozenset(
     "nfs nfs4 cifs smb2 smb3 smbfs afs ncpfs ceph lustre gpfs beegfs glusterfs pvfs2 davfs "
@@ -55,6 +64,7 @@ class Index:
         self.folder = folder
         self._lock = threading.RLock()
         self._connections: dict[int, sqlite3.Connection] = {}
+        self._closed: sqlite3.Error | None = None
         kind = filesystem(folder)
         if kind in NETWORK:
             raise StoreError(
@@ -62,8 +72,27 @@ class Index:
                 f"could be damaged; {ELSEWHERE}"
             )
         with self.guard():
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_inside(folder / INDEX)
             self._connection()
+
+    def check_inside(self, path: Path) -> None:
+        """Raise StoreError for a part of the store that is a link to somewhere outside of it.
+
+        A store that somebody else filled could else have us write, or remove, what is not its own.
+        """
+        place = Path(os.path.realpath(path))  # which, unlike resolve, bears a circle of links
+        if not place.is_relative_to(os.path.realpath(self.folder)):
+            raise StoreError(
+                f"{path} of the store leads out of it, to {place}: nothing of it is used; put a "
+                f"folder or file of its own there, or {ELSEWHERE}"
+            )
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the index is there but nothing can be written to it."""
+        return self._closed is not None
 
     def close(self) -> None:
         """Close the connection of this process; the next use opens it again."""
@@ -76,6 +105,11 @@ class Index:
         """Return the rows of a SELECT."""
         with self.guard(), self._lock:
             return self._connection().execute(sql, values).fetchall()
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Go through the rows of a SELECT, one in memory at a time."""
+        with self.guard(), self._lock:
+            yield from self._connection().execute(sql)
 
     def rows(self, table: str, fields: str, keys: Iterable[str]) -> list[tuple[Any, ...]]:
         """Return (key, *fields) of those of `keys` that the table has, in their order."""
@@ -121,7 +155,7 @@ class Index:
         """Say in one sentence what went wrong with the disk or the index."""
         number = getattr(error, "errno", None)
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL or number in FULL:
+        if code == sqlite3.SQLITE_FULL or number in FULL or self._has_no_room(code):
             return f"the disk of the store {self.folder} is full; free some space or {ELSEWHERE}"
         if code in CLOSED or number in CLOSED_FILE:
             return f"the store {self.folder} cannot be written ({error}); {ELSEWHERE}"
@@ -131,11 +165,21 @@ class Index:
             return f"the index of the store {self.folder} is damaged ({error}); {ELSEWHERE}"
         return f"the store {self.folder} could not be used ({error})"
 
+    def _has_no_room(self, code: int) -> bool:
+        """Tell whether an I/O error of SQLite is that of a full disk, which it does not say."""
+        if code != sqlite3.SQLITE_IOERR:
+            return False
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self.folder).free < ROOM
+        return False
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the index alone; all is written at the end, or, after an error, nothing."""
         with self.guard(), self._lock:
             index = self._connection()
+            if self._closed is not None:
+                raise self._closed
             index.execute("BEGIN IMMEDIATE")
             try:
                 yield index
@@ -152,26 +196,84 @@ class Index:
         return self._connections[os.getpid()]
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.folder / "index.sqlite",
-            timeout=WAIT,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        """Open the index; for reading alone where it is there and nothing can be written."""
+        self._closed = None
         try:
+            return self._opened(self._connect())
+        except sqlite3.Error as error:
+            if (error.sqlite_errorcode & 0xFF) not in UNWRITTEN or not self._file.is_file():
+                raise
+            log = self._file.with_name(f"{INDEX}-wal")
+            if log.exists() and log.stat().st_size:
+                raise  # its last rows lie in the log, which cannot be read without writing
+            self._closed = error
+            return self._opened(self._connect(alone=True))
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / INDEX
+
+    def _connect(self, alone: bool = False) -> sqlite3.Connection:
+        """Connect to the file, made for its owner alone; `alone`: as to one that nobody writes."""
+        where = str(self._file)
+        if alone:
+            where = f"{self._file.as_uri()}?mode=ro&immutable=1"
+        elif self._file.exists():
+            if not stat.S_ISREG(self._file.stat().st_mode):
+                raise StoreError(f"{self._file} is no file; {ELSEWHERE}")
+        else:
+            with contextlib.suppress(FileExistsError):  # another process is just doing so
+                os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        return sqlite3.connect(
+            where, timeout=WAIT, isolation_level=None, check_same_thread=False, uri=alone
+        )
+
+    def _opened(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Check what a connection leads to, and make the tables of a new index."""
+        connection.text_factory = _decoded
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA synchronous = FULL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                _make_tables(connection)
-            elif version != VERSION:
+            if version not in (0, VERSION):
                 raise StoreError(
                     f"the store {self.folder} has format {version}, this program reads {VERSION}; "
                     f"{ELSEWHERE}"
                 )
+            if strange := _strange(connection):
+                raise StoreError(
+                    f"the index of the store {self.folder} holds {brief(strange, 100)}, which no "
+                    f"store has: nothing of it is used; {ELSEWHERE}"
+                )
+            if version == 0:
+                _make_tables(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _decoded(data: bytes) -> str:
+    """Decode text of the index; what is not UTF-8 becomes lone surrogates, to be found later."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _strange(connection: sqlite3.Connection) -> str:
+    """Name a table, view or trigger that is not as `TABLES` makes it; "" where there is none.
+
+    A view or a trigger would run when the index is read or written.
+    """
+    ours = {_squeezed(statement) for statement in TABLES.split(";")}
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    for kind, name, sql in rows:
+        of_analyze = kind == "table" and str(name).startswith("sqlite_stat")
+        if sql is not None and _squeezed(str(sql)) not in ours and not of_analyze:
+            return f"the {kind} {name!r}"
+    return ""
+
+
+def _squeezed(sql: str) -> str:
+    return "".join(sql.split())
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -212,6 +314,6 @@ def check_keys(keys: Iterable[str]) -> list[str]:
     """Return the distinct keys, in order; ValueError for what is no sha256."""
     wanted = list(dict.fromkeys(keys))
     for key in wanted:
-        if not (isinstance(key, str) and KEY.fullmatch(key)):
+        if not is_key(key):
             raise ValueError(f"a key is 64 hexadecimal digits (frames.digest), not {key!r}")
     return wanted

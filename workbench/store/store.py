@@ -14,14 +14,17 @@ a model), never those that would not (out of memory, disk full).
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib.metadata
 import os
 import platform
+import sqlite3
+import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,11 +33,21 @@ import numpy as np
 from PIL import Image
 
 from workbench import images
-from workbench.store.index import KEY, Index, check_keys
+from workbench.paths import expanded
+from workbench.store import rows as checks
+from workbench.store.index import Index, check_keys
 from workbench.store.index import StoreError as StoreError
+from workbench.text import brief, shown
 
 DAY = 86_400.0
 PROMPT = ("text", "score", "truncated", "seconds", "failure")
+TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str | None]]] = {
+    "prompts": (PROMPT, checks.prompt_fault),
+    "generations": (("picture", "failure", "seconds", "paid"), checks.generation_fault),
+}
+"""Columns of the tables without vectors, and what finds the fault of a row."""
+MAX_BYTES = 512 * 2**20
+"""What the file of a picture may hold; one of `images.MAX_PIXELS` fits."""
 LIBRARIES = ("attribution-workbench", "torch", "diffusers", "transformers", "open_clip_torch")
 
 
@@ -74,6 +87,10 @@ class Store:
     The folder is made when a Store is opened, never on import. `meta` (role, repr, versions, …)
     is stored once for each distinct value. Every `put_*` returns what the store holds afterwards.
 
+    A store may have been handed over by anybody: what its index says is checked before it is used,
+    and nothing is read, written or removed by a link that leads out of it. A new one is readable by
+    its owner alone. One that cannot be written, or whose disk is full, still answers what it holds.
+
     Raises StoreError: a network file system, no permission, a full disk, a damaged index.
 
     >>> with Store.temporary() as store:
@@ -86,12 +103,14 @@ class Store:
 
     def __init__(self, path: str | Path | None = None) -> None:
         wanted = path or os.environ.get("WORKBENCH_STORE") or self.DEFAULT
-        self.path = Path(os.path.expandvars(wanted)).expanduser().absolute()
+        self.path = expanded(wanted)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index = Index(self.path)
         with self._index.guard():
-            for folder in ("pictures", "tmp"):
-                (self.path / folder).mkdir(exist_ok=True)
+            for folder in (self.path / "pictures", self.path / "tmp"):
+                self._index.check_inside(folder)
+                if not (folder.is_dir() or self._index.read_only):
+                    folder.mkdir(mode=0o700, exist_ok=True)
 
     @classmethod
     def temporary(cls) -> Store:
@@ -137,8 +156,9 @@ class Store:
         return self.path / "pictures" / digest[:2] / f"{digest[2:]}.png"
 
     def _load(self, digest: str) -> Image.Image:
+        file = self._file(digest)
         try:
-            image = images.decode(self._file(digest).read_bytes(), ("PNG",))
+            image = images.decode(_read(file), ("PNG",))
             if images.digest(image) == digest:
                 return image
             reason = "is damaged: it holds other pixels"
@@ -146,8 +166,7 @@ class Store:
             reason = "is missing"
         except images.ImageError as error:
             reason = f"is damaged: {error}"
-        care = "see `workbench store verify`, mend with `workbench store gc`"
-        raise StoreError(f"the stored picture {digest} {reason}; {care}")
+        raise StoreError(f"the stored picture {digest} {reason}; {checks.CARE}")
 
     def _fault(self, digest: str) -> str | None:
         try:
@@ -159,6 +178,7 @@ class Store:
     def _write(self, digest: str, image: Image.Image) -> None:
         aside = self.path / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}.png"
         target = self._file(digest)
+        self._index.check_inside(target.parent)
         try:
             with aside.open("xb") as file:
                 file.write(images.png_bytes(image))
@@ -172,11 +192,11 @@ class Store:
 
     def _digests(self) -> list[str]:
         files = (self.path / "pictures").glob("??/*.png")
-        return [name for file in files if KEY.fullmatch(name := file.parent.name + file.stem)]
+        return [name for file in files if checks.is_key(name := file.parent.name + file.stem)]
 
     def prompts(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the prompts known: key → text, score, truncated, seconds, failure."""
-        rows = self._index.rows("prompts", ",".join(PROMPT), keys)
+        rows = self._checked("prompts", keys)
         return {
             key: dict(zip(PROMPT, row, strict=True)) | {"truncated": bool(row[2])}
             for key, *row in rows
@@ -199,8 +219,17 @@ class Store:
 
     def generations(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return the generations known: key → `Generation`."""
-        rows = self._index.rows("generations", "picture,failure,seconds,paid", keys)
+        rows = self._checked("generations", keys)
         return {key: Generation(p, f, s, bool(paid)) for key, p, f, s, paid in rows}
+
+    def _checked(self, table: str, keys: Iterable[str]) -> list[tuple[Any, ...]]:
+        """Read the rows of a table; StoreError for one that no store of ours holds."""
+        columns, fault_of = TABLES[table]
+        found = self._index.rows(table, ",".join(columns), keys)
+        for key, *row in found:
+            if fault := fault_of(*row):
+                raise StoreError(_sentence(table, key, fault))
+        return found
 
     def put_generations(
         self, rows: Mapping[str, Generation], meta: Mapping[str, Any]
@@ -224,9 +253,15 @@ class Store:
         self._index.insert("generations", values, meta, present)
         return self.generations(rows)
 
-    def features(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
-        """Return the feature vectors known: key → (D,) float32."""
+    def features(self, keys: Iterable[str], unit: bool = False) -> dict[str, np.ndarray]:
+        """Return the feature vectors known: key → (D,) float32.
+
+        Raises StoreError for one that is not finite, or, where `unit`, not of length 1.
+        """
         rows = self._index.rows("features", "vector", keys)
+        for key, blob in rows:
+            if fault := checks.vector_fault(blob, unit=unit):
+                raise StoreError(_sentence("features", key, fault))
         return {key: np.frombuffer(blob, "<f4").astype(np.float32) for key, blob in rows}
 
     def put_features(
@@ -252,9 +287,36 @@ class Store:
         return info | {"pictures": len(self._digests()), "bytes": sum(sizes)}
 
     def verify(self) -> list[str]:
-        """Read every picture and the index; return a sentence for each fault found."""
+        """Read every picture and every row; return a sentence for each fault found."""
         found = [text for (text,) in self._index.read("PRAGMA quick_check") if text != "ok"]
-        return [f"the index is damaged: {text}" for text in found] + [*self._faults().values()]
+        found = [f"the index is damaged: {shown(text)}" for text in found]
+        rows = [_sentence(table, key, fault) for table, key, fault in self._strange_rows()]
+        return [*found, *rows, *self._faults().values()]
+
+    def _strange_rows(self) -> list[tuple[str, Any, str]]:
+        """Find the rows that no store of ours holds: table, key, what is wrong."""
+        found: list[tuple[str, Any, str]] = []
+        metas = {}
+        for number, text in self._index.each("SELECT id, json FROM meta"):
+            metas[number] = checks.meta_of(text)
+        for table, (columns, fault_of) in TABLES.items():
+            sql = f"SELECT key,meta,{','.join(columns)} FROM {table}"  # noqa: S608
+            for key, meta, *row in self._index.each(sql):
+                if fault := _key_fault(key, metas.get(meta)) or fault_of(*row):
+                    found.append((table, key, fault))
+        lengths = []
+        for key, meta, blob, seconds in self._index.each(
+            "SELECT key,meta,vector,seconds FROM features"
+        ):
+            told = metas.get(meta)
+            unit = told is not None and checks.of_encoder(told)
+            if fault := _key_fault(key, told) or checks.vector_fault(blob, seconds, unit):
+                found.append(("features", key, fault))
+            else:
+                lengths.append((key, meta, len(blob) // 4))
+        for key, (size, usual) in checks.odd_lengths(lengths).items():
+            found.append(("features", key, f"a vector of {size} numbers among those of {usual}"))
+        return found
 
     def _faults(self) -> dict[str, str]:
         with self._index.guard():
@@ -264,13 +326,16 @@ class Store:
     def gc(self, min_age: float = DAY) -> dict[str, int]:
         """Remove what is of no use; return how many of each.
 
-        That is: generations whose picture is missing or damaged, and that picture (never paid
-        ones); pictures that no generation names and temporary files, if older than `min_age`
-        seconds (a run in progress may be about to name them).
+        That is: rows that no store of ours holds (counted as ``rows``, where there are any);
+        generations whose picture is missing or damaged, and that picture (never paid ones);
+        pictures that no generation names and temporary files, if older than `min_age` seconds (a
+        run in progress may be about to name them). Nothing outside of the store is touched.
         """
         suspects = self._faults()
         removed = {"generations": 0, "damaged": 0, "unnamed": 0, "temporary": 0}
         with self._index.transaction() as index:
+            if strange := self._strange_rows():
+                removed["rows"] = sum(_forget(index, table, key) for table, key, _ in strange)
             paid = self._named("paid")
             for digest in suspects:
                 if digest not in paid and self._fault(digest):
@@ -285,25 +350,65 @@ class Store:
 
     def _named(self, where: str = "picture IS NOT NULL") -> set[str]:
         sql = f"SELECT DISTINCT picture FROM generations WHERE {where}"  # noqa: S608
-        return {picture for (picture,) in self._index.read(sql) if picture}
+        return {picture for (picture,) in self._index.read(sql) if checks.is_key(picture)}
 
-    @staticmethod
-    def _remove(file: Path, min_age: float) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - file.stat().st_mtime >= min_age:
+    def _remove(self, file: Path, min_age: float) -> bool:
+        """Remove a file, or a link, of the store's own folders; tell whether it went."""
+        self._index.check_inside(file.parent)
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            state = file.lstat()
+            if time.time() - state.st_mtime >= min_age and not stat.S_ISDIR(state.st_mode):
                 file.unlink()
                 return True
         return False
 
 
+def _sentence(table: str, key: Any, fault: str) -> str:
+    """Say what is wrong with a row, without anything in it that acts on a terminal."""
+    name = key if checks.is_key(key) else brief(repr(key), 80)
+    return f"the row {name} of {table} in the store's index holds {fault}; {checks.CARE}"
+
+
+def _key_fault(key: Any, meta: dict[str, Any] | None) -> str | None:
+    """Find what is wrong with the key and the meta of a row."""
+    if not checks.is_key(key):
+        return "a key that is no digest"
+    return "a meta that is no JSON object, or none" if meta is None else None
+
+
+def _forget(index: sqlite3.Connection, table: str, key: Any) -> int:
+    """Delete the rows of a key, which may be any value; return how many."""
+    sql = f"DELETE FROM {table} WHERE key IS ?"  # noqa: S608
+    if isinstance(key, str) and not checks.is_key(key):  # perhaps not UTF-8: by its bytes
+        sql = f"DELETE FROM {table} WHERE CAST(key AS BLOB) IS ?"  # noqa: S608
+        key = key.encode("utf-8", "surrogateescape")
+    return index.execute(sql, (key,)).rowcount
+
+
 def _touch(file: Path) -> bool:
     """Mark a picture as in use, so that `gc` spares it as young; False if it is gone."""
     try:
-        with contextlib.suppress(PermissionError):  # another user's
-            os.utime(file)
+        os.utime(file)
     except FileNotFoundError:
         return False
+    except OSError:  # another user's, or on a disk that cannot be written
+        return True
     return True
+
+
+def _read(file: Path) -> bytes:
+    """Read the file of a picture; ImageError for what can be none."""
+    try:
+        state = file.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise images.ImageError("it is a link that leads in a circle") from None
+        raise
+    if not stat.S_ISREG(state.st_mode):
+        raise images.ImageError("it is not a regular file")
+    if state.st_size > MAX_BYTES:
+        raise images.ImageError(f"it has more than {MAX_BYTES // 2**20} MiB")
+    return file.read_bytes()
 
 
 def _size(file: Path) -> int:

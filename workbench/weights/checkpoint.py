@@ -15,9 +15,12 @@ from typing import Any
 
 from workbench.keys import digest
 from workbench.paths import user_folder
+from workbench.text import brief
 from workbench.weights.repository import is_complete, page_of, snapshot, summed
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
+PART_LIBRARIES = ("diffusers", "transformers")
+"""Libraries whose classes a model folder may name for the parts of a pipeline."""
 STATUSES = ("current", "mirror", "withdrawn")
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -264,14 +267,63 @@ transformers, open_clip, workbench
     """
     module, _, attribute = name.rpartition(".")
     found = None
-    if module.split(".")[0] in LIBRARIES:
+    parts = name.split(".")
+    if parts[0] in LIBRARIES and all(map(str.isidentifier, parts)):
         try:
             found = getattr(importlib.import_module(module), attribute, None)
         except ModuleNotFoundError as error:
             if not module.startswith(error.name or "?"):
                 raise
-    if not isinstance(found, type):
+    if not isinstance(found, type) or found.__module__.split(".")[0] not in LIBRARIES:
         raise ValueError(
             f"no class {name!r} for a checkpoint; there are: classes of {', '.join(LIBRARIES)}"
         )
     return found
+
+
+def pipeline_class(name: Any) -> type:
+    """Import the pipeline that a model folder names, if it is one of those of diffusers.
+
+    The name comes with the folder, from anybody: it is looked up among the names that diffusers
+    shows, which imports nothing, before it is resolved. Raises ValueError for any other.
+
+    >>> pipeline_class("utils.subprocess.Popen")
+    Traceback (most recent call last):
+    ValueError: a model folder names the class 'utils.subprocess.Popen', which is no pipeline of \
+diffusers: nothing of it is imported
+    """
+    import diffusers
+
+    if not (isinstance(name, str) and "Pipeline" in name and name in dir(diffusers)):
+        raise _strange(name, "no pipeline of diffusers")
+    return resolve_class(f"diffusers.{name}")
+
+
+def check_parts(index: Mapping[str, Any]) -> None:
+    """Raise ValueError where a model_index.json names a class from elsewhere than it may.
+
+    A part names a library, which the loader would import whatever it is: diffusers, transformers,
+    or a folder of the pipelines of diffusers are let through, and looked for without an import.
+    """
+    spec = importlib.util.find_spec("diffusers")
+    homes = Path(str(spec and spec.origin)).parent / "pipelines"
+    for part, told in index.items():
+        if not isinstance(told, list) or list(map(type, told)) != [str, str]:
+            continue  # a number, or a part that is left out
+        library, name = told
+        if not (library.isidentifier() and name.isidentifier()) or not (
+            library in PART_LIBRARIES
+            or (homes / library / "__init__.py").is_file()
+            or (homes / "deprecated" / library / "__init__.py").is_file()
+        ):
+            raise _strange(
+                f"{library}.{name}",
+                f"none that the part {brief(part, 40)!r} of a pipeline may have",
+            )
+
+
+def _strange(name: Any, what: str) -> ValueError:
+    return ValueError(
+        f"a model folder names the class {brief(name, 80)!r}, which is {what}: nothing of it is "
+        "imported"
+    )

@@ -46,7 +46,7 @@ def _components(folder: Path, later: bool) -> set[str] | None:
     """Name the parts of a pipeline; None of what is none, or damaged."""
     try:
         return components(json.loads((folder / INDEX).read_text(encoding="utf-8")), later)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
@@ -64,7 +64,7 @@ def _numbers(path: Path) -> int:
             head = json.loads(file.read(min(size, path.stat().st_size)))
             tensors = [each for name, each in head.items() if name != "__metadata__"]
             return sum(math.prod(map(int, each["shape"])) for each in tensors)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             return path.stat().st_size // 4  # damaged: its loader will tell
 
 

@@ -53,5 +53,5 @@ def _shards(index: Path) -> set[str]:
     """Read the names of the files that weights are cut into; none of a damaged index."""
     try:
         return set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()

@@ -84,7 +84,10 @@ def evaluated(zoo, frames, shared_store):
 @pytest.mark.parametrize("number", range(len(TEXTS)), ids=ATTACKS)
 def test_texts_are_inert_in_a_report_a_notebook_and_its_export(result, tmp_path, number):
     text, found = TEXTS[number], result[number]
-    page = inert(found.report(tmp_path / "r.html").read_text("utf-8"), text, f"{text}.png", *TEXTS)
+    page = inert(
+        found.report(tmp_path / "r.html", full_paths=True).read_text("utf-8"),
+        *(text, f"{text}.png", *TEXTS),
+    )
     (kept,) = page.scripts
     assert json.loads(kept) == wb.attribution.replay.payload(found)
     inert(found._repr_html_(), text, f"{text}.png", *TEXTS)

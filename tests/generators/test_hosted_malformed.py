@@ -1,0 +1,79 @@
+"""What an endpoint answers after the price is booked: a picture, or a failure with its reason."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from tests.generators.test_hosted import row, server
+from workbench.generators import Failure, _budget, hosted
+from workbench.generators.hosted import Hosted
+
+__all__ = ["row", "server"]
+
+ANSWERS = {
+    "data is text": '{"data": "abc"}',
+    "data is a table": '{"data": {"b64_json": "x"}}',
+    "data holds a number": '{"data": [5]}',
+    "data holds nothing": '{"data": [null]}',
+    "data holds a list": '{"data": [["x"]]}',
+    "the picture is a number": '{"data": [{"b64_json": 5}]}',
+    "the picture is a table": '{"data": [{"b64_json": {"a": 1}}]}',
+    "the picture is no base64": '{"data": [{"b64_json": "é"}]}',
+    "the address is a number": '{"data": [{"url": 5}]}',
+    "the address is none": '{"data": [{"url": "https://[::1"}]}',
+    "the address has a strange port": '{"data": [{"url": "https://x:99999999/"}]}',
+    "the address acts on a terminal": '{"data": [{"url": "https://\\u001b[31m/"}]}',
+    "the address is another scheme": '{"data": [{"url": "file:///etc/hostname"}]}',
+    "nested": "[" * 100_000 + "]" * 100_000,
+    "nested data": '{"data": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    "cut": '{"data": [{"b64_js',
+    "not UTF-8": b'{"data": "\xff\xfe"}',
+    "a number": "5",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_malformed_answer_is_a_failure_of_that_picture(row, server, monkeypatch, answer):
+    monkeypatch.setattr(hosted, "PAUSES", ())
+    body = ANSWERS[answer] if isinstance(ANSWERS[answer], bytes) else ANSWERS[answer].encode()
+    server.script = [(200, {}, body)]
+    before = len(server.calls)
+    try:
+        (found,) = Hosted(row)(["a fish"], [0])
+    except ValueError as error:  # of what is no answer of an images endpoint at all
+        assert "no picture in the answer; is it an images endpoint?" in str(error)
+        assert answer in ("a number", "nothing", "nested")
+    else:
+        assert isinstance(found, Failure)
+        assert found.reason.startswith(("what came is no picture: ", "the answer held no picture"))
+        assert found.reason.isprintable()
+        assert len(found.reason) < 400
+    assert len(server.calls) == before + 1
+    with pytest.raises(PermissionError, match="were spent before"):
+        _budget.afford("painter", 10**9, 10**6)  # the price stays booked
+
+
+def test_the_pictures_after_a_malformed_answer_come(row, server):
+    server.script = [(200, {}, b'{"data": "abc"}')]
+    bad, good = Hosted(row)(["a fish", "a moon"], [0, 0])
+    assert isinstance(bad, Failure)
+    assert good.size == (16, 16)
+
+
+def test_a_pause_that_is_no_number_of_seconds_is_ours(row, server, monkeypatch):
+    monkeypatch.setattr(hosted, "PAUSES", (0.0,))
+    for told in ("nan", "-5", "x"):
+        server.script = [(503, {"retry_after": told}, json.dumps({}).encode())]
+        (found,) = Hosted(row)(["a fish"], [0])
+        assert found.size == (16, 16)
+
+
+def test_the_sdk_reads_an_honest_answer(row, server):
+    data = base64.b64encode(server.picture("16x16")).decode()
+    server.script = [(200, {}, json.dumps({"created": 1, "data": [{"b64_json": data}]}).encode())]
+    (found,) = Hosted(row)(["a fish"], [0])
+    assert found.size == (16, 16)

@@ -1,0 +1,111 @@
+"""The command as a process: its signals, its streams and its exit status.
+
+Nothing heavy is imported here, so that Ctrl-C is answered while the rest is still being imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+STOPPED = "Stopped. What was made is kept: the same command goes on from there."
+CLOSED = "workbench: the output was closed, and nothing more can be told"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end: by SIGTERM, or by the end of its terminal (SIGHUP)."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.status = 128 + number
+
+
+def status_of(stop: KeyboardInterrupt) -> int:
+    """Name the exit status of a process that was stopped: 130 by Ctrl-C, 143 by SIGTERM."""
+    return getattr(stop, "status", 128 + signal.SIGINT)
+
+
+def run() -> NoReturn:
+    """Run the command, and end the process with its exit status."""
+    _listen()
+    try:
+        _open_streams()
+        from workbench.cli import app
+
+        app.main()
+        status: Any = 0
+    except SystemExit as end:
+        status = end.code
+    except KeyboardInterrupt as stop:  # before or after the command itself, which answers its own
+        status = status_of(stop)
+        _say(STOPPED)
+    except OSError as error:  # of stdout: whatever else a user can cause, the command has told
+        if error.errno not in (errno.EPIPE, errno.EBADF, *FULL):
+            raise
+        status = say_closed(error)
+    sys.exit(_flushed(status))
+
+
+def _listen() -> None:
+    """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that temporary folders go; once."""
+
+    def stop(number: int, _frame: object) -> None:
+        for each in ENDS:
+            signal.signal(each, signal.SIG_DFL)  # who asks again does not want to wait
+        raise Terminated(number)
+
+    for number in ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored, as under nohup
+            signal.signal(number, stop)
+
+
+def _open_streams() -> None:
+    """Give the process streams where it was started without any; escape what cannot be written."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flushed(status: Any) -> Any:
+    """Write out what was told; where that fails, say so, and let the status be 1."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        status = status or say_closed(error)
+        _drop_output()
+    return status
+
+
+def say_closed(error: Exception) -> int:
+    """Say that stdout takes no more; return the exit status."""
+    _drop_output()
+    if getattr(error, "errno", None) in FULL:
+        _say("workbench: the disk that the output goes to is full; free some space")
+    else:
+        _say(CLOSED)
+    return 1
+
+
+def _drop_output() -> None:
+    """Send what is still to be written to stdout nowhere, so that the interpreter can end."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, sys.stdout.fileno())
+            os.close(nothing)
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(sentence, file=sys.stderr, flush=True)

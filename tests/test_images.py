@@ -257,10 +257,6 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
             png(2**31 - 1, 2**31 - 1, 8, 2, b""),
             "it has far more than the 80,000,000 pixels that are opened",
         ),
-        "text bomb": (
-            png(1, 1, 8, 2, bytes(4), b"zTXtk\0\0" + zlib.compress(bytes(2**27))),
-            damaged,
-        ),
         "floats": (
             encoded(Image.fromarray(np.zeros((4, 4), dtype=np.float32)), "TIFF"),
             "its pixels are floating-point numbers; save it with 8 or 16 bits",

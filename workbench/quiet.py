@@ -23,5 +23,7 @@ def warnings_logged() -> Iterator[None]:
         yield
 
 
-def _logged(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _logged(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
+) -> None:
     log.debug("%s:%s: %s: %s", filename, lineno, category.__name__, message)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workbench import frames, quiet
-from workbench.images import _colour, _folders, _heif, _pixels, _png
+from workbench.images import _colour, _folders, _heif, _pixels, _png, _tiff
 from workbench.images._errors import ImageError as ImageError
 from workbench.images._folders import EXTENSIONS as EXTENSIONS
 from workbench.images._given import Handed as Handed
@@ -105,6 +105,11 @@ def _opened(
                 _check_size(heif.size)
                 yield _heif.pixels(heif), {}, data
                 return
+            if "TIFF" in formats and _tiff.is_strange(data):
+                with _tiff.opened(data) as page:
+                    _check_size((page.imagewidth, page.imagelength))
+                    yield _tiff.pixels(page), {}, data
+                return
             known = [name for name in formats if name in Image.OPEN and name != "HEIF"]
             png = _png.read(data) if data.startswith(_png.SIGNATURE) else _png.Png(data)
             with Image.open(io.BytesIO(png.data), formats=known) as image:
@@ -127,8 +132,6 @@ def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
     """Say of what no reader knows which kind it is, as far as its first bytes tell."""
     if _heif.brands(data) & _heif.AVIF and "AVIF" in formats:
         return "it is an AVIF picture that this Pillow cannot read; save it as PNG"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and "TIFF" in formats:
-        return "it is a TIFF of a kind that is not read here; save it as PNG"
     if data[:2] == b"\xff\x0a" or data[:12] == b"\0\0\0\x0cJXL \r\n\x87\n":
         return "it is a JPEG XL picture, which is not read here; save it as PNG"
     return f"it is not a picture of a known kind ({', '.join(formats)})"

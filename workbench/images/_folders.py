@@ -22,8 +22,7 @@ LEFT_FILES = frozenset(
 LEFT_FOLDERS = frozenset(
     "__macosx .ipynb_checkpoints @eadir #recycle .appledouble .appledb .trashes .spotlight-v100 "
     ".fseventsd .temporaryitems .documentrevisions-v100 .thumbnails $recycle.bin .recycle".split()
-    + ["system volume information"]
-)
+) | {"system volume information"}
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"\0\0\0\x0cjP  \r\n")
 MANY = 5
 """So many reasons are told one by one."""

@@ -15,10 +15,7 @@ BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 
 
 def prepare(image: Image.Image, data: bytes) -> None:
-    """Mend, before the pixels are loaded, what Pillow gets wrong of a TIFF or a PNG.
-
-    Planes of 16 bits that lie one after the other are read as such, and the transparent colour of
-    a PNG is brought to the depth of its pixels.
+    """Bring, before the pixels are loaded, the transparent colour of a PNG to their depth.
 
     Args:
         image: as Pillow opened it.
@@ -26,9 +23,6 @@ def prepare(image: Image.Image, data: bytes) -> None:
     """
     if not isinstance(image, ImageFile.ImageFile):
         return
-    if image.format == "TIFF" and set(_bits(image)) == {16} and len(_bits(image)) > 1:
-        order = "B" if data[:2] == b"MM" else "L"
-        image.tile = [_plane(tile, order) for tile in image.tile]
     if image.format == "PNG" and "transparency" in image.info:
         _scale_transparency(image, data)
 
@@ -37,13 +31,6 @@ def _bits(image: Image.Image) -> tuple[int, ...]:
     """Return the bits of each sample of a TIFF."""
     found: Any = getattr(image, "tag_v2", {}).get(BITS, (1,))
     return tuple(found) if isinstance(found, tuple) else (found,)
-
-
-def _plane(tile: Any, order: str) -> Any:
-    """Give the uncompressed tile of one channel its 16 bits."""
-    if tile.codec_name != "raw" or len(tile.args[0]) != 1:
-        return tile
-    return tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
 
 
 def _scale_transparency(image: ImageFile.ImageFile, data: bytes) -> None:

@@ -32,7 +32,8 @@ def read(data: bytes) -> Png:
     A wrong checksum, an overlong text or nonsense in one of them then cannot matter either.
     Raises ValueError for a wrong checksum in a critical chunk of the head.
     """
-    kept, colour, begun, end = [SIGNATURE], {}, False, len(SIGNATURE)
+    colour: dict[bytes, bytes] = {}
+    kept, begun, end = [SIGNATURE], False, len(SIGNATURE)
     for name, start, stop in _chunks(data):
         end = stop
         body = memoryview(data)[start + 8 : stop - 4]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench import quiet
 from workbench.store import StoreError
 from workbench.text import brief
 from workbench.text import shown as shown
@@ -24,9 +25,13 @@ Progress = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
+    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback.
+
+    Warnings of libraries stay off the screen.
+    """
     try:
-        yield
+        with quiet.warnings_logged():
+            yield
     except KeyboardInterrupt:
         _stop(130, "Stopped. What was made is kept: the same command goes on from there.")
     except (KeyError, IndexError, BrokenPipeError):

@@ -39,7 +39,7 @@ class OverEncoder(Plugin, ABC):
 
     encoder: Encoder
 
-    def __init__(self, encoder: Encoder | str, **fields: Any) -> None:
+    def __init__(self, encoder: Encoder | str | None = None, **fields: Any) -> None:
         object.__setattr__(self, "encoder", encoder_of(type(self).__name__, encoder, fields))
 
     def __repr__(self) -> str:
@@ -94,21 +94,9 @@ def encoder_of(label: str, encoder: Any, fields: dict[str, Any]) -> Encoder:
     if not callable(encoder) or isinstance(encoder, type):
         raise TypeError(
             f"{label} compares by an encoder or the name of one, as wb.load takes it; "
-            f"seen {encoder!r}"
+            f"seen {'none' if encoder is None else repr(encoder)}"
         )
     return encoder
-
-
-def similarity_of(similarity: Any) -> Any:
-    """Load a similarity that is given by its name; anything else is returned as it is.
-
-    Raises LookupError for an unknown name.
-    """
-    if not isinstance(similarity, str):
-        return similarity
-    import workbench as wb  # names are the façade's: the catalogue stands above this folder
-
-    return wb.load(similarity, "similarity")
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:

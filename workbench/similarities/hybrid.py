@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from workbench.plugin import Plugin
-from workbench.similarities import Similarity, similarity_of
+from workbench.similarities import Similarity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,20 +37,19 @@ class Hybrid(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Freeze lists, load parts by name; refuse what compares nothing, and uneven constants."""
-        given = (self.parts,) if isinstance(self.parts, str) else tuple(self.parts)
-        object.__setattr__(self, "parts", tuple(similarity_of(part) for part in given))
+        """Freeze lists; refuse parts that compare nothing, and constants not one for each part."""
+        object.__setattr__(self, "parts", tuple(self.parts))
         strange = [part for part in self.parts if not callable(part)]
         if strange or not self.parts:
             seen = repr(strange[0]) if strange else "none"
             raise ValueError(f"the parts of a hybrid are similarities, at least one; seen {seen}")
         for name in ("weights", "means", "deviations"):
-            numbers = tuple(map(float, getattr(self, name)))
-            object.__setattr__(self, name, numbers)
-            if len(numbers) not in (0, len(self.parts)):
+            given = tuple(map(float, getattr(self, name)))
+            object.__setattr__(self, name, given)
+            if len(given) not in (0, len(self.parts)):
                 raise ValueError(
                     f"a hybrid of {len(self.parts)} parts has as many {name}, or none; "
-                    f"seen {len(numbers)}"
+                    f"seen {len(given)}"
                 )
         if any(not value > 0 for value in self.deviations):
             raise ValueError(f"the deviations of a hybrid are above 0; seen {self.deviations}")

@@ -82,7 +82,7 @@ def colours(image: Image.Image, chunks: dict[bytes, bytes]) -> Colours:
 def _profile(image: Image.Image, chunks: dict[bytes, bytes]) -> tuple[bytes, str] | None:
     """Find the profile of a picture, or make it of numbers; and its name where it has none."""
     if b"cICP" in chunks:
-        return _coded(*chunks[b"cICP"][:2])
+        return _coded(*struct.unpack(">BB", chunks[b"cICP"][:2]))
     if b"iCCP" in chunks:
         return _png.profile(chunks[b"iCCP"]), ""
     if b"sRGB" in chunks:
@@ -147,12 +147,14 @@ def _of_profile(mode: str, data: bytes, name: str) -> Colours:
     if not fits.get(space, False):
         note = f"its colour profile ({label}, {brief(space, 8)}) does not fit its pixels"
         return Colours(note=f"{note} ({mode}) and was left aside")
+    exact = ImageCms.Flags.NOOPTIMIZE if space == "GRAY" else ImageCms.Flags.NONE
     transform = ImageCms.buildTransform(
         profile,
         ImageCms.createProfile("sRGB"),
         MODES[space],
         "RGB",
         renderingIntent=ImageCms.Intent.PERCEPTUAL,
+        flags=exact,  # a table of few steps, which Little CMS makes of a grey curve, is too coarse
     )
     if space != "CMYK" and _changes_nothing(transform, MODES[space]):
         return Colours()

@@ -16,9 +16,7 @@ log = logging.getLogger(__name__)
 
 
 @quiet.warnings_logged()
-def inspect(
-    pictures: Any, progress: Callable[[str, int, int], None] | None = None
-) -> pd.DataFrame:
+def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = None) -> pd.DataFrame:
     """Tell what each picture itself says of its origin.
 
     Args:

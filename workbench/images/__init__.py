@@ -73,7 +73,8 @@ def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """
     with _opened(data, formats) as (image, chunks, clean):
         _pixels.prepare(image, clean)
-        image.load()
+        with quiet.stderr_logged(image.format == "TIFF"):
+            image.load()
         return _rgb(image, _colour.colours(image, chunks), clean)
 
 
@@ -85,6 +86,25 @@ def notes(path: str | Path | Handed) -> tuple[str, ...]:
     with _opened(read_bytes(path), FORMATS) as (image, chunks, _):
         note = _colour.colours(image, chunks).note
     return () if note is None else (note,)
+
+
+def head(data: bytes) -> Image.Image:
+    """Open a picture that `decode` can read as Pillow does, for its format, texts and EXIF.
+
+    Its pixels are not looked at, and those of a kind that Pillow does not know are not its own.
+    """
+    with quiet.warnings_logged():
+        if _heif.is_heic(data):
+            found: Image.Image = _heif.pixels(_heif.opened(data))
+            found.format = "HEIF"
+            return found
+        try:
+            png = data.startswith(_png.SIGNATURE)
+            return Image.open(io.BytesIO(_png.with_texts(data) if png else data))
+        except UnidentifiedImageError:
+            found = Image.new("RGB", (1, 1))
+            found.format = "TIFF" if data.startswith(_tiff.MAGIC) else None
+            return found
 
 
 @contextlib.contextmanager

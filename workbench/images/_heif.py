@@ -9,9 +9,7 @@ from workbench.images._errors import ImageError
 
 HEIC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"))
 AVIF = frozenset((b"avif", b"avis"))
-MISSING = (
-    "it is a HEIC picture; to read it: pip install pillow-heif; or save it as PNG"
-)
+MISSING = "it is a HEIC picture; to read it: pip install pillow-heif; or save it as PNG"
 
 
 def brands(data: bytes) -> set[bytes]:

@@ -14,7 +14,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 """Keys of the texts that may hold the orientation."""
-LONGEST_TEXT = 2**20
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+LONGEST_TEXT, ALL_TEXTS = 2**20, 2**25
 LONGEST_PROFILE = 2**25
 
 
@@ -45,6 +46,24 @@ def read(data: bytes) -> Png:
         if not name[0] & 0x20 or (_matters(name, body) and _sound(data, start, stop)):
             kept.append(data[start:stop])
     return Png(b"".join([*kept, data[end:]]), colour)
+
+
+def with_texts(data: bytes) -> bytes:
+    """Return a PNG with its sound texts and EXIF, and without any other ancillary chunk.
+
+    A text that unpacks to more than `LONGEST_TEXT` bytes is left out, and so are those after the
+    first `ALL_TEXTS` bytes.
+    """
+    kept, end, room = [SIGNATURE], len(SIGNATURE), ALL_TEXTS
+    for name, start, stop in _chunks(data):
+        end = stop
+        body = data[start + 8 : stop - 4]
+        size = _text_size(name, body) if name in TEXTS else 0
+        room -= size or 0
+        wanted = name == b"eXIf" or (name in TEXTS and size is not None and room > 0)
+        if not name[0] & 0x20 or (wanted and _sound(data, start, stop)):
+            kept.append(data[start:stop])
+    return b"".join([*kept, data[end:]])
 
 
 def profile(body: bytes) -> bytes:
@@ -82,19 +101,25 @@ def _matters(name: bytes, body: memoryview) -> bool:
     """Tell whether an ancillary chunk can change the pixels: transparency and orientation."""
     if name in (b"tRNS", b"eXIf"):
         return True
-    if name not in (b"tEXt", b"zTXt", b"iTXt") or len(body) > LONGEST_TEXT:
-        return False
-    key, _, rest = bytes(body).partition(b"\0")
-    if key not in TURNS:
-        return False
+    key = bytes(body[:80]).partition(b"\0")[0]
+    return name in TEXTS and key in TURNS and _text_size(name, bytes(body)) is not None
+
+
+def _text_size(name: bytes, body: bytes) -> int | None:
+    """Return the bytes of a text chunk, unpacked; None where it is damaged or too long."""
+    rest = body.partition(b"\0")[2]
+    if len(body) > LONGEST_TEXT:
+        return None
     try:
         if name == b"zTXt":
-            _unpacked(rest[1:], LONGEST_TEXT)
-        elif name == b"iTXt" and rest[:1] == b"\1":
-            _unpacked(rest[2:].split(b"\0", 2)[2], LONGEST_TEXT)
+            if rest[:1] != b"\0":
+                return None
+            return len(_unpacked(rest[1:], LONGEST_TEXT))
+        if name == b"iTXt" and rest[:1] == b"\1":
+            return len(_unpacked(rest[2:].split(b"\0", 2)[2], LONGEST_TEXT))
     except (ValueError, IndexError):
-        return False
-    return True
+        return None
+    return len(body)
 
 
 def _unpacked(packed: bytes, longest: int) -> bytes:

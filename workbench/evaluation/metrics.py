@@ -119,7 +119,8 @@ def _summarised(
     for (attributor, attack, intensity), table in conditions:
         parts = [("all", table), *table.groupby("truth", sort=True)]
         for (name, part), (metric, values) in itertools.product(parts, measures.items()):
-            found = cluster_interval(values(part), part["prompt"], draws, seed)
+            share = metric != "set_size"
+            found = cluster_interval(values(part), part["prompt"], draws, seed, share)
             rows.append(
                 {
                     "attributor": attributor,

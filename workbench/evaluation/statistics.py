@@ -95,6 +95,7 @@ def cluster_interval(
     groups: Sequence[Any] | np.ndarray,
     draws: int = DRAWS,
     seed: int = 0,
+    share: bool = True,
 ) -> Interval:
     """Estimate a mean as `bootstrap_interval`, never as if it were known exactly.
 
@@ -108,6 +109,7 @@ def cluster_interval(
         groups: (N,) the group (prompt) of each.
         draws: bootstrap draws.
         seed: of the draws.
+        share: the values are shares, at most 1; else no interval of them is exact.
 
     >>> found = cluster_interval([1, 1, 1, 1], ["a", "a", "b", "b"])
     >>> found.value, round(found.low, 3), found.high, found.n
@@ -119,7 +121,7 @@ def cluster_interval(
     numbers = np.asarray(values, dtype=float)
     kept = ~np.isnan(numbers)
     numbers = numbers[kept]
-    if np.isin(numbers, (0.0, 1.0)).all():
+    if share and np.isin(numbers, (0.0, 1.0)).all():
         n = found.n
         if found.value in (0.0, 1.0):
             count = len(set(np.asarray(groups, dtype=object)[kept].astype(str)))

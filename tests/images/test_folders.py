@@ -144,7 +144,7 @@ def test_heic_is_read_where_pillow_heif_is(tmp_path):
     heif.from_pillow(scene()).save(tmp_path / "a.heic", quality=95)
     got = images.open_image(tmp_path / "a.heic")
     assert got.size == scene().size
-    assert wb.inspect(tmp_path)["kind"].tolist() == ["c2pa", "parameters", "watermark"]
+    assert wb.inspect(tmp_path)["kind"].tolist() == ["C2PA", "parameters", "watermark"]
 
 
 def test_no_reader_is_registered_for_others(tmp_path):

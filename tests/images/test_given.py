@@ -94,8 +94,7 @@ def test_of_an_untouched_pil_picture_the_file_is_looked_into_and_of_another_its_
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(scene(), "JPEG"))
     picture = Image.open(path)
-    (same,) = images.given(picture)
-    assert (same.name, same.data) == (str(path), path.read_bytes())
+    assert images.given(picture) == [path]
     picture.paste((255, 0, 0), (0, 0, 9, 9))
     (other,) = images.given(picture)
     assert other.name == "picture 1"
@@ -175,6 +174,8 @@ def test_attribute_takes_every_form(tiny, store):
     assert names == ["picture 1", "picture 2", "picture 3"]
     assert {image_id for _, image_id in result.paths} == {images.digest(scene())}
     assert result.attributions["predicted"].notna().all()
+    assert result.images["path"].isna().all()
+    assert [record["error"] for record in result.records()] == [None] * 3
 
 
 def test_warnings_of_libraries_do_not_reach_the_caller(caplog):

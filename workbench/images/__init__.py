@@ -332,8 +332,9 @@ def written(path: str | Path | Handed) -> str:
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """Make the images frame of an `index`: one row for each image_id, the first path wins.
 
-    `attack` is "none" and `intensity` 0. Bytes of a path that are not UTF-8 are written as
-    escapes, so `path` is for reading; the pictures themselves are handed over by `index(keep=…)`.
+    `attack` is "none" and `intensity` 0. What was handed over has no path. Bytes of a path that are
+    not UTF-8 are written as escapes, so `path` is for reading; the pictures themselves are handed
+    over by `index(keep=…)`.
     """
     first: dict[str, Entry] = {}
     for entry in entries:
@@ -343,7 +344,7 @@ def frame(entries: Iterable[Entry]) -> pd.DataFrame:
         [
             {
                 "image_id": entry.image_id,
-                "path": written(entry.path),
+                "path": None if isinstance(entry.path, Handed) else written(entry.path),
                 "attack": "none",
                 "intensity": 0.0,
                 "failure": entry.failure,

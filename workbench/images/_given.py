@@ -99,7 +99,7 @@ def _of_file(file: Any, name: str) -> Handed:
     return Handed(named if isinstance(named, str) and named else name, bytes(data))
 
 
-def _of_pil(image: Image.Image, name: str) -> Handed:
+def _of_pil(image: Image.Image, name: str) -> Path | Handed:
     """Take a PIL picture: the file it was opened from where its pixels are still that file's."""
     if 0 in image.size:
         raise ValueError(f"a PIL picture has pixels; seen {image.width}×{image.height}")
@@ -111,7 +111,7 @@ def _of_pil(image: Image.Image, name: str) -> Handed:
             with Image.open(io.BytesIO(data)) as again:
                 alike = again.mode == image.mode and again.size == image.size
                 if alike and again.tobytes() == image.tobytes():
-                    return Handed(os.fsdecode(file), data)
+                    return path
     if image.mode in IN_TIFF:
         return Handed(name, _saved(image, "TIFF"))
     return Handed(name, _png(image))

@@ -58,6 +58,40 @@ def test_a_wide_profile_gives_the_colours_of_its_author(kind, options, columns, 
     assert note == "its colours were converted to sRGB from those that it tells (wide)"
 
 
+def test_the_profile_of_a_bmp_is_found(tmp_path):
+    wide = profile()
+    plain = encoded(to_profile(scene(), wide), "BMP")
+    start = int.from_bytes(plain[10:14], "little")
+    size = len(plain) - start
+    head = struct.pack("<I", 124) + plain[18:54] + bytes(16) + b"DEBM" + bytes(36 + 12)
+    head += struct.pack("<IIII", 4, 124 + size, len(wide), 0)
+    data = b"BM" + struct.pack("<III", 138 + size + len(wide), 0, 138) + head + plain[start:] + wide
+    assert np.abs(opened(tmp_path, data) - np.asarray(scene())).mean() < 2
+
+
+def test_the_profile_of_a_jpeg_2000_is_found(tmp_path):
+    wide = profile()
+    plain = encoded(to_profile(scene(), wide), "JPEG2000")
+    at, head = plain.index(b"colr") - 4, plain.index(b"jp2h") - 4
+    told = struct.pack(">I4sBBB", 11 + len(wide), b"colr", 2, 0, 0) + wide
+    size = int.from_bytes(plain[head : head + 4], "big") - 15 + len(told)
+    data = plain[:head] + struct.pack(">I", size) + plain[head + 4 : at] + told + plain[at + 15 :]
+    assert np.abs(opened(tmp_path, data) - np.asarray(scene())).mean() < 2
+    (note,) = images.notes(tmp_path / "picture.png")
+    assert note == "its colours were converted to sRGB from those that it tells (wide)"
+
+
+@pytest.mark.parametrize("columns", [P3, ADOBE])
+def test_the_profile_of_a_heic_is_found(columns, tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    wide = profile(columns)
+    picture = to_profile(scene(), wide)
+    heif.from_pillow(picture).save(tmp_path / "a.heic", quality=100, icc_profile=wide)
+    got = np.asarray(images.open_image(tmp_path / "a.heic")).astype(int)
+    assert np.abs(got - np.asarray(scene())).mean() < 3
+    assert images.notes(tmp_path / "a.heic")[0].endswith("(wide)")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
 def test_a_profile_of_more_than_a_mebibyte_is_read_too(kind, tmp_path):
     wide = profile(filler=3 * 2**20)

@@ -24,7 +24,7 @@ from workbench.evidence.pictures import inspect
 
 COUNT = int(os.environ.get("WORKBENCH_FUZZ", "1000"))
 SLOWEST, MEMORY = 20, 3 * 2**30
-"""Seconds a file, and bytes of the whole process beyond what it began with."""
+"""Seconds of work a file, and bytes of the whole process beyond what it began with."""
 
 
 def wide_tiff() -> bytes:
@@ -126,7 +126,7 @@ def test_mutated_files_get_a_picture_or_a_sentence(capfd):
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     read, said = 0, []
     for name, data in mutants(COUNT):
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             picture = images.decode(data)
         except images.ImageError as error:
@@ -136,7 +136,7 @@ def test_mutated_files_get_a_picture_or_a_sentence(capfd):
         else:
             read += 1
             assert picture.mode == "RGB", name
-        assert time.perf_counter() - started < SLOWEST, name
+        assert time.process_time() - started < SLOWEST, name
     assert all(sentence and sentence.isprintable() for sentence in said)
     assert 0.1 * COUNT < read < 0.9 * COUNT  # else nothing is tried
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) * 1024
@@ -145,12 +145,13 @@ def test_mutated_files_get_a_picture_or_a_sentence(capfd):
 
 
 def test_mutated_files_are_inspected_without_a_traceback(capfd):
+    inspect(scene(256, 256))  # the libraries are imported
     for name, data in mutants(COUNT):
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             found = inspect(data)
         except Exception as error:
             raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
         assert len(found) >= 1, name
-        assert time.perf_counter() - started < SLOWEST, name
+        assert time.process_time() - started < SLOWEST, name
     assert "Traceback" not in "".join(capfd.readouterr())

@@ -34,8 +34,18 @@ def test_it_is_still_frozen(kind):
     [
         (("pocket-clp",), {}, LookupError, "no encoder named 'pocket-clp'; there are: "),
         (("ssim",), {}, LookupError, "no encoder named 'ssim'; there are: "),
-        ((3,), {}, TypeError, "Cosine compares by an encoder or the name of one, as wb.load takes "),
-        ((), {}, TypeError, "Cosine compares by an encoder or the name of one, as wb.load takes it"),
+        (
+            (3,),
+            {},
+            TypeError,
+            "Cosine compares by an encoder or the name of one, as wb.load takes ",
+        ),
+        (
+            (),
+            {},
+            TypeError,
+            "Cosine compares by an encoder or the name of one, as wb.load takes it",
+        ),
         (("pocket-clip",), {"lyer": 1}, ValueError, "OpenClip has no field 'lyer'; it has: "),
         ((len,), {"layer": 1}, TypeError, "Cosine takes fields of an encoder, such as 'layer', "),
     ],

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workbench import frames, quiet
-from workbench.images import _colour, _folders, _heif, _pixels, _png, _tiff
+from workbench.images import _colour, _embedded, _folders, _heif, _pixels, _png, _tiff
 from workbench.images._errors import ImageError as ImageError
 from workbench.images._folders import EXTENSIONS as EXTENSIONS
 from workbench.images._given import Handed as Handed
@@ -134,6 +134,8 @@ def _opened(
             png = _png.read(data) if data.startswith(_png.SIGNATURE) else _png.Png(data)
             with Image.open(io.BytesIO(png.data), formats=known) as image:
                 _check_size(image.size)
+                if image.format in ("BMP", "JPEG2000"):
+                    image.info.setdefault("icc_profile", _embedded.profile(data))
                 yield image, png.colour, png.data
         except (ImageError, MemoryError):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import workbench as wb
-from tests.images.making import encoded, profile, scene, to_profile
+from tests.images.making import chunk, encoded, profile, scene, to_profile, with_chunks
 from workbench import images
 
 DATA = encoded(scene(), "PNG")
@@ -87,6 +88,14 @@ def test_the_profile_and_the_turn_of_a_pil_picture_count():
     exif = Image.Exif()
     exif[0x0112] = 3
     data = encoded(to_profile(scene(), wide), "PNG", icc_profile=wide, exif=exif)
+    assert digests(Image.open(io.BytesIO(data))) == digests(data) != digests(scene())
+
+
+def test_the_gamma_and_the_primaries_of_a_pil_picture_count():
+    places = [0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06]
+    numbers = struct.pack(">8I", *(round(each * 100_000) for each in places))
+    told = chunk(b"gAMA", struct.pack(">I", 55_556)) + chunk(b"cHRM", numbers)
+    data = with_chunks(DATA, told)
     assert digests(Image.open(io.BytesIO(data))) == digests(data) != digests(scene())
 
 

@@ -13,8 +13,8 @@ from workbench.images import _heif
 from workbench.text import brief
 
 EXTENSIONS = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .gif .webp .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif "
-    ".jp2 .j2k .j2c .jpc .jpx .jpf .ppm .pgm .pbm .pnm .mpo .ico".split()
+    ".png .apng .jpg .jpeg .jpe .jfif .gif .webp .bmp .dib .tif .tiff .avif .avifs .heic .heif "
+    ".hif .jp2 .j2k .j2c .jpc .jpx .jpf .ppm .pgm .pbm .pnm .mpo .ico".split()
 )
 LEFT_FILES = frozenset(
     (".ds_store", ".localized", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,19 @@ def _png(image: Image.Image) -> bytes:
         if isinstance(key, str) and isinstance(value, str):
             with contextlib.suppress(ValueError, UnicodeError):
                 texts.add_text(key, value)
+    if not {"icc_profile", "srgb"} & image.info.keys():
+        _add_colour(texts, image.info)
     return _saved(image, "PNG", pnginfo=texts, compress_level=1)
+
+
+def _add_colour(chunks: PngImagePlugin.PngInfo, info: Mapping[Any, Any]) -> None:
+    """Write again what a PNG said of its colours in numbers, as Pillow keeps it."""
+    with contextlib.suppress(struct.error, TypeError, ValueError):
+        if "gamma" in info:
+            chunks.add(b"gAMA", struct.pack(">I", round(info["gamma"] * 100_000)))
+        if "chromaticity" in info:
+            numbers = [round(each * 100_000) for each in info["chromaticity"]]
+            chunks.add(b"cHRM", struct.pack(">8I", *numbers))
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:

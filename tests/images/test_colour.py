@@ -226,3 +226,13 @@ def test_the_command_says_what_it_did_to_the_colours(tmp_path, capfd):
     (tmp_path / "a.png").write_bytes(encoded(scene(), "PNG", icc_profile=wide))
     found = CliRunner().invoke(app, ["inspect", str(tmp_path)])
     assert "a.png: its colours were converted to sRGB" in found.stderr
+
+
+def test_python_logs_what_was_done_to_the_colours(caplog):
+    import workbench as wb
+
+    with caplog.at_level("INFO", "workbench"):
+        wb.inspect(encoded(scene(), "PNG", icc_profile=profile()))
+    assert caplog.messages == [
+        "picture 1: its colours were converted to sRGB from those that it tells (wide)"
+    ]

@@ -104,6 +104,7 @@ def attribute(
     if setting.known is not None:
         known = conformal.known_p_values(stages.scores, setting.known)
         attributions = conformal.reject(attributions, known)
+    images.log_notes((entry.path for entry in entries), log)
     if omitted := images.left_out(wanted):
         log.warning("%s", omitted)
     return Attribution(

@@ -27,14 +27,17 @@ def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = No
 
     Returns:
         what `evidence.frame` returns: path, kind, state, source, prompt, text. What lies in a
-        folder and is no picture is counted in a logged warning.
+        folder and is no picture is counted in a logged warning; what was done to colours
+        (`images.notes`) is logged at info.
 
     Raises:
         TypeError: something given is no picture, and no path of one.
         ValueError: nothing but folders without pictures is given.
     """
     wanted = images.given(pictures)
-    found = frame(images.find(wanted), progress)
+    files = images.find(wanted)
+    found = frame(files, progress)
+    images.log_notes(files, log)
     if omitted := images.left_out(wanted):
         log.warning("%s", omitted)
     return found

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import re
 import stat
@@ -105,6 +106,16 @@ def head(data: bytes) -> Image.Image:
             found = Image.new("RGB", (1, 1))
             found.format = "TIFF" if data.startswith(_tiff.MAGIC) else None
             return found
+
+
+def log_notes(paths: Iterable[str | Path | Handed], log: logging.Logger) -> None:
+    """Log at info what `notes` tells of each picture that can be opened."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    for path in paths:
+        with contextlib.suppress(ImageError, MemoryError):
+            for note in notes(path):
+                log.info("%s: %s", written(path), note)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,28 @@ def names(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in images.find([folder])]
 
 
+def test_find_lists_folders_by_extension_and_keeps_what_is_explicit(tmp_path) -> None:
+    for name in ["b.PNG", "a.jpg", "notes.txt", "sub/c.webp", ".hidden.png", "sub/deep/d.gif"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    inside = [".hidden.png", "a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.gif"]
+    assert images.find([tmp_path]) == [tmp_path / name for name in inside]
+    explicit = [tmp_path / "notes.txt", tmp_path / "missing.png", tmp_path / "a.jpg"]
+    below = [tmp_path / "sub/c.webp", tmp_path / "sub/deep/d.gif"]
+    assert images.find([*explicit, tmp_path / "sub"]) == explicit + below
+
+
+def test_an_empty_folder_is_an_error_alone_and_a_miss_in_company(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"^no picture in '.*empty'; a picture's name ends with"):
+        images.find([tmp_path / "empty"])
+    with pytest.raises(ValueError, match=r"^no picture in an empty list of paths; .*"):
+        images.find([])
+    (tmp_path / "a.png").write_bytes(PNG)
+    entries = images.index([tmp_path / "empty", tmp_path / "a.png"])
+    assert [entry.failure for entry in entries] == ["it is a folder that holds no picture", None]
+
+
 def test_a_picture_is_found_by_its_first_bytes_whatever_its_name(tmp_path):
     kinds = {
         "b": "PNG",

@@ -81,7 +81,7 @@ def test_too_few_answers_are_refused(table, store):
         def of_rows(self, rows):
             return [Prompt("one")]
 
-    with pytest.raises(ValueError, match="gave 1 answers to 3 inputs$"):
+    with pytest.raises(ValueError, match=r"gave 1 answers to 3 inputs$"):
         pipeline.invert(table, Short(), store)
 
 

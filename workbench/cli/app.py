@@ -6,6 +6,7 @@ imported before the names in a command are known to be right.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -122,6 +123,9 @@ def attribute(
             terminal.print_matches(matches, as_json)
         if report is not None:
             terminal.tell(f"Report: {result.report(report, full_paths)}")
+        for path, _ in result.paths:
+            _tell_notes(Path(path))
+        _tell_left_out(paths)
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
@@ -147,6 +151,8 @@ def inspect(paths: Paths, as_json: AsJson = False) -> None:
             found = evidence.frame([path])
             terminal.print_evidence(found, as_json)
             failed |= bool((found["kind"] == "file").any())
+            _tell_notes(path)
+        _tell_left_out(paths)
         if failed:
             raise typer.Exit(1)
 
@@ -170,7 +176,7 @@ def invert(
         entries = images.index(paths, keep=store.put_picture)
         # files of the same pixels are one picture, but each may hold a prompt of its own
         parts = [[entry] for entry in entries] if isinstance(tool, RowInverter) else [entries]
-        rows: dict[Path, Any] = {}
+        rows: dict[Any, Any] = {}
         with terminal.progress_bars() as progress:
             from workbench import pipeline
 
@@ -191,6 +197,7 @@ def invert(
                 terminal.tell(f"{entry.path}: {error}")
             else:
                 print(f"{terminal.shown(entry.path)}\t{terminal.shown(text)}")
+        _tell_left_out(paths)
         if failed:
             raise typer.Exit(1)
 
@@ -288,17 +295,36 @@ def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, lis
         ) from None
 
 
+def _tell_notes(path: Path) -> None:
+    """Say what was done to the colours of a picture that could be opened."""
+    from workbench import images
+
+    with contextlib.suppress(images.ImageError, MemoryError):
+        for note in images.notes(path):
+            terminal.tell(f"{path}: {note}")
+
+
+def _tell_left_out(paths: list[str]) -> None:
+    """Say how many files in folders were left out, by reason."""
+    from workbench import images
+
+    if omitted := images.left_out(paths):
+        terminal.tell(omitted)
+
+
 def _attribute(paths: list[str], options: dict[str, Any]) -> Attribution:
+    from workbench import images
     from workbench.attribution.attribute import attribute
     from workbench.catalogue.setting import settle
 
     settle(**options)
     with terminal.progress_bars() as progress:
-        return attribute(paths, **options, progress=progress)
+        return attribute(images.find(paths), **options, progress=progress)
 
 
 def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     """Redo a report's run in a store of its own, so that everything is really made again."""
+    from workbench import images
     from workbench.attribution import replay
     from workbench.attribution.attribute import attribute
     from workbench.catalogue.setting import settle
@@ -307,7 +333,8 @@ def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     settle(**kept["call"])
     with terminal.progress_bars() as progress:
         store = Store.temporary()
-        result = attribute(paths, **kept["call"], store=store, progress=progress)
+        found = images.find(paths)
+        result = attribute(found, **kept["call"], store=store, progress=progress)
     return result, replay.compare(kept, result)
 
 

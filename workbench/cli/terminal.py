@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench import quiet
 from workbench.cli import process
 from workbench.store import StoreError
 from workbench.text import brief
@@ -26,9 +27,13 @@ Progress = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
+    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback.
+
+    Warnings of libraries stay off the screen.
+    """
     try:
-        yield
+        with quiet.warnings_logged():
+            yield
     except KeyboardInterrupt as stop:
         _stop(process.status_of(stop), process.STOPPED)
     except (KeyError, IndexError):

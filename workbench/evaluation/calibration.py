@@ -21,7 +21,7 @@ from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import Setting, settle
 from workbench.evaluation import metrics
-from workbench.evaluation.statistics import bootstrap_interval
+from workbench.evaluation.statistics import cluster_interval
 from workbench.keys import digest
 from workbench.pipeline.progress import Progress
 from workbench.plugin import Fitted
@@ -203,7 +203,7 @@ def compare(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (similarity, aggregate), part in outcomes.groupby(["similarity", "aggregate"], sort=False):
-        found = bootstrap_interval(part["correct"], part["prompt"])
+        found = cluster_interval(part["correct"], part["prompt"])
         rows.append(
             {
                 "similarity": similarity,

@@ -1,6 +1,7 @@
 """From attributions to metrics: outcomes, accuracies, confusion.
 
-A picture that failed anywhere counts as a miss. Intervals are bootstrapped by prompt.
+A picture that failed anywhere counts as a miss. Intervals are bootstrapped by prompt; where that
+would give them no width they are exact ones (`statistics.cluster_interval`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
-from workbench.evaluation.statistics import DRAWS, bootstrap_interval
+from workbench.evaluation.statistics import DRAWS, cluster_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,8 @@ def _summarised(
     for (attributor, attack, intensity), table in conditions:
         parts = [("all", table), *table.groupby("truth", sort=True)]
         for (name, part), (metric, values) in itertools.product(parts, measures.items()):
-            found = bootstrap_interval(values(part), part["prompt"], draws, seed)
+            share = metric != "set_size"
+            found = cluster_interval(values(part), part["prompt"], draws, seed, share)
             rows.append(
                 {
                     "attributor": attributor,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.evaluation.metrics import confusion
-from workbench.evaluation.statistics import bootstrap_interval
+from workbench.evaluation.statistics import bootstrap_interval, cluster_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
     missed = float(outcomes["predicted"].isna().mean())
     if missed >= 0.1:
         return f"Failures: {missed:.0%} of the pictures could not be attributed at all."
-    accuracy = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
+    accuracy = cluster_interval(outcomes["correct"], outcomes["prompt"])
     if accuracy.low <= 1 / len(labels):
         return (
             f"At chance: {accuracy.value:.1%} right cannot be told from 1 / {len(labels)}, so the "
@@ -87,7 +87,7 @@ def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     worst = str(means.idxmin())
     own = outcomes[outcomes["truth"] == worst]
     rest = float(outcomes[outcomes["truth"] != worst]["correct"].mean())
-    found = bootstrap_interval(own["correct"], own["prompt"])
+    found = cluster_interval(own["correct"], own["prompt"])
     if not (found.value <= rest - 0.15 and found.high < rest):
         return ""
     return (

@@ -90,6 +90,50 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
     return Interval(successes / n, float(found.low), float(found.high), n)
 
 
+def cluster_interval(
+    values: Sequence[float] | np.ndarray,
+    groups: Sequence[Any] | np.ndarray,
+    draws: int = DRAWS,
+    seed: int = 0,
+    share: bool = True,
+) -> Interval:
+    """Estimate a mean as `bootstrap_interval`, never as if it were known exactly.
+
+    Where every draw of groups has the same mean, the bootstrap says nothing. Of zeros and ones the
+    interval is then the exact one (`clopper_pearson`): over the groups where all of them are alike
+    and there are several, else over the values. Of other numbers the values are drawn one by one;
+    where even those are all equal there is none, and its ends are NaN.
+
+    Args:
+        values: (N,) numbers; NaN ones are left out.
+        groups: (N,) the group (prompt) of each.
+        draws: bootstrap draws.
+        seed: of the draws.
+        share: the values are shares, at most 1; else no interval of them is exact.
+
+    >>> found = cluster_interval([1, 1, 1, 1], ["a", "a", "b", "b"])
+    >>> found.value, round(found.low, 3), found.high, found.n
+    (1.0, 0.158, 1.0, 4)
+    """
+    found = bootstrap_interval(values, groups, draws, seed)
+    if found.n == 0 or found.low < found.high:
+        return found
+    numbers = np.asarray(values, dtype=float)
+    kept = ~np.isnan(numbers)
+    numbers = numbers[kept]
+    if share and np.isin(numbers, (0.0, 1.0)).all():
+        n = found.n
+        if found.value in (0.0, 1.0):
+            count = len(set(np.asarray(groups, dtype=object)[kept].astype(str)))
+            n = count if count > 1 else n
+        exact = clopper_pearson(round(found.value * n), n)
+        return Interval(found.value, exact.low, exact.high, found.n)
+    alone = bootstrap_interval(numbers, np.arange(found.n), draws, seed)
+    if alone.low < alone.high:
+        return Interval(found.value, alone.low, alone.high, found.n)
+    return Interval(found.value, np.nan, np.nan, found.n)
+
+
 def paired_difference(
     first: pd.DataFrame, second: pd.DataFrame, draws: int = DRAWS, seed: int = 0
 ) -> tuple[Interval, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,9 +52,9 @@ def library_missing(kind: str, library: str, error: Exception) -> Evidence:
 
 def opened(data: bytes) -> Image:
     """Open a picture that could be decoded, its pixels unread."""
-    from PIL import Image
+    from workbench import images
 
-    return Image.open(io.BytesIO(data))
+    return images.head(data)
 
 
 def quoted(name: object) -> str:

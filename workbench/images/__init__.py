@@ -7,48 +7,56 @@ format (method.md, trap 1). What is written here cannot be changed after the fir
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
+import logging
 import os
+import re
 import stat
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from workbench import frames
+from workbench import frames, quiet
+from workbench.images import _colour, _embedded, _folders, _heif, _pixels, _png, _tiff
+from workbench.images._errors import ImageError as ImageError
+from workbench.images._folders import EXTENSIONS as EXTENSIONS
+from workbench.images._given import Handed as Handed
+from workbench.images._given import given as given
+from workbench.text import brief
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXTENSIONS = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .gif .webp .bmp .tif .tiff .avif .jp2 .ppm .pgm".split()
-)
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+FORMATS = (
+    "PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM",
+    "ICO",
+)  # fmt: skip
 MAX_PIXELS = 80_000_000  # just below where Pillow itself starts to warn
-
-
-class ImageError(ValueError):
-    """A picture that cannot be opened; the message is one sentence for the user, without path."""
+ORIENTATION = 0x0112
+URL = re.compile(r"(https?|ftps?|s3|gs|hf|file|data):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Entry:
     """What one path turned out to be: its image_id, and why it could not be opened (or None)."""
 
-    path: Path
+    path: Path | Handed
     image_id: str
     failure: str | None
 
 
-def open_image(path: str | Path) -> Image.Image:
-    """Open a picture as RGB: its first frame, turned by EXIF, alpha laid over white.
+def open_image(path: str | Path | Handed) -> Image.Image:
+    """Open a picture as RGB in sRGB: its first frame, turned by EXIF, alpha laid over white.
 
-    16-bit channels keep their upper byte, CMYK is converted, colour profiles are ignored.
+    16-bit channels keep their upper byte. The colours of a profile, or of the gAMA, cHRM and cICP
+    chunks of a PNG, are converted with the perceptual intent (`notes` tells of it); CMYK without a
+    profile is converted by the plain formula.
 
     Raises ImageError for whatever cannot be opened: missing, a folder, no permission, empty, not
     a picture, cut short, or more than `MAX_PIXELS`.
@@ -64,33 +72,110 @@ def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 
     Raises ImageError; MemoryError is let through, for it says nothing about the picture.
     """
-    Image.preinit()
-    if not Image.OPEN.keys() >= set(formats):
-        Image.init()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _opened(data, formats) as (image, chunks, clean):
+        _pixels.prepare(image, clean)
+        with quiet.stderr_logged(image.format == "TIFF"):
+            image.load()
+        return _rgb(image, _colour.colours(image, chunks), clean)
+
+
+def notes(path: str | Path | Handed) -> tuple[str, ...]:
+    """Tell what `open_image` does to the colours of a picture, in sentences; mostly nothing.
+
+    Only the head of the picture is looked at. Raises ImageError for whatever is no picture.
+    """
+    with _opened(read_bytes(path), FORMATS) as (image, chunks, _):
+        note = _colour.colours(image, chunks).note
+    return () if note is None else (note,)
+
+
+def head(data: bytes) -> Image.Image:
+    """Open a picture that `decode` can read as Pillow does, for its format, texts and EXIF.
+
+    Its pixels are not looked at, and those of a kind that Pillow does not know are not its own.
+    """
+    with quiet.warnings_logged():
+        if _heif.is_heic(data):
+            found: Image.Image = _heif.pixels(_heif.opened(data))
+            found.format = "HEIF"
+            return found
         try:
-            known = [name for name in formats if name in Image.OPEN]
-            with Image.open(io.BytesIO(data), formats=known) as image:
+            png = data.startswith(_png.SIGNATURE)
+            return Image.open(io.BytesIO(_png.with_texts(data) if png else data))
+        except UnidentifiedImageError:
+            found = Image.new("RGB", (1, 1))
+            found.format = "TIFF" if data.startswith(_tiff.MAGIC) else None
+            return found
+
+
+def log_notes(paths: Iterable[str | Path | Handed], log: logging.Logger) -> None:
+    """Log at info what `notes` tells of each picture that can be opened."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    for path in paths:
+        with contextlib.suppress(ImageError, MemoryError):
+            for note in notes(path):
+                log.info("%s: %s", written(path), note)
+
+
+@contextlib.contextmanager
+def _opened(
+    data: bytes, formats: tuple[str, ...]
+) -> Iterator[tuple[Image.Image, dict[bytes, bytes], bytes]]:
+    """Open a picture lazily, its size checked; what goes wrong is an ImageError or MemoryError.
+
+    With it come its chunks of colour, if it is a PNG, and the bytes that Pillow reads.
+    """
+    Image.preinit()
+    if not Image.OPEN.keys() >= set(formats) - {"HEIF"}:
+        Image.init()
+    with quiet.warnings_logged():
+        try:
+            if "HEIF" in formats and _heif.is_heic(data):
+                heif = _heif.opened(data)
+                _check_size(heif.size)
+                yield _heif.pixels(heif), {}, data
+                return
+            if "TIFF" in formats and _tiff.is_strange(data):
+                with _tiff.opened(data) as page:
+                    _check_size((page.imagewidth, page.imagelength))
+                    yield _tiff.pixels(page), {}, data
+                return
+            known = [name for name in formats if name in Image.OPEN and name != "HEIF"]
+            png = _png.read(data) if data.startswith(_png.SIGNATURE) else _png.Png(data)
+            with Image.open(io.BytesIO(png.data), formats=known) as image:
                 _check_size(image.size)
-                image.load()
-                return _rgb(_turned(image))
+                if image.format in ("BMP", "JPEG2000"):
+                    image.info.setdefault("icc_profile", _embedded.profile(data))
+                yield image, png.colour, png.data
         except (ImageError, MemoryError):
             raise
         except UnidentifiedImageError:
-            kinds = ", ".join(formats)
-            raise ImageError(f"it is not a picture of a known kind ({kinds})") from None
+            raise ImageError(_unknown(data, formats)) from None
         except Image.DecompressionBombError:
             raise ImageError(
                 f"it has far more than the {MAX_PIXELS:,} pixels that are opened"
             ) from None
         except Exception as error:  # a decoder fed with damaged bytes may raise anything
-            reason = str(error).split("\n")[0] or type(error).__name__
+            reason = brief(str(error).split("\n")[0] or type(error).__name__, 200)
             raise ImageError(f"the picture is damaged or cut short ({reason})") from None
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """Read a regular file, or say in one sentence why not."""
+def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
+    """Say of what no reader knows which kind it is, as far as its first bytes tell."""
+    if _heif.brands(data) & _heif.AVIF and "AVIF" in formats:
+        return "it is an AVIF picture that this Pillow cannot read; save it as PNG"
+    if data[:2] == b"\xff\x0a" or data[:12] == b"\0\0\0\x0cJXL \r\n\x87\n":
+        return "it is a JPEG XL picture, which is not read here; save it as PNG"
+    return f"it is not a picture of a known kind ({', '.join(formats)})"
+
+
+def read_bytes(path: str | Path | Handed) -> bytes:
+    """Read a regular file, or what was handed over; say in one sentence why not (ImageError)."""
+    if isinstance(path, Handed):
+        if not path.data:
+            raise ImageError("the file is empty")
+        return path.data
     path = Path(path)
     try:
         mode = path.stat().st_mode
@@ -104,7 +189,7 @@ def read_bytes(path: str | Path) -> bytes:
     except FileNotFoundError:
         if path.is_symlink():
             raise ImageError("it is a link to a file that does not exist") from None
-        if str(path).startswith(("http:/", "https:/")):
+        if URL.match(str(path)):
             raise ImageError("nothing is fetched: save the picture, and give its path") from None
         raise ImageError("there is no such file") from None
     except PermissionError:
@@ -130,32 +215,25 @@ def _check_size(size: tuple[int, int]) -> None:
         )
 
 
-def _turned(image: Image.Image) -> Image.Image:
-    """Turn by the EXIF orientation; unreadable EXIF counts as none."""
+def _turned(image: Image.Image, file: Image.Image) -> Image.Image:
+    """Turn pixels by the EXIF orientation of their file; unreadable EXIF counts as none."""
     try:
+        if image is not file:  # pixels brought to 8 bits carry no EXIF
+            turn = file.getexif().get(ORIENTATION, 1)
+            image.getexif()[ORIENTATION] = turn
         return ImageOps.exif_transpose(image)
     except Exception:
         return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Convert any decoded picture to RGB (rules: see `open_image`)."""
-    if image.mode.startswith("I"):  # "I;16", "I;16B", "I": 16-bit grey
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise ImageError("its pixels have more than 16 bits; save it with 8 or 16 bits")
-        clear = image.info.get("transparency")
-        image = Image.fromarray((grey >> 8).astype(np.uint8))
-        if isinstance(clear, int):
-            alpha = np.where(grey == clear, 0, 255).astype(np.uint8)
-            image = Image.merge("LA", (image, Image.fromarray(alpha)))
-    elif image.mode == "F":
-        raise ImageError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+def _rgb(image: Image.Image, colours: _colour.Colours, data: bytes) -> Image.Image:
+    """Convert a loaded picture to RGB, and turn it (rules: see `open_image`)."""
+    image = _turned(_pixels.eight_bits(image, data), image)
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    pixels = np.asarray(image.convert("RGBA")).astype(np.uint16)
-    colour, cover = pixels[..., :3], pixels[..., 3:]
-    return Image.fromarray(((colour * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8))
+        return colours.convert(image)
+    whole = image.convert("RGBA")
+    base = image if colours.mode == "L" and image.mode == "LA" else whole
+    return _pixels.over_white(colours.convert(base), whole.getchannel("A"))
 
 
 def digest(image: Image.Image) -> str:
@@ -177,7 +255,7 @@ def _require_rgb(image: Image.Image) -> None:
         raise ValueError(f"a picture must be RGB here, not {image.mode}; see images.open_image")
 
 
-def image_id(path: str | Path) -> tuple[str, Image.Image | None, str | None]:
+def image_id(path: str | Path | Handed) -> tuple[str, Image.Image | None, str | None]:
     """Open a picture and name it: (image_id, RGB picture, None), or (id, None, failure).
 
     The id is the `digest` of the pixels; of a file that cannot be decoded "file:" and the sha256
@@ -188,6 +266,8 @@ def image_id(path: str | Path) -> tuple[str, Image.Image | None, str | None]:
         return digest(image), image, None
     except ImageError as error:
         failure = str(error)
+    if isinstance(path, Handed):
+        return "file:" + hashlib.sha256(path.data).hexdigest(), None, failure
     try:
         if not Path(path).is_file():
             raise FileNotFoundError
@@ -198,21 +278,26 @@ def image_id(path: str | Path) -> tuple[str, Image.Image | None, str | None]:
         return "path:" + hashlib.sha256(name).hexdigest(), None, failure
 
 
-def find(paths: Iterable[str | Path]) -> list[Path]:
-    """List the pictures meant by `paths`: files as given, folders by `EXTENSIONS`, recursively.
+def find(paths: Iterable[str | Path | Handed]) -> list[Any]:
+    """List the pictures meant by `paths`: files as given, folders by what is in them, recursively.
 
-    Files inside a folder are sorted. Explicit files are always kept, even missing ones: they fail
-    later, each with its sentence; so does an empty folder beside other paths.
+    A file inside a folder is a picture by its ending (`EXTENSIONS`) or by its first bytes; what
+    systems leave behind (``._*``, ``.ipynb_checkpoints``, …) is none; `left_out` tells what is not
+    listed. Files inside a folder are sorted. Explicit files are always kept, even missing ones:
+    they fail later, each with its sentence; so does an empty folder beside other paths.
 
     Raises ValueError if nothing but folders without pictures is given.
     """
-    found: list[Path] = []
+    found: list[Path | Handed] = []
     bare: list[Path] = []
-    for path in map(Path, paths):
-        inside = _inside(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - never raises
+    for path in paths:
+        if not _is_folder(path):
+            found.append(path if isinstance(path, Handed) else Path(path))
+            continue
+        inside = _folders.look_into([Path(path)]).pictures
         if not inside:
-            bare.append(path)
-        found.extend(inside or [path])
+            bare.append(Path(path))
+        found.extend(inside or [Path(path)])
     if len(found) == len(bare):
         where = ", ".join(repr(str(path)) for path in bare) or "an empty list of paths"
         raise ValueError(
@@ -222,21 +307,21 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def _inside(folder: Path) -> list[Path]:
-    """List the pictures below a folder; what may not be looked into is listed itself."""
-    found: list[Path] = []
+def left_out(paths: Iterable[str | Path | Handed]) -> str | None:
+    """Tell in one sentence, by reason, which files in folders `find` does not list; None if none.
 
-    def closed(error: OSError) -> None:
-        found.append(Path(error.filename))
+    >>> left_out([])
+    """
+    listing = _folders.look_into(Path(path) for path in paths if _is_folder(path))
+    return str(listing) or None
 
-    for here, _, names in os.walk(folder, onerror=closed):
-        inside = [Path(here, name) for name in names]
-        found += [path for path in inside if path.suffix.lower() in EXTENSIONS]
-    return sorted(found)
+
+def _is_folder(path: str | Path | Handed) -> bool:
+    return not isinstance(path, Handed) and os.path.isdir(path)  # noqa: PTH112 - never raises
 
 
 def index(
-    paths: Iterable[str | Path], keep: Callable[[Image.Image], object] | None = None
+    paths: Iterable[str | Path | Handed], keep: Callable[[Image.Image], object] | None = None
 ) -> list[Entry]:
     """Open every picture of `find(paths)` once and tell what each is, in that order.
 
@@ -252,7 +337,7 @@ def index(
     return entries
 
 
-def written(path: str | Path) -> str:
+def written(path: str | Path | Handed) -> str:
     """Write a path as text to read; bytes that are not UTF-8 as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -260,8 +345,9 @@ def written(path: str | Path) -> str:
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """Make the images frame of an `index`: one row for each image_id, the first path wins.
 
-    `attack` is "none" and `intensity` 0. Bytes of a path that are not UTF-8 are written as
-    escapes, so `path` is for reading; the pictures themselves are handed over by `index(keep=…)`.
+    `attack` is "none" and `intensity` 0. What was handed over has no path. Bytes of a path that are
+    not UTF-8 are written as escapes, so `path` is for reading; the pictures themselves are handed
+    over by `index(keep=…)`.
     """
     first: dict[str, Entry] = {}
     for entry in entries:
@@ -271,7 +357,7 @@ def frame(entries: Iterable[Entry]) -> pd.DataFrame:
         [
             {
                 "image_id": entry.image_id,
-                "path": written(entry.path),
+                "path": None if isinstance(entry.path, Handed) else written(entry.path),
                 "attack": "none",
                 "intensity": 0.0,
                 "failure": entry.failure,

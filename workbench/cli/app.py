@@ -140,7 +140,7 @@ def inspect(paths: Paths, as_json: AsJson = False) -> None:
 
     signed: unchanged since it was signed, by whomever.
     verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
-    broken: changed since it was signed, or signed wrongly.
+    broken: changed since it was signed.
     claimed: written there by whomever.
     contradicted: written there, and denied by the picture.
     absent: nothing found, which says nothing.

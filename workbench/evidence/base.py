@@ -17,7 +17,7 @@ STATES = {
     "signed": "unchanged since it was signed; who signed it is not checked",
     "claimed": "written there by whoever could write to the file; not proved",
     "contradicted": "written there, and the picture itself says otherwise",
-    "broken": "signed, and the check fails: changed since, or signed wrongly",
+    "broken": "signed, and changed since",
     "absent": "nothing found, which says nothing",
     "unchecked": "could not be looked for",
 }

@@ -442,7 +442,7 @@ TABLE = [
     ("twice.png", "absent", "claimed", "absent"),
     ("endless.png", "absent", "unchecked", "absent"),
     ("spaces.png", "absent", "claimed", "absent"),
-    ("noise.png", "absent", "absent", "absent"),
+    ("noise.png", "absent", "claimed", "absent"),
     ("comfy.png", "absent", "claimed", "absent"),
     ("comfy.webp", "absent", "claimed", "absent"),
     ("comfy-prompt.png", "absent", "claimed", "absent"),

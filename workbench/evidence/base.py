@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.text import brief, plain, shown
 
@@ -27,9 +28,10 @@ STATES = {
 class Evidence:
     """One thing a file tells, or does not.
 
-    ``kind`` is C2PA, parameters or watermark, ``state`` one of `STATES`, ``source`` the maker it
-    names, ``prompt`` a prompt found there, ``text`` a sentence. All but the first two are the
-    file's own words in part: escape them before they go into HTML.
+    ``kind`` is C2PA, parameters, watermark or origin, ``state`` one of `STATES`, ``source`` the
+    maker it names, ``prompt`` a prompt found there, ``text`` a sentence, ``settings`` what a
+    drawing could be repeated with (`Parameters.told`), None where there are no parameters. All but
+    the first two are the file's own words in part: escape them before they go into HTML.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Evidence:
     text: str
     source: str | None = None
     prompt: str | None = None
+    settings: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Let nothing in that would act on a screen, or, in a prompt, that no table can hold."""

@@ -1,4 +1,4 @@
-"""Look into a file, or many, for all three kinds of evidence.
+"""Look into a file, or many, for all kinds of evidence.
 
 What was checked, what is merely written there, and what is not there are told apart (`STATES`).
 All of it is lost when a picture is saved again, so its absence says nothing. Needs the extra
@@ -14,25 +14,32 @@ from typing import TYPE_CHECKING, Any
 from workbench import images
 from workbench.evidence.base import Evidence
 from workbench.evidence.c2pa import read_manifest
+from workbench.evidence.origin import read_origin
 from workbench.evidence.parameters import read_parameters
 from workbench.evidence.watermark import read_watermark
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = ["path", "kind", "state", "source", "prompt", "text", "settings"]
+
 
 def inspect(path: str | Path) -> list[Evidence]:
-    """Look for all three kinds of evidence in a picture file.
+    """Look for all kinds of evidence in a picture file.
 
     Returns:
-        one Evidence of C2PA, one of parameters, one of a watermark, in this order.
+        one Evidence of C2PA, one of parameters, one of a watermark, in this order; then one of
+        the origin that XMP, IPTC and EXIF name, where they name one.
 
     Raises:
         images.ImageError: the file is no picture that can be opened.
     """
     data = images.read_bytes(path)
     picture = images.decode(data)
-    return [read_manifest(data), read_parameters(data, picture.size), read_watermark(picture)]
+    told = read_parameters(data, picture.size)
+    found = [read_manifest(data), told, read_watermark(picture)]
+    origin = read_origin(data, parameters=told.settings is not None)
+    return found if origin is None else [*found, origin]
 
 
 def parameters(path: str | Path) -> Evidence:
@@ -51,8 +58,8 @@ def frame(
         progress: called with ("inspect", done, total).
 
     Returns:
-        frame with path, kind, state, source, prompt, text, three rows a picture; one row of kind
-        ``file`` and state ``unchecked`` where it cannot be opened.
+        frame with path, kind, state, source, prompt, text and settings, three rows a picture or
+        four; one row of kind ``file`` and state ``unchecked`` where it cannot be opened.
     """
     import pandas as pd
 
@@ -70,4 +77,4 @@ def frame(
         rows += [{"path": images.written(path), **vars(each)} for each in found]
     if progress is not None and files:
         progress("inspect", len(files), len(files))
-    return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -135,8 +135,15 @@ def run_doctor() -> None:
 
 
 @app.command()
-def inspect(paths: Paths, as_json: AsJson = False) -> None:
-    """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
+def inspect(
+    paths: Paths,
+    as_json: AsJson = False,
+    redraw: Annotated[
+        bool,
+        typer.Option("--redraw", help="Give the command that would draw again what is told."),
+    ] = False,
+) -> None:
+    """Tell what each file itself says of its origin: signed manifest, parameters, watermark, XMP.
 
     signed: unchanged since it was signed, by whomever.
     verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
@@ -152,7 +159,7 @@ def inspect(paths: Paths, as_json: AsJson = False) -> None:
         failed = False
         for path in dict.fromkeys(images.find(paths)):
             found = evidence.frame([path])
-            terminal.print_evidence(found, as_json)
+            terminal.print_evidence(found, as_json, redraw)
             failed |= bool((found["kind"] == "file").any())
         if failed:
             raise typer.Exit(1)

@@ -143,7 +143,7 @@ def midjourney(text: str) -> Parameters | None:
     named = {flag[1].lower() for flag in flags}
     if not job and not named & {"v", "niji", "ar"}:
         return None
-    ends = [*(flag.start() for flag in flags[1:]), len(words)]
+    ends = [*(flag.start() for flag in flags), len(words)][1:]
     told: dict[str, Any] = {
         flag[1].lower(): words[flag.end() : end].strip() or True
         for flag, end in zip(flags, ends, strict=True)

@@ -43,7 +43,7 @@ def gather(opened: Image) -> dict[str, str]:
         if match := re.match(r"(?i)(prompt|workflow):\s*(?={)", value):
             found.setdefault(match[1].lower(), value[match.end() :])
     fields = xmp(opened)
-    places = {
+    places: dict[str, Any] = {
         "comment": exif.get_ifd(EXIF).get(COMMENT) or exif.get(COMMENT),
         "file comment": opened.info.get("comment"),
         "XMP comment": fields.get("usercomment"),
@@ -51,8 +51,8 @@ def gather(opened: Image) -> dict[str, str]:
         "XMP description": fields.get("description"),
         "IPTC caption": iptc(opened).get(CAPTION),
     }
-    for place, value in places.items():
-        text = _decoded(value).strip(" \t\r\n\0") if value else ""
+    for place, written in places.items():
+        text = _decoded(written).strip(" \t\r\n\0") if written else ""
         if text and not re.match(r"(?i)(prompt|workflow):\s*{", text):
             found.setdefault(place, text)
     for name in (XMP, "xmp"):

@@ -29,8 +29,8 @@ IPTC = {(2, 65): "Originating program", (2, 110): "Credit", (2, 115): "Source"}
 XMP = "XML:com.adobe.xmp"
 LONGEST_XMP = 1_000_000
 """Characters of XMP that are read."""
-MARKS = {"png": "alpha", "rgb": "colours"}
-"""Whose lowest bits hold a text, by a part of the name that it begins with."""
+DEEPEST = 100
+"""Properties within properties of XMP that are told apart."""
 HIDDEN = 4_000_000
 """Bytes of a hidden text that are read at most."""
 
@@ -132,7 +132,7 @@ class _Properties(HTMLParser):
                 self.found.setdefault(name, []).append(value or "")
             elif prefix not in ("", "xmlns", "rdf", "xml", "x"):
                 self.found.setdefault(local, [value or ""])
-        if not tag.startswith(("rdf:", "x:")):
+        if not tag.startswith(("rdf:", "x:")) and len(self.open) < DEEPEST:
             self.open.append(name)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -133,7 +133,7 @@ def read(nodes: Mapping[str, Any]) -> Parameters:
     samplers = [name for name in here if graph.is_sampler(name)]
     models, loras = graph.loaded(samplers)
     models = models or [inputs.get(name) for inputs in here.values() for name in WEIGHTS]
-    settings: dict[str, Any] = dict.fromkeys(graph.kinds[name].lower() for name in here)
+    settings: dict[str, Any] = {graph.kinds[name].lower(): True for name in here}
     settings |= graph.settings(samplers, here) | {"loras": loras}
     lost = not prompts and any(ends)
     kept_models = dict.fromkeys(each for each in models if isinstance(each, str) and each)
@@ -237,7 +237,7 @@ class _Graph:
             wire = wire if isinstance(wire, list) and wire else [""]
             source = self.kinds.get(str(wire[0]), "VAEDecode")
             if re.search("Save|Preview", self.kinds[name]) and "VAEDecode" not in source:
-                found["postprocess"] = None  # who knows what was done between
+                found["postprocess"] = True  # who knows what was done between
         return found
 
     def _nearest(self, sampler: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ DREAMED = {
 }
 """Names of InvokeAI's options, one letter or a word; others stay as they are."""
 JOB = re.compile(r"\s*\bJob ID:\s*([0-9a-fA-F][0-9a-fA-F-]{7,40})\s*$")
-FLAG = re.compile(r"\s+(?:--|—)([a-zA-Z]+)(?=\s|$)")
+FLAG = re.compile(r"(?:^|\s+)(?:--|—)([a-zA-Z]+)(?=\s|$)")
 VERSIONS = (("niji", "niji "), ("v", "v"), ("version", "v"))
 """The options that name Midjourney's version, and how it is told."""
 

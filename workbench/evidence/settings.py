@@ -15,6 +15,8 @@ EDITED = re.compile(
     "concat|rotat|border|pad|flip|transpose|embiggen|init img"
 )
 """Part of a setting's name where the picture need not have the size that is told."""
+UNUSED = (None, False, "", "None", "none", [], {})
+"""Values of a setting that was not used."""
 NUMBERS = {
     "seed": ("seed", "noiseseed", "randseed"),
     "steps": ("steps", "numinferencesteps", "numsteps", "samplingsteps"),
@@ -55,7 +57,7 @@ class Parameters:
     def size(self) -> tuple[int, int] | None:
         """Width and height as told, in pixels; None where not, or where they may have changed."""
         told = self.settings
-        if any(EDITED.search(name) for name in told):
+        if any(EDITED.search(name) and told[name] not in UNUSED for name in told):
             return None
         if not str(told.get("generation mode", "txt2img")).endswith("txt2img"):
             return None

@@ -60,7 +60,7 @@ def candidate(name: str) -> Any:
         return None
     for row in rows_of("generator").values():
         known = {_plain(row.name), _plain(row.source)}
-        if wanted in known or f"sd{wanted}" in known:
+        if wanted in known or (f"sd{wanted}" in known and wanted[-1].isdigit()):
             return row
     return None
 

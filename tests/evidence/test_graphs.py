@@ -139,6 +139,11 @@ GRAPHS = {
          "3": sampler(model="11", positive="10")},
         {},
     ),
+    "a node for both prompts": (
+        {"10": ("Both", {"prompt": PROMPT, "negativePrompt": "NEGATIVE", "clip": ["4", 1]}),
+         "3": sampler(positive="10")},
+        {},
+    ),
     "a switch by number": (
         SECOND | {"10": ("ImpactSwitch", {"select": 2, **SWITCH}), "3": sampler(model="10")},
         {},

@@ -142,6 +142,15 @@ FRONTS = {
         {"file comment": json.dumps(
             {"extra": json.dumps(MINE | {"base_model_name": "kettleMix"})})},
         "kettleMix", {}),
+    "plain JSON, texts with weights": (
+        {"parameters": json.dumps({
+            **CORE, "cfg_scale": 6.5, "sampler": "Euler a", "model": "kettleMix",
+            "text_prompts": [{"text": WORDS, "weight": 1}, {"text": "blur", "weight": -1}]})},
+        "kettleMix", {}),
+    "plain JSON, both prompts in one": (
+        {"parameters": json.dumps(MINE | {
+            "prompt": {"positive": WORDS, "negative": "blur"}, "model": "kettleMix"})},
+        "kettleMix", {}),
     "plain JSON, a model with a name": (
         {"parameters": json.dumps(MINE | {"Model": {"Model": "kettleMix", "Model hash": "0a"}})},
         "kettleMix", {}),

@@ -19,7 +19,9 @@ WEIGHTS = ("ckpt_name", "unet_name")
 LOADED = (*WEIGHTS, "base_ckpt_name", "checkpoint", "model_path", "model_name", "model")
 """Inputs that hold a model's name in a node at the end of a sampler's wire "model"."""
 POSITIVE = re.compile("pos(itive)?(_.*)?|cond[12]")
-NEGATIVE = re.compile("(.*_)?neg(ative)?(_.*)?|clip")
+NEGATIVE = re.compile(
+    r"(?i)(.*_)?(neg(ative)?(_?(prompt|text|cond\w*))?[0-9]*|uncond\w*)(_.*)?|clip"
+)
 """Inputs that lead to the prompt before all others, and those that never do."""
 PARTS = re.compile("(string|text)_?([a-z]|[0-9])")
 """Inputs of a node that puts one text together from several."""

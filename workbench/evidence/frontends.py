@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.evidence import comfyui, infotext
-from workbench.evidence.settings import Parameters, compact, load_object, named
+from workbench.evidence.settings import Parameters, compact, load_object, named, number
 
 LONGEST = 50_000
 """Characters of a text that is parsed: patterns may take the square of it in time. What ComfyUI
@@ -29,7 +29,7 @@ SIGNS = (
 """Names, without their marks, that nobody but a front end uses together in JSON."""
 FRONTS = ("Fooocus", "SwarmUI", "InvokeAI", "NovelAI", "Draw Things", "SD.Next", "ComfyUI")
 """Front ends that name themselves in a value of "software", "version" or "source"."""
-PROMPTS = ("prompt", "positiveprompt", "positive", "fullprompt", "rawprompt", "c", "textprompt")
+PROMPTS = ("prompt", "positiveprompt", "positive", "fullprompt", "rawprompt", "textprompts", "c")
 NEGATIVES = ("negativeprompt", "negative", "uc", "fullnegativeprompt", "neg")
 MODELS = (
     *("model", "basemodel", "basemodelname", "modelname", "checkpoint", "checkpointname", "ckpt"),
@@ -176,9 +176,14 @@ def _novel_models(outer: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
 
 
 def _words(value: Any) -> str | None:
-    """Return a prompt: a text, or texts in a list, or in objects with a weight each."""
+    """Return a prompt: a text, or texts in a list, or in objects with a weight each.
+
+    What has a weight below zero is not wanted in the picture.
+    """
     if isinstance(value, dict):
-        value = value.get("prompt", value.get("text"))
+        if (number(value.get("weight")) or 0) < 0:
+            return None
+        value = next((value[key] for key in ("prompt", "text", "positive") if key in value), None)
     if isinstance(value, list):
         parts = [_words(each) for each in value[:100]]
         return ", ".join(filter(None, parts)) or None

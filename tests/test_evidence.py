@@ -175,6 +175,7 @@ def test_it_stands_beside_the_ranking_escaped_and_changes_no_score(tiny, files, 
     (found,) = record["evidence"]
     assert found["kind"] == "parameters"
     assert found["prompt"].startswith("<b>a red star")
+    assert found["settings"]["seed"] == 42
     assert bare.records()[0]["evidence"] == []
     page = told.report(tmp_path / "report.html").read_text()
     assert "it has no part in the ranking" in page

@@ -149,6 +149,7 @@ def inspect(
     verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
     broken: changed since it was signed.
     claimed: written there by whomever.
+    observed: measured in the pixels, at the error rate that is told.
     contradicted: written there, and denied by the picture.
     absent: nothing found, which says nothing.
     unchecked: could not be looked for.

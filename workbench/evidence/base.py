@@ -17,6 +17,7 @@ STATES = {
     "verified": "unchanged since it was signed, by a signer whom you trust",
     "signed": "unchanged since it was signed; who signed it is not checked",
     "claimed": "written there by whoever could write to the file; not proved",
+    "observed": "measured in the pixels, at the error rate that is told",
     "contradicted": "written there, and the picture itself says otherwise",
     "broken": "signed, and changed since",
     "absent": "nothing found, which says nothing",
@@ -28,8 +29,8 @@ STATES = {
 class Evidence:
     """One thing a file tells, or does not.
 
-    ``kind`` is C2PA, parameters, watermark or origin, ``state`` one of `STATES`, ``source`` the
-    maker it names, ``prompt`` a prompt found there, ``text`` a sentence, ``settings`` what a
+    ``kind`` is C2PA, parameters, watermark, origin or traces, ``state`` one of `STATES`,
+    ``source`` the maker it names, ``prompt`` a prompt found there, ``text`` a sentence, ``settings`` what a
     drawing could be repeated with (`Parameters.told`), None where there are no parameters. All but
     the first two are the file's own words in part: escape them before they go into HTML.
     """

@@ -15,7 +15,7 @@ EDITED = re.compile(
     "concat|rotat|border|pad|flip|transpose|embiggen|init img"
 )
 """Part of a setting's name where the picture need not have the size that is told."""
-UNUSED = (None, False, "", "None", "none", [], {})
+UNUSED: tuple[Any, ...] = (None, False, "", "None", "none", [], {})
 """Values of a setting that was not used."""
 NUMBERS = {
     "seed": ("seed", "noiseseed", "randseed"),

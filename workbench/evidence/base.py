@@ -30,9 +30,10 @@ class Evidence:
     """One thing a file tells, or does not.
 
     ``kind`` is C2PA, parameters, watermark, origin or traces, ``state`` one of `STATES`,
-    ``source`` the maker it names, ``prompt`` a prompt found there, ``text`` a sentence, ``settings`` what a
-    drawing could be repeated with (`Parameters.told`), None where there are no parameters. All but
-    the first two are the file's own words in part: escape them before they go into HTML.
+    ``source`` the maker it names, ``prompt`` a prompt found there, ``text`` a sentence,
+    ``settings`` what a drawing could be repeated with (`Parameters.told`), None where there are no
+    parameters. All but the first two are the file's own words in part: escape them before they go
+    into HTML.
     """
 
     kind: str

@@ -132,13 +132,21 @@ def attribute(
 
 
 @app.command()
-def inspect(paths: Paths, as_json: AsJson = False) -> None:
-    """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
+def inspect(
+    paths: Paths,
+    as_json: AsJson = False,
+    redraw: Annotated[
+        bool,
+        typer.Option("--redraw", help="Give the command that would draw again what is told."),
+    ] = False,
+) -> None:
+    """Tell what each file itself says of its origin: signed manifest, parameters, watermark, XMP.
 
     signed: unchanged since it was signed, by whomever.
     verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
-    broken: changed since it was signed, or signed wrongly.
+    broken: changed since it was signed.
     claimed: written there by whomever.
+    observed: measured in the pixels, at the error rate that is told.
     contradicted: written there, and denied by the picture.
     absent: nothing found, which says nothing.
     unchecked: could not be looked for.
@@ -149,7 +157,7 @@ def inspect(paths: Paths, as_json: AsJson = False) -> None:
         failed = False
         for path in dict.fromkeys(images.find(paths)):
             found = evidence.frame([path])
-            terminal.print_evidence(found, as_json)
+            terminal.print_evidence(found, as_json, redraw)
             failed |= bool((found["kind"] == "file").any())
             _tell_notes(path)
         _tell_left_out(paths)

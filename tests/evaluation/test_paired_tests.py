@@ -63,7 +63,7 @@ def test_where_nothing_differs_nothing_is_found():
 
 
 @pytest.mark.parametrize(("clusters", "points"), [(100, 8), (25, 13), (10, 24)])
-def test_a_detectable_difference_is_about_what_a_referee_computed(clusters, points):
+def test_a_detectable_difference_is_about_8_13_and_24_points(clusters, points):
     assert 100 * minimal_detectable_difference(clusters) == pytest.approx(points, abs=2)
 
 

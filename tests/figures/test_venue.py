@@ -85,7 +85,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "truth": truth,
         "rankings": rankings,
         "outcomes": outcomes,
-        "evaluations": evaluation.measure(outcomes, draws=50),
+        "evaluations": evaluation.measure(outcomes),
         "results": pd.DataFrame(shares),
     }
 

@@ -90,7 +90,7 @@ def accuracy_interval(
     exact interval of Clopper & Pearson for n' = n / deff · (z / t)² pictures, where deff ≥ 1 is the
     design effect, by which the clusters make the variance of the share larger, and t the quantile
     with G − 1 degrees of freedom. Where all are right or all are wrong the design effect cannot be
-    seen, and each cluster counts as one picture (Kish 1965: n' from n² / Σ n_g²).
+    seen, and each cluster counts as one picture: n' = n² / Σ n_g² (Kish 1965).
 
     It was chosen by simulation: at 95 % it covers at least 95 % with 10 to 100 clusters of one or
     several pictures, independent or alike, and shares of 50 to 99 %, where the percentile bootstrap
@@ -109,7 +109,7 @@ def accuracy_interval(
 
     >>> found = accuracy_interval([1, 1, 1, 1], ["a", "a", "b", "b"])
     >>> found.value, round(found.low, 3), found.high
-    (1.0, 0.0, 1.0)
+    (1.0, 0.158, 1.0)
     >>> found = accuracy_interval([True] * 9 + [False])
     >>> round(found.low, 3), round(found.high, 3)
     (0.596, 0.982)
@@ -127,10 +127,12 @@ def accuracy_interval(
     share, error, groups = _clustered_mean(values, place)
     if groups == 1:
         return Interval(share, 0.0, 1.0, len(values))
-    alone = len(values) ** 2 / float((np.bincount(place) ** 2).sum())
-    effective = min(share * (1 - share) / error**2, len(values)) if error > 0 else alone
     upper = (1 + confidence) / 2
-    effective *= float(norm.ppf(upper) / t.ppf(upper, groups - 1)) ** 2
+    if 0 < share < 1:
+        seen = share * (1 - share) / max(error**2, 1e-300)
+        effective = min(seen, len(values)) * (norm.ppf(upper) / t.ppf(upper, groups - 1)) ** 2
+    else:
+        effective = len(values) ** 2 / float((np.bincount(place) ** 2).sum())
     right, wrong = share * effective, (1 - share) * effective
     low = float(beta.ppf(1 - upper, right, wrong + 1)) if right > 0 else 0.0
     high = float(beta.ppf(upper, right + 1, wrong)) if wrong > 0 else 1.0

@@ -253,13 +253,14 @@ def threshold(
     stages = method(images, setting.zoo, store=store, seed=seed, progress=progress)
     ranked = ranking.rank(stages.scores)
     outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
-    value = ranking.threshold(outcomes["margin"], outcomes["correct"])
+    value = ranking.threshold(outcomes["margin"], outcomes["correct"], outcomes["prompt"])
     kept = outcomes[outcomes["margin"] >= value]
     provenance = (
         f"workbench calibrate --preset {setting.preset.name} --n {n} --seed {seed}: "
         f"accepts {len(kept)} of {len(outcomes)} calibration pictures, "
-        f"{int((~kept['correct']).sum())} of them wrong (one-sided 95 % Clopper–Pearson bound at "
-        f"most 5 %), for {method!r}; weights {_weights(method, *setting.zoo.values())}"
+        f"{int((~kept['correct']).sum())} of them wrong (fixed-sequence testing over prompts: at "
+        f"most 5 % with one-sided 95 % confidence), for {method!r}; "
+        f"weights {_weights(method, *setting.zoo.values())}"
     )
     quantile = conformal.conformal_quantile(stages.scores, truth)
     known = conformal.fit_known(stages.scores, truth)

@@ -109,7 +109,7 @@ def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 def _summarised(
     outcomes: pd.DataFrame, measures: Mapping[str, Any], means: Mapping[str, tuple[float, float]]
 ) -> pd.DataFrame:
-    """Estimate measures for all and for each true generator; ``means``, with bounds, are no shares."""
+    """Estimate measures for all and each true generator; ``means``, with bounds, are no shares."""
     rows = []
     outcomes = outcomes.assign(**_condition(outcomes))
     conditions = outcomes.groupby(["attributor", "attack", "intensity"], sort=False)

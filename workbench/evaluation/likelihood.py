@@ -1,9 +1,9 @@
 """Likelihood ratios as forensic science reports them, and how good they are.
 
 The ratio compares how probable the picture is if this model made it with how probable it is if one
-of the other candidates did: LR = P(picture | model) / P(picture | others). It says nothing of models
-that are no candidates, and it is no probability that the model made the picture, which needs the
-prior odds too.
+of the other candidates did: LR = P(picture | model) / P(picture | others). It says nothing of
+models that are no candidates, and it is no probability that the model made the picture, which needs
+the prior odds too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCALE = (
     (1_000_000, "very strong"),
     (math.inf, "extremely strong"),
 )
-"""Likelihood ratios below which a word is used (ENFSI 2015, table in section 2.4.3)."""
+"""Likelihood ratios below which a word is used (ENFSI 2015, whose first word begins at 2)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def log10_ratios(
     """Compute log10 likelihood ratios of each model against the other candidates.
 
     LR_k = (p_k / (1 − p_k)) / (π_k / (1 − π_k)), by Bayes' theorem in odds: the posterior odds
-    less the prior odds. The others are one alternative, weighed among themselves by their priors
-    (Aitken, Roberts & Jackson 2010; ENFSI Guideline for Evaluative Reporting 2015, section 2).
+    over the prior odds. The others are one alternative, weighed among themselves by their priors,
+    which the ENFSI Guideline for Evaluative Reporting in Forensic Science (2015) asks to state.
 
     Args:
         posteriors: (N, K) probabilities of the K candidate models, K ≥ 2, that sum to 1; NaN rows
@@ -154,9 +154,7 @@ def verbal(log10_lr: float) -> str:
     return f"{word} support for {one} rather than {two}"
 
 
-def cllr(
-    log10_lr: Sequence[float] | np.ndarray, same: Sequence[bool] | np.ndarray
-) -> float:
+def cllr(log10_lr: Sequence[float] | np.ndarray, same: Sequence[bool] | np.ndarray) -> float:
     """Compute the cost of log likelihood ratios, Cllr (Brümmer & du Preez 2006), in bits.
 
     ½ · (mean over trials of the same source of log2(1 + 1 / LR) + mean over the others of
@@ -208,9 +206,7 @@ def minimum_cllr(
     return cllr(odds - math.log10(own.sum() / (~own).sum()), own)
 
 
-def cost(
-    log10_lr: Sequence[float] | np.ndarray, same: Sequence[bool] | np.ndarray
-) -> Cost:
+def cost(log10_lr: Sequence[float] | np.ndarray, same: Sequence[bool] | np.ndarray) -> Cost:
     """Compute Cllr, its minimum and so the loss by calibration (Brümmer & du Preez 2006).
 
     Args:

@@ -90,7 +90,8 @@ def accuracy_interval(
     exact interval of Clopper & Pearson for n' = n / deff · (z / t)² pictures, where deff ≥ 1 is the
     design effect, by which the clusters make the variance of the share larger, and t the quantile
     with G − 1 degrees of freedom. Where all are right or all are wrong the design effect cannot be
-    seen, and each cluster counts as one picture: n' = n² / Σ n_g² (Kish 1965).
+    seen, and each cluster counts as one picture: n' = n² / Σ n_g² (Kish 1965); so the interval can
+    be wider there than with a single error.
 
     It was chosen by simulation: at 95 % it covers at least 95 % with 10 to 100 clusters of one or
     several pictures, independent or alike, and shares of 50 to 99 %, where the percentile bootstrap
@@ -327,7 +328,7 @@ def minimal_detectable_difference(
 ) -> float:
     """Compute the smallest true difference of two paired accuracies that a study is apt to find.
 
-    It is that of a two-sided paired t test over clusters (noncentral t; Cohen 1988, section 2.4).
+    It is that of a two-sided paired t test over clusters (noncentral t; Cohen 1988, chapter 2).
     Assumed: every cluster has the same number of pictures, clusters are independent, and the mean
     differences of the clusters are about normal with the standard ``deviation``. The default is
     √(d (1 + (m − 1) ρ) / m) of m = 4 pictures a prompt, of which one method alone gets a share

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta, norm, t
+from scipy.stats import beta
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.evaluation.statistics import (
@@ -43,8 +43,8 @@ def coverage(runs: np.ndarray, truth: float, interval) -> float:
     return held / len(runs)
 
 
-@pytest.mark.parametrize(("clusters", "share"), [(10, 0.9), (25, 0.97)])
-@pytest.mark.parametrize(("pictures", "alike"), [(1, 0.0), (4, 0.0), (4, 0.3), (4, 1.0)])
+@pytest.mark.parametrize(("clusters", "share"), [(10, 0.9), (25, 0.97), (50, 0.97)])
+@pytest.mark.parametrize(("pictures", "alike"), [(1, 0.0), (4, 0.0), (4, 0.3), (4, 0.7), (4, 1.0)])
 def test_an_accuracy_is_covered_at_95_percent_where_clusters_are_few(
     clusters, share, pictures, alike
 ):
@@ -80,15 +80,31 @@ def test_independent_pictures_have_the_interval_of_wilson():
         assert found == wilson(right, n)
 
 
-def test_clusters_of_one_picture_have_the_exact_interval_for_t_degrees_of_freedom():
-    right, n = 22, 25
-    share = right / n
-    independent = share * (1 - share) / (share * (1 - share) / (n - 1))  # n − 1 of the variance
-    effective = independent * (norm.ppf(0.975) / t.ppf(0.975, n - 1)) ** 2
-    found = accuracy_interval([1] * right + [0] * (n - right), range(n))
-    low = beta.ppf(0.025, share * effective, (1 - share) * effective + 1)
-    high = beta.ppf(0.975, share * effective + 1, (1 - share) * effective)
+def test_clusters_of_one_picture_have_the_interval_of_clopper_and_pearson():
+    for right, n in ((22, 25), (2, 25), (0, 10), (10, 10)):
+        low, high = proportion_confint(right, n, method="beta")
+        found = accuracy_interval([1] * right + [0] * (n - right), range(n))
+        assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_a_design_effect_is_that_of_one_further_cluster_which_is_all_wrong():
+    """Two errors, in one of ten clusters of four: variances written out."""
+    wrong = np.array([2, *[0] * 9, 4.0])  # the last is the further one
+    share = wrong.sum() / 44
+    effect = ((wrong - share * 4) ** 2).sum() / (44 * share * (1 - share))
+    found = accuracy_interval([0, 0] + [1] * 38, np.repeat(range(10), 4))
+    low = beta.ppf(0.025, 38 / effect, 2 / effect + 1)
+    high = beta.ppf(0.975, 38 / effect + 1, 2 / effect)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_a_lone_error_does_not_make_a_perfect_share_surer():
+    """The design effect of none is the largest, yet the lower end hardly rises with one error."""
+    places = np.repeat(range(20), 4)
+    none, one, two = (
+        accuracy_interval([0] * wrong + [1] * (80 - wrong), places).low for wrong in (0, 1, 2)
+    )
+    assert two < one < none + 0.005
 
 
 def test_pictures_that_are_all_alike_count_as_one_for_each_cluster():

@@ -74,7 +74,7 @@ def tippett(
         )
         traced.append(line)
     ax.axvline(0, color="0.75", lw=pt(1), ls=(0, (1, 3)), zorder=0)
-    ax.set(xlim=(-reach, reach), ylim=(0, 1.02))
+    ax.set(xlim=(-reach, reach), ylim=(0, 1.24), yticks=np.linspace(0, 1, 6))  # room for a key
     ax.yaxis.set_major_formatter("{x:.0%}")
     sizes = f"n = {own.sum()} and {(~own).sum()} trials of {count([table['prompt'].nunique()])}"
     tidy(ax, title, f"log10 LR · {sizes} prompts; band, legend: 95 % interval", grid="both")

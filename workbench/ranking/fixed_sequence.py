@@ -32,10 +32,9 @@ def threshold(
     where that is never, where none would.
 
     One test asks whether the one-sided Clopper–Pearson bound of the errors, the
-    Beta(e / d + 1, (n − e) / d) quantile, is at most ``error``. d ≥ 1 is the design effect of the
-    clusters among the n pictures, as estimated with one further cluster of the usual size that is
-    all wrong: without any error every cluster counts as one picture, and the more errors there are
-    that stand alone, the more the pictures do (the formula is ours; simulations hold its level).
+    Beta(e / d + 1, (n − e) / d) quantile, is at most ``error``. d is the `design_effect` of the
+    clusters among the n pictures: without any error every cluster counts as one picture, and the
+    more errors there are that stand alone, the more the pictures do (simulations hold its level).
 
     Args:
         margins: (N,) margin or confidence of every calibration picture; NaN and 0 are never
@@ -111,6 +110,33 @@ def thresholds(
     }
 
 
+def design_effect(counts: np.ndarray) -> np.ndarray:
+    """Estimate by how much clusters make the variance of a share of errors larger, cautiously.
+
+    It is the ratio of the variance between clusters, Σ_g (e_g − p n_g)², to that of independent
+    pictures, n p (1 − p) (Kish 1965), with one further cluster of the usual size Σ n_g² / n in
+    which all are wrong; so without any error it is this size, and every cluster counts as one
+    picture. The further cluster is ours: where errors are few, what is seen of them says little of
+    how they go together, and bounds without it are too narrow.
+
+    Args:
+        counts: (5, …) of n, e = Σ e_g, Σ n_g², Σ e_g² and Σ n_g e_g over clusters of n_g pictures,
+            e_g of them wrong.
+
+    Returns:
+        (…) from 1 to the usual size.
+
+    >>> design_effect(np.array([8.0, 0, 32, 0, 0])), design_effect(np.array([8.0, 1, 8, 1, 1]))
+    (np.float64(4.0), np.float64(1.0))
+    """
+    n, wrong, pictures, errors, both = counts
+    usual = pictures / n
+    more = n + usual
+    share = (wrong + usual) / more
+    squares = errors - 2 * share * both + share**2 * pictures + usual**2 * (1 - share) ** 2
+    return np.clip(squares / np.maximum(more * share * (1 - share), 1e-300), 1, usual)
+
+
 def _counts(wrong: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Count n, e, Σ n_g², Σ e_g² and Σ n_g e_g over the clusters of each beginning of a list."""
     order = np.argsort(place, kind="stable")
@@ -134,12 +160,8 @@ def _passes(table: np.ndarray, error: float, confidence: float) -> np.ndarray:
     """Test whether the bound of the errors of each beginning is at most ``error``."""
     from scipy.special import betainc
 
-    n, wrong, pictures, errors, both = table
-    usual = pictures / n  # of the cluster of a picture
-    more = n + usual
-    share = (wrong + usual) / more
-    squares = errors - 2 * share * both + share**2 * pictures + usual**2 * (1 - share) ** 2
-    effect = np.clip(squares / np.maximum(more * share * (1 - share), 1e-300), 1, usual)
+    n, wrong = table[:2]
+    effect = design_effect(table)
     right = np.maximum(n - wrong, 1e-9)
     bounded = betainc(wrong / effect + 1, right / effect, error) >= confidence
     return bounded & (wrong < n)

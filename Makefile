@@ -17,7 +17,7 @@ help:
 	@echo 'make demo       attribute the bundled samples, write out/report.html'
 	@echo 'make test       run every test, notebooks included'
 	@echo 'make lab        open the notebooks in JupyterLab'
-	@echo 'make lint       ruff, mypy and the import contract'
+	@echo 'make lint       ruff, mypy, the import contract and circles'
 	@echo 'make audit      look the pinned versions up among known vulnerabilities; needs a network'
 	@echo 'make notebooks  run every notebook and keep its outputs in it'
 	@echo 'make course     build what students and lecturers get into out/course'
@@ -43,6 +43,7 @@ lint: $(MADE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy workbench
 	$(BIN)/lint-imports
+	$(BIN)/python docs/architecture.py
 
 # In an environment of its own, as what it brings is not ours. Strict: a version that the advisory
 # service does not know fails, where pip-audit alone would pass over it.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
+
+SHIPPED = Path(__file__).parents[1] / "data"
 
 OFFLINE = Path(__file__).parent / "offline"
 
@@ -64,6 +67,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"[presets.strange]\n{setting}threshold = 0.0\nthreshold_from = 'a test'\n"
         f"conformal = 0.0\n{known(2.0)}"
     )
+    shutil.copytree(SHIPPED / "catalogue" / "labels", data / "catalogue" / "labels")
     splits = [f"a thing {i},{'calibration' if i % 2 else 'evaluation'}" for i in range(24)]
     (data / "prompts.csv").write_text("\n".join(["prompt,split", *splits]) + "\n")
     return data

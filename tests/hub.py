@@ -60,7 +60,7 @@ class Hub:
         self.server.server_close()
 
     def environment(self, home: Path) -> dict[str, str]:
-        """Answer the environment of a process that knows no other hub and writes into home."""
+        """Return the environment of a process that knows no other hub and writes into home."""
         return os.environ | {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home / "hf"),

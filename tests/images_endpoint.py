@@ -20,7 +20,7 @@ def refusal(status: int, message: str, code: str = "", param: str | None = None,
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answer what `script` holds next, else a picture that nobody has seen before.
+    """Return what `script` holds next, else a picture that nobody has seen before.
 
     `calls` are the bodies of the requests for pictures, `fetches` the headers of those for files.
     """

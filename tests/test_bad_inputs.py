@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import struct
 import zlib
 
@@ -93,13 +94,13 @@ def answers(tiny_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     for name, make in [*((n, m) for n, (m, _) in BAD.items()), *ODD.items()]:
         make(folder / name)
-    paths = [str(folder / name) for name in [*BAD, *ODD]]
+    files = [str(folder / name) for name in [*BAD, *ODD]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "PLACES", [tiny_data])
         patch.setenv("WORKBENCH_STORE", str(folder / "store"))
         options = ["--prompt", "a thing", "--gamma", "1", "--report", str(folder / "r.html")]
-        plain = CliRunner().invoke(app.app, ["attribute", *paths, *options])
-        lines = CliRunner().invoke(app.app, ["attribute", *paths, *options, "--json"])
+        plain = CliRunner().invoke(app.app, ["attribute", *files, *options])
+        lines = CliRunner().invoke(app.app, ["attribute", *files, *options, "--json"])
     records = [json.loads(line) for line in lines.stdout.splitlines()]
     named = dict(zip([*BAD, *ODD], records, strict=True))
     return named, plain, lines
@@ -190,9 +191,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(tiny, tmp_path, monkeypa
 
 
 def test_weights_that_are_missing_are_one_sentence(tiny, tmp_path, monkeypatch, pictures):
-    (tmp_path / "catalogue").mkdir()
-    for table in (tiny / "catalogue").iterdir():
-        (tmp_path / "catalogue" / table.name).write_text(table.read_text())
+    shutil.copytree(tiny / "catalogue", tmp_path / "catalogue")
     from workbench import paths
 
     monkeypatch.setattr(paths, "PLACES", [tmp_path])

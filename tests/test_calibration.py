@@ -14,6 +14,7 @@ from workbench.calibrations.learned import Learned
 from workbench.calibrations.standardised import Standardised
 from workbench.catalogue import presets
 from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import settle
 from workbench.evaluation import calibration
 from workbench.evaluation.calibration import Threshold
 from workbench.inverters.natural import Natural
@@ -37,7 +38,9 @@ def preset(tmp_path):
 
 def test_select_compares_every_layer_aggregation_and_similarity(preset, store):
     log: list[list[str]] = []
-    found = calibration.select(preset, 5, encoder=toys.Mean(log=log), zoo=toys.zoo(), store=store)
+    found = calibration.select(
+        settle(preset, zoo=toys.zoo()), 5, encoder=toys.Mean(log=log), store=store
+    )
     assert len(found.grid) == (3 + 2) * 4  # three layers, two similarities of pixels
     assert found.grid["accuracy"].is_monotonic_decreasing
     assert found.similarity == found.grid["similarity"][0]
@@ -50,7 +53,7 @@ def test_select_compares_every_layer_aggregation_and_similarity(preset, store):
 
 
 def test_equals_go_to_the_earlier_in_the_grid(preset, store):
-    found = calibration.select(preset, 3, encoder=toys.Mean(), zoo=toys.zoo(), store=store)
+    found = calibration.select(settle(preset, zoo=toys.zoo()), 3, encoder=toys.Mean(), store=store)
     best = found.grid[found.grid["accuracy"] == found.grid["accuracy"][0]]
     best = best[best["mrr"] == best["mrr"].iloc[0]]
     order = ["mean", "max", "softmax", "knn"]
@@ -60,32 +63,32 @@ def test_equals_go_to_the_earlier_in_the_grid(preset, store):
 
 def test_a_similarity_without_encoder_has_no_layers(preset, store):
     with pytest.raises(ValueError, match=r"^'mse' has no encoder whose layers could be compared$"):
-        calibration.select(preset, 3, zoo=toys.zoo(), store=store)
+        calibration.select(settle(preset, zoo=toys.zoo()), 3, store=store)
 
 
 def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset, store):
-    easy = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    easy = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)
     assert 0 < easy.value < math.inf
     table = tomllib.loads(easy.toml())["presets"]["toy"]
     assert table["threshold"] == easy.value
     assert table["threshold_from"].startswith("workbench calibrate --preset ")
-    few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
+    few = calibration.threshold(settle(preset, zoo=toys.zoo()), 3, store=store)
     assert few.value == math.inf
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
 
 
 def test_attribution_sets_and_known_scores_are_found_beside_the_threshold(preset, store):
-    found = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    found = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)
     assert found.conformal == 0.0  # the true model is always first
     models = sorted(toys.zoo())
     assert list(found.known.arrays) == models
     assert [len(found.known[name]) for name in models] == [20] * 4
-    few = calibration.threshold(preset, 3, zoo=toys.zoo(), store=store)
+    few = calibration.threshold(settle(preset, zoo=toys.zoo()), 3, store=store)
     assert few.conformal == math.inf
 
 
 def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monkeypatch):
-    found = calibration.threshold(preset, 20, zoo=toys.zoo(), store=store)
+    found = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)
     text = "[presets.toy]\nzoo = 'z'\ninverter = 'i'\nsimilarity = 's'\n"
     text += found.toml().partition("\n")[2]  # its lines are pasted into the table
     (tmp_path / "catalogue").mkdir()
@@ -108,7 +111,7 @@ def test_a_name_that_is_no_bare_key_reads_back_too():
 
 def test_twins_leave_nothing_to_accept(preset, store):
     zoo = {"one": toys.Toy((1, 0, 0)), "two": toys.Toy((1, 0, 0), noise=0.0500001)}
-    found = calibration.threshold(preset, 20, zoo=zoo, store=store)
+    found = calibration.threshold(settle(preset, zoo=zoo), 20, store=store)
     assert found.value == math.inf
 
 
@@ -126,7 +129,7 @@ def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset,
     log: list[list[str]] = []
     stages: list[str] = []
     fitted = fit(
-        method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store,
+        method(calibration=Standardised()), settle(preset, zoo=toys.zoo(log=log)), 3, store,
         lambda stage, done, total: stages.append(stage), n=5,
     )  # fmt: skip
     assert fitted.calibration.fitted.pictures == 5 * 4
@@ -136,29 +139,31 @@ def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset,
     assert made <= allowed
     assert {"fit: generate", "fit: invert", "fit: similarity"} == set(stages)
     log.clear()
-    again = fit(method(calibration=Standardised()), preset, toys.zoo(log=log), 3, store, n=5)
+    again = fit(
+        method(calibration=Standardised()), settle(preset, zoo=toys.zoo(log=log)), 3, store, n=5
+    )
     assert (again, log) == (fitted, [])
 
 
 def test_fit_takes_25_prompts_or_all_there_are(preset, store, tmp_path):
-    one = fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
+    one = fit(method(calibration=Learned()), settle(preset, zoo=toys.zoo()), 0, store)
     assert one.calibration.fitted.pictures == 25 * 4
     path = tmp_path / "few.csv"
     path.write_text("prompt,split\n" + "".join(f"scene {i},calibration\n" for i in range(12)))
     few = preset.override(prompts=str(path))
-    two = fit(method(calibration=Learned()), few, toys.zoo(), 0, store)
+    two = fit(method(calibration=Learned()), settle(few, zoo=toys.zoo()), 0, store)
     assert two.calibration.fitted.pictures == 3 * 4
 
 
 def test_fit_leaves_alone_what_is_not_unfitted(preset, store):
     plain = method()
-    assert fit(plain, preset, toys.zoo(), 0, store) is plain
-    fitted = fit(method(calibration=Learned()), preset, toys.zoo(), 0, store)
-    assert fit(fitted, preset, toys.zoo(), 0, store) is fitted
+    assert fit(plain, settle(preset, zoo=toys.zoo()), 0, store) is plain
+    fitted = fit(method(calibration=Learned()), settle(preset, zoo=toys.zoo()), 0, store)
+    assert fit(fitted, settle(preset, zoo=toys.zoo()), 0, store) is fitted
 
 
 def test_the_threshold_of_a_hybrid_is_that_of_the_fitted_one(preset, store):
     hybrid = preset.override(similarity="Hybrid((NegativeMSE(), PSNR()))")
-    found = calibration.threshold(hybrid, 3, zoo=toys.zoo(), store=store)
+    found = calibration.threshold(settle(hybrid, zoo=toys.zoo()), 3, store=store)
     inner = 'Regeneration(Natural(text="scene 0"), Hybrid((NegativeMSE(), PSNR()), means=('
     assert inner in found.provenance

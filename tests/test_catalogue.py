@@ -256,7 +256,8 @@ def test_a_zoo_has_at_least_two_distinct_models():
 
 def test_names_answer_without_torch_or_pandas():
     code = (
-        "import sys; from workbench import catalogue as c; from workbench.catalogue import presets; presets.read();"
+        "import sys; from workbench import catalogue as c; "
+        "from workbench.catalogue import presets; presets.read();"
         "[c.names(role) for role in c.ROLES];"
         "c.load('pocket-blip'); c.parse('Cosine(\"pocket-clip\")');"
         "print([m for m in ('torch', 'pandas', 'diffusers', 'transformers') if m in sys.modules])"

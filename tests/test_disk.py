@@ -19,8 +19,7 @@ from PIL import Image
 
 from tests.hub import Hub
 from workbench.catalogue import hub
-from workbench.store import StoreError
-from workbench.store.store import Generation, Store
+from workbench.store.store import Generation, Store, StoreError
 
 ROOT = Path(__file__).parents[1]
 SIZE = 3_000_000

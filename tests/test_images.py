@@ -315,7 +315,7 @@ def test_what_cannot_be_read_gets_its_sentence_and_the_id_of_its_path(tmp_path) 
 
 
 def as_nobody(question) -> str:
-    """Answer in a child that may not do everything, as root may."""
+    """Return in a child that may not do everything, as root may."""
     if os.getuid() != 0:
         return question()
     reading, writing = os.pipe()

@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 import workbench as wb
-from workbench import experiment, experiments, frames, images
+from workbench import experiments, frames, images
+from workbench.evaluation import benchmark
 from workbench.attributors import Stages
 from workbench.attributors.regeneration import Regeneration
-from workbench.presets import Preset
+from workbench.catalogue.presets import Preset
 from workbench.generators import Failure
 from workbench.inverters import Prompt
 from workbench.similarities.cosine import Cosine
-from workbench.store import Store
+from workbench.store.store import Store
 """
 ROLES = {
     "generator": """
@@ -124,9 +125,8 @@ assert list(found.rankings["generator"]) == ["blue", "green", "red"]
 """
 EXPERIMENT = """
 preset = wb.preset("pocket")
-bench = experiments.Bench(
-    preset, 4, store=store, zoo=zoo, inverter=Brightness(), similarity=Cosine(MeanColour())
-)
+setting = wb.settle(preset, zoo=zoo, inverter=Brightness(), similarity=Cosine(MeanColour()))
+bench = experiments.Bench(setting, 4, store=store)
 found = experiments.run(Share(), bench)
 table = found.frames["results"].set_index(["attributor", "attack"])["value"]
 assert table[("ours", "none")] == 1.0, table

@@ -189,7 +189,7 @@ def answers() -> str:
 
 
 def written(text: str, name: str) -> str:
-    """Answer the README's text with one of its measured parts as it should be."""
+    """Return the README's text with one of its measured parts as it should be."""
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
     before, mark, rest = text.partition(begin)
     assert mark, f"the README lacks {begin!r}"

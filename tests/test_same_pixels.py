@@ -64,7 +64,7 @@ def _row(name):
 
 
 def digests(row, pairs):
-    """Generate with the row's plug-in, and answer the digest of each picture."""
+    """Generate with the row's plug-in, and return the digest of each picture."""
     generator = resolve_class(row.plugin)(row)
     prompts, seeds = map(list, zip(*pairs, strict=True))
     return [images.digest(picture) for picture in generator(prompts, seeds)]

@@ -104,7 +104,7 @@ def harm(row, touched, name=None):
 
 
 def refused(row):
-    """Answer the one sentence by which a model is refused."""
+    """Return the one sentence by which a model is refused."""
     with pytest.raises(LookupError) as caught:
         use(row)
     assert type(caught.value) is LookupError
@@ -216,7 +216,7 @@ ROWS = {
     '\nplugin = "os.system"\nsource = "/"': "no class 'os.system' for a checkpoint; there are: ",
     '\nplugin = "subprocess.Popen"\nsource = "/"': "no class 'subprocess.Popen' for a checkpoint; ",
     '\nplugin = "transformers.utils.hub.subprocess.Popen"\nsource = "/"': "no class 'transformers.",
-    '\nplugin = "workbench.catalogue.Path"\nsource = "/"': "Path cannot be made like this: ",
+    '\nplugin = "workbench.catalogue.toml.Path"\nsource = "/"': "Path cannot be made like this: ",
     f'{SD}"tiny"\nclass = "subprocess.Popen"': "the weights of 'evil' cannot be loaded: no ",
     f'{SD}"a\\u0000b"': r"the weights of 'evil' are not in .*a\\x00b; restore them or choose ",
     f'{SD}"a/b\\u0000"\nrevision = "c"': r"the weights of 'evil' \(a/b\\x00\) are not on this ",

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from workbench import images
-from workbench.store import StoreError, store
+from workbench.store import store
 from workbench.store.index import ELSEWHERE, filesystem
-from workbench.store.store import Generation, Store
+from workbench.store.store import Generation, Store, StoreError
 
 META = {"role": "generator", "repr": "Noise()"}
 fork = multiprocessing.get_context("fork")
@@ -273,7 +273,7 @@ WRITER = """
 import hashlib, itertools, sys
 import numpy as np
 from PIL import Image
-from workbench.store import Generation, Store
+from workbench.store.store import Generation, Store
 held, chance = Store(sys.argv[1]), np.random.default_rng(int(sys.argv[2]))
 for batch in itertools.count(int(sys.argv[2])):
     rows = {}

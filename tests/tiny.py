@@ -79,12 +79,12 @@ MORE = ("tests.tiny_inverters", "tests.tiny_transformers", "tests.tiny_unets")
 
 @cache
 def checkpoint(name: str) -> Checkpoint:
-    """Build a tiny model in a temporary folder of this process, and answer its row."""
+    """Build a tiny model in a temporary folder of this process, and return its row."""
     return build(name, folder())
 
 
 def build(name: str, folder: Path) -> Checkpoint:
-    """Write a tiny model into folder/name, and answer its row."""
+    """Write a tiny model into folder/name, and return its row."""
     import torch
 
     path = folder / name
@@ -100,7 +100,7 @@ def build(name: str, folder: Path) -> Checkpoint:
 
 
 def row(name: str, folder: Path) -> Checkpoint:
-    """Answer the row of a tiny model that was built before."""
+    """Return the row of a tiny model that was built before."""
     role, plugin, class_name, options = next(m.ROWS[name] for m in _modules() if name in m.ROWS)
     if plugin == DIFFUSERS:
         options = {"steps": 2} | options

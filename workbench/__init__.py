@@ -109,34 +109,34 @@ _MODULES = (
     "widgets",
 )  # fmt: skip
 _MOVED = {
-    "calibration": "evaluation.calibration",
-    "checkpoints": "weights.checkpoint",
-    "containers": "generators._archive_files",
-    "data": "paths",
-    "decision": "ranking.conformal",
-    "elimination": "ranking.elimination",
-    "experiment": "evaluation.benchmark",
-    "fitted": "plugin",
-    "frontends": "evidence.frontends",
-    "hub": "catalogue.hub",
-    "index": "store.index",
-    "intake": "catalogue.download",
-    "ledger": "generators._budget",
-    "machine": "cli.doctor",
-    "making": "pipeline.cache",
-    "memory": "weights.memory",
-    "presets": "catalogue.presets",
-    "report": "attribution.report",
-    "running": "weights.loading",
-    "shelf": "generators._archive_index",
-    "space": "evaluation.projection",
-    "statistics": "evaluation.statistics",
-    "stock": "cli.zoo",
-    "tables": "catalogue.toml",
-    "terminal": "cli.terminal",
-    "wording": "evaluation.prompts",
+    "calibration": ("evaluation.calibration", "attribution.fitting"),
+    "checkpoints": ("weights.checkpoint", "weights.device", "weights.safety", "plugin"),
+    "containers": ("generators._archive_files",),
+    "data": ("paths",),
+    "decision": ("ranking.conformal",),
+    "elimination": ("ranking.elimination",),
+    "experiment": ("evaluation.benchmark",),
+    "fitted": ("plugin",),
+    "frontends": ("evidence.frontends",),
+    "hub": ("catalogue.hub", "weights.repository"),
+    "index": ("store.index",),
+    "intake": ("catalogue.download", "catalogue.add"),
+    "ledger": ("generators._budget",),
+    "machine": ("cli.doctor",),
+    "making": ("pipeline.cache",),
+    "memory": ("weights.memory",),
+    "presets": ("catalogue.presets",),
+    "report": ("attribution.report", "attribution.verdict", "attribution.replay"),
+    "running": ("weights.loading", "weights.inference", "weights.memory"),
+    "shelf": ("generators._archive_index",),
+    "space": ("evaluation.projection",),
+    "statistics": ("evaluation.statistics",),
+    "stock": ("cli.zoo", "cli.store"),
+    "tables": ("catalogue.toml", "paths"),
+    "terminal": ("cli.terminal",),
+    "wording": ("evaluation.prompts",),
 }
-"""Modules under their names of before, for one release."""
+"""Modules under their names of before, for one release, and where their contents are now."""
 __all__ = sorted([*_HOME, *_MODULES])
 
 
@@ -145,16 +145,31 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"workbench.{name}")
     if name in _MOVED:
+        places = [f"workbench.{place}" for place in _MOVED[name]]
         warnings.warn(
-            f"workbench.{name} is now workbench.{_MOVED[name]}; the old name goes with the next "
+            f"workbench.{name} is now {' and '.join(places)}; the old name goes with the next "
             "release",
             DeprecationWarning,
             stacklevel=2,
         )
-        return import_module(f"workbench.{_MOVED[name]}")
+        return _Moved(places)
     if name in _HOME:
         return getattr(import_module(f"workbench.{_HOME[name]}"), name)
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+class _Moved:
+    """What was one module: its names are looked up in the modules that hold them now."""
+
+    def __init__(self, places: list[str]) -> None:
+        self._modules = [import_module(place) for place in places]
+
+    def __getattr__(self, name: str) -> Any:
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
+        places = " and ".join(module.__name__ for module in self._modules)
+        raise AttributeError(f"{places} have no {name!r}: it was renamed, or is gone")
 
 
 def __dir__() -> list[str]:

@@ -49,7 +49,7 @@ class Fitted:
             self.arrays[name] = kept
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Answer one array; LookupError where there is none of that name."""
+        """Return one array; LookupError where there is none of that name."""
         if name not in self.arrays:
             raise LookupError(
                 f"nothing named {name!r} was fitted; there are: {', '.join(self.arrays)}"
@@ -78,12 +78,12 @@ class Fitted:
 
 
 def call_options(checkpoint: Checkpoint, **fields: Any) -> dict[str, Any]:
-    """Answer the settings of a call: a field that is not None, else the option of the row.
+    """Return the settings of a call: a field that is not None, else the option of the row.
 
     What neither tells is left out. Raises ValueError for an option that is no field.
 
     >>> row = Checkpoint("x", "generator", "", "/weights", options={"guidance": 3.0})
-    >>> chosen(row, guidance=None, steps=None), chosen(row, guidance=1.0, steps=4)
+    >>> call_options(row, guidance=None, steps=None), call_options(row, guidance=1.0, steps=4)
     ({'guidance': 3.0}, {'guidance': 1.0, 'steps': 4})
     """
     for name, _ in checkpoint.options:
@@ -95,7 +95,7 @@ def call_options(checkpoint: Checkpoint, **fields: Any) -> dict[str, Any]:
 
 
 def options_of(plugin: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the settings of a plug-in by its fields beside `checkpoint`: see `chosen`.
+    """Return the settings of a plug-in by its fields beside `checkpoint`: see `chosen`.
 
     What neither a field nor the row tells is the default of that name.
     """
@@ -108,7 +108,7 @@ class Plugin:
     """Give a frozen dataclass its repr: required fields by place, others where not the default."""
 
     def __repr__(self) -> str:
-        """Answer the name used in tables, legends and keys; it reads back as the same plug-in."""
+        """Return the name used in tables, legends and keys; it reads back as the same plug-in."""
         return f"{type(self).__name__}({', '.join(arguments(self))})"
 
 

@@ -32,7 +32,7 @@ def brief(value: object, longest: int = 1000) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Answer the first line of an error, or the name of its class where it says nothing.
+    """Return the first line of an error, or the name of its class where it says nothing.
 
     A KeyError's text comes without the quotes around it.
 

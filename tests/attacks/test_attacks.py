@@ -37,7 +37,7 @@ def levels(image: Image.Image) -> np.ndarray:
 
 
 def error(one: Image.Image, two: Image.Image) -> float:
-    """Answer the root mean squared difference in grey levels."""
+    """Return the root mean squared difference in grey levels."""
     return float(np.sqrt(np.mean((levels(one) - levels(two)) ** 2)))
 
 

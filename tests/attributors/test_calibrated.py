@@ -44,7 +44,7 @@ def images(store):
 
 @pytest.fixture
 def known(store):
-    """Answer calibration pictures, one of them lost."""
+    """Return calibration pictures, one of them lost."""
     found = pipeline.make_queries(["six", "seven", "eight"], toys.zoo(), store)[0]
     lost = {"image_id": "path:0", "source": "red", "prompt": "six", "failure": "there is no file"}
     return pd.concat([found, frames.build("images", [lost])], ignore_index=True)

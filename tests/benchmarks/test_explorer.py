@@ -28,7 +28,7 @@ from PIL import Image
 import workbench as wb
 from tests import toys
 from workbench import frames
-from workbench.making import Maker
+from workbench.pipeline.cache import CachedPlugin
 
 n, store, encoder, rng = {POINTS}, wb.Store.temporary(), toys.Mean(), np.random.default_rng(0)
 pixels = rng.integers(0, 256, (300, 64, 64, 3), dtype=np.uint8)
@@ -36,7 +36,7 @@ names = [store.put_picture(Image.fromarray(each)) for each in pixels]  # as many
 names += [frames.digest(place) for place in range(n - len(names))]
 tests, made, zoo = names[:20], names[20:], [f"model-{{place}}" for place in range(6)]
 prompts = [f"a thing {{place}}" for place in range(20)]
-maker = Maker("encoder", encoder, store)
+maker = CachedPlugin("encoder", encoder, store)
 keys = [maker.key(picture=name, size=64) for name in names]
 rows = rng.standard_normal((9, 3))[rng.integers(0, 9, n)] + 0.1 * rng.standard_normal((n, 3))
 store.put_features(dict(zip(keys, rows, strict=True)), 1.0, {{"role": "encoder"}})

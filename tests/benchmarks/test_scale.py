@@ -79,7 +79,7 @@ from tests import toys
 from workbench import evaluation, experiment
 from workbench.attributors.regeneration import Regeneration
 from workbench.similarities.cosine import Cosine
-from workbench.store import Store
+from workbench.store.store import Store
 
 @dataclass(frozen=True)
 class Large(toys.Toy):

@@ -110,7 +110,7 @@ class Notebook:
     kernel: Any = field(repr=False)
 
     def evaluate(self, expression: str) -> Any:
-        """Answer the value of an expression in the kernel: what its repr tells, a literal."""
+        """Return the value of an expression in the kernel: what its repr tells, a literal."""
         reply = self.kernel.execute(
             "", silent=True, user_expressions={"value": expression}, reply=True, timeout=60
         )

@@ -115,7 +115,7 @@ def test_a_faulty_plugin_dropped_in_is_caught(folder, tmp_path, monkeypatch):
         "import numpy as np\nfrom PIL import Image\nfrom workbench import frames\n"
         "from workbench.attributors import Stages\nfrom workbench.inverters import Prompt\n"
         "@dataclass(frozen=True)\nclass Dropped:\n"
-        f'    """Answer wrongly."""\n    revision: ClassVar[int] = 1\n    {body}\n'
+        f'    """Return wrongly."""\n    revision: ClassVar[int] = 1\n    {body}\n'
     )
     package = import_module(f"workbench.{folder}")
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])

@@ -79,7 +79,7 @@ def test_no_row_is_left_out_without_a_reason():
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """Answer the folder of a user's catalogue, with nothing in it."""
+    """Return the folder of a user's catalogue, with nothing in it."""
     monkeypatch.setenv("WORKBENCH_CATALOGUE", str(tmp_path))
     return tmp_path
 
@@ -174,7 +174,7 @@ def _answers(name: str) -> None:
 
 
 def _pictures(model: Any, prompts: list[str], seeds: list[int]) -> list[str]:
-    """Make pictures, hold them to mode and size, and answer their digests."""
+    """Make pictures, hold them to mode and size, and return their digests."""
     made = model(prompts, seeds)
     side, kind = model.checkpoint.size, model.checkpoint.class_name
     if hasattr(model, "loaded"):

@@ -253,7 +253,7 @@ MISTAKES = [
     (
         "unit1",
         "seeds-check",
-        "def seed_of(r, p, i): return int(wb.frames.digest(['candidate', r, p, i]), 16)",
+        "def seed_of(r, p, i): return int(wb.keys.digest(['candidate', r, p, i]), 16)",
         "the first 12 hexadecimal digits",
     ),
     (

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from tests import toys
 from workbench import catalogue, experiments
-from workbench.catalogue import presets
 from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import settle
 from workbench.experiments import Bench
 from workbench.similarities.cosine import Cosine
 
@@ -38,14 +38,13 @@ def bench(tmp_path, shared_store):
     preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=str(path))
 
     def make(n=4, log=None):
-        return Bench(
+        setting = settle(
             preset,
-            n,
-            store=shared_store,
             zoo=toys.zoo(log),
             inverter=toys.Teller(log=log),
             similarity=Cosine(toys.Mean(log=log)),
         )
+        return Bench(setting, n, store=shared_store)
 
     return make
 
@@ -60,7 +59,7 @@ def found(request, bench, tiny, shared_store):
 
     def run(name, log=None):
         if name in SEARCHING:
-            ours = Bench(presets.preset("pocket"), 2, store=shared_store)
+            ours = Bench(settle("pocket"), 2, store=shared_store)
         else:
             ours = bench(log=log)
         return experiments.run(name, ours, **SMALL.get(name, {}))

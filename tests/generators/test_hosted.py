@@ -181,7 +181,8 @@ def test_a_killed_run_keeps_what_was_paid_and_the_collector_does_too(row, server
 
     server.script = [lambda body: _picture(server, body)] * 2 + [hang]
     code = (
-        "import pandas as pd; from workbench import pipeline; from workbench.store.store import Store\n"
+        "import pandas as pd; from workbench import pipeline\n"
+        "from workbench.store.store import Store\n"
         "from workbench.weights.checkpoint import Checkpoint\n"
         "from workbench.generators.hosted import Hosted\n"
         f"row = Checkpoint({row.name!r}, 'generator', {row.plugin!r}, {row.source!r}, size=16,\n"

@@ -31,7 +31,8 @@ def loss(step):
     y = torch.from_numpy(step.rng.normal(size=(16, 1))).float() * 0.1 + x.sum(1, keepdim=True)
     return (model(x) - y).square().mean()
 
-history = fit("toy", model, loss, steps=120, batch=16, learning_rate=1e-2, seed=3, every=0.05)
+history = fit("toy", model, loss, steps=120, batch=16, learning_rate=1e-2, seed=3, every=0.05,
+              numbers="float32")
 print(history.done, history.losses[-1][0])
 """
 

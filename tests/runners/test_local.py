@@ -7,7 +7,7 @@ import pytest
 
 from workbench.runners import Work
 from workbench.runners.local import Local, claim
-from workbench.store import StoreError
+from workbench.store.store import StoreError
 
 KEYS = [f"{i:064x}"[::-1] for i in range(1, 13)]
 

@@ -16,17 +16,20 @@ import sys
 import pandas as pd
 from tests import toys
 from workbench import experiments, pipeline, frames
-from workbench.presets import Preset
+from workbench.catalogue.presets import Preset
+from workbench.catalogue.setting import settle
 from workbench.runners.ray import Ray
 from workbench.similarities.cosine import Cosine
-from workbench.store import Store
+from workbench.store.store import Store
 
 store, runner = Store(sys.argv[1]), Ray(actors=2) if sys.argv[2] == "ray" else None
 preset = Preset("toy", "pocket", "natural", "ssim", size=16, gamma=2, prompts=sys.argv[3])
 seen = []
+setting = settle(
+    preset, zoo=toys.zoo([]), inverter=toys.Teller(), similarity=Cosine(toys.Mean())
+)
 bench = experiments.Bench(
-    preset, 10, store=store, zoo=toys.zoo([]), inverter=toys.Teller(),
-    similarity=Cosine(toys.Mean()), runner=runner,
+    setting, 10, store=store, runner=runner,
     progress=lambda stage, done, total: seen.append((stage, done, total)),
 )
 found = experiments.run("confusion", bench)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from tests import toys
-from workbench import frames, pipeline
+from workbench import frames as tables
+from workbench import pipeline
 from workbench.attributors.regeneration import Regeneration
 from workbench.evaluation import benchmark
 from workbench.evaluation.statistics import paired_difference
@@ -238,7 +239,7 @@ def crowd(store: Store, n=400, models=4, inverters=3, similarities=4, gamma=8):
         for i in range(similarities)
     ]
     made = {"prompts": prompts, "candidates": candidates, "similarities": pd.concat(values)}
-    return {name: frames.check(each, name) for name, each in made.items()} | {"truth": truth}
+    return {name: tables.check(each, name) for name, each in made.items()} | {"truth": truth}
 
 
 def test_any_setting_is_shown_at_once(store):

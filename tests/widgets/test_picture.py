@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import re
 import threading
+from importlib import import_module
 
 import pytest
 from PIL import Image
 
 from workbench import images
-from workbench.attribution import attribute, replay
+from workbench.attribution import replay
 from workbench.attribution.attribute import attribute
 from workbench.widgets import picture
 from workbench.widgets.picture import HINT, STAGES, STOPPED, AttributePicture
+
+calls = import_module("workbench.attribution.attribute")  # the module, not the function
 
 WAIT = 60
 
@@ -108,7 +111,7 @@ def test_an_upload_is_never_written_under_its_own_name(mine, data, monkeypatch):
     seen = []
     real = attribute
     monkeypatch.setattr(
-        attribute, "attribute", lambda path, **more: (seen.append(path), real(path, **more))[1]
+        calls, "attribute", lambda path, **more: (seen.append(path), real(path, **more))[1]
     )
     upload(mine, name, data)
     mine.start()
@@ -182,7 +185,7 @@ def test_an_error_on_the_way_is_told_and_another_start_is_possible(mine, picture
 
     mine.choose(pictures / "one.png")
     with monkeypatch.context() as patch:
-        patch.setattr(attribute, "attribute", fails)
+        patch.setattr(calls, "attribute", fails)
         mine.start()
         mine.wait(WAIT)
     assert mine.message == "the weights of tiny-sd are missing"

@@ -1,7 +1,7 @@
 """Attacks on test images: what happens, or is done, to a picture before it is attributed.
 
 One file, one plug-in; to add one, copy the nearest file beside this one. `pipeline.attack` runs
-them over a table, `experiment.evaluate(…, attacks=[…])` measures what is left of an attribution.
+them over a table, `benchmark.evaluate(…, attacks=[…])` measures what is left of an attribution.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Attack(Protocol):
         ...
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the attacked RGB image, of any size; at intensity 0 the input object.
+        """Return the attacked RGB image, of any size; at intensity 0 the input object.
 
         Raises ValueError for a picture that cannot be attacked; the sentence says why.
         """

@@ -36,11 +36,11 @@ class Blur(Plugin):
         check_intensity(self)
 
     def sigma(self, side: int) -> float:
-        """Answer σ in pixels for a picture of that shorter side."""
+        """Return σ in pixels for a picture of that shorter side."""
         return self.intensity / 10 * side / SIDE
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the blurred RGB image, of the same size; nothing is drawn from `rng`."""
+        """Return the blurred RGB image, of the same size; nothing is drawn from `rng`."""
         from PIL import ImageFilter
 
         if self.intensity == 0:

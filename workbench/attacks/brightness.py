@@ -31,7 +31,7 @@ class Brightness(Plugin):
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the RGB image, of the same size; lighter or darker is drawn from `rng`."""
+        """Return the RGB image, of the same size; lighter or darker is drawn from `rng`."""
         from PIL import ImageEnhance
 
         if self.intensity == 0:

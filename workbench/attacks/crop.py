@@ -31,7 +31,7 @@ class Crop(Plugin):
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the RGB image, of the same size; the place is drawn from `rng`."""
+        """Return the RGB image, of the same size; the place is drawn from `rng`."""
         from PIL.Image import Resampling
 
         if self.intensity == 0:

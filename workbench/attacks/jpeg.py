@@ -32,7 +32,7 @@ class JPEG(Plugin):
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the compressed RGB image, of the same size; nothing is drawn from `rng`."""
+        """Return the compressed RGB image, of the same size; nothing is drawn from `rng`."""
         if self.intensity == 0:
             return image
         quality = max(round(100 - self.intensity), 1)

@@ -58,7 +58,7 @@ class Launder(Plugin):
             )
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the RGB image at the model's native size; the seed is drawn from `rng`.
+        """Return the RGB image at the model's native size; the seed is drawn from `rng`.
 
         Raises LookupError for missing weights, ValueError where no picture comes out.
         """

@@ -32,7 +32,7 @@ class Noise(Plugin):
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the noisy RGB image, of the same size; the noise is drawn from `rng`."""
+        """Return the noisy RGB image, of the same size; the noise is drawn from `rng`."""
         import numpy as np
         from PIL import Image
 

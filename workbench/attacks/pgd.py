@@ -55,7 +55,7 @@ class PGD(Plugin):
             )
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the attacked RGB image, of the same size; the start is drawn from `rng`.
+        """Return the attacked RGB image, of the same size; the start is drawn from `rng`.
 
         Raises what the encoder raises: LookupError for missing weights, ValueError for a layer the
         model lacks.
@@ -73,7 +73,7 @@ class PGD(Plugin):
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
     def _ascend(self, clean: np.ndarray, start: np.ndarray, epsilon: float) -> np.ndarray:
-        """Answer δ, (H, W, 3) float32, after all steps, in a fixed number of threads."""
+        """Return δ, (H, W, 3) float32, after all steps, in a fixed number of threads."""
         import torch
 
         encode: Any = self.encoder.differentiable  # type: ignore[attr-defined]

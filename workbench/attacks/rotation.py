@@ -34,7 +34,7 @@ class Rotation(Plugin):
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer the turned RGB image, of the same size; the angle is drawn from `rng`."""
+        """Return the turned RGB image, of the same size; the angle is drawn from `rng`."""
         if self.intensity == 0:
             return image
         return turned(image, self.intensity / 10 * rng.uniform(-1, 1))

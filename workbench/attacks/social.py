@@ -46,7 +46,7 @@ class Social(Plugin):
             )
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Answer a smaller RGB image; nothing is drawn from `rng`."""
+        """Return a smaller RGB image; nothing is drawn from `rng`."""
         from PIL.Image import Resampling
 
         if self.intensity == 0:

@@ -59,8 +59,9 @@ class Attribution:
 
     ``paths`` holds every path that was asked for with its image_id: the same pixels are one row of
     the frames, but every path has its answer. ``evidence`` is what the files themselves say
-    (`evidence.frame`), and has no part in the scores. ``sets`` and ``known`` are what `decision`
-    answers, None where the setting is not calibrated. ``seconds`` is the time of the whole run.
+    (`evidence.frame`), and has no part in the scores. ``sets`` and ``known`` are what
+    `ranking.conformal` answers, None where the setting is not calibrated. ``seconds`` is the time
+    of the whole run.
     """
 
     images: pd.DataFrame

@@ -55,7 +55,7 @@ class Attributor(Protocol):
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator)."""
+        """Return the stages for the images frame and a zoo (name → Generator)."""
         ...
 
 
@@ -89,7 +89,7 @@ class Calibrated(Plugin):
         )
 
     def _calibrated(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Answer the scores as the calibration changes them, if there is one."""
+        """Return the scores as the calibration changes them, if there is one."""
         return scores if self.calibration is None else self.calibration(scores)
 
     def fit(
@@ -101,7 +101,7 @@ class Calibrated(Plugin):
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> Any:
-        """Answer a copy whose calibration is fitted on images made by the models of the zoo.
+        """Return a copy whose calibration is fitted on images made by the models of the zoo.
 
         A hybrid similarity without constants is fitted first. A known prompt given as text is that
         of the test images; here each image's own is known.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def training(images: pd.DataFrame, zoo: Mapping[str, Any]) -> pd.DataFrame:
-    """Answer the rows to learn from, in the order of image_id; failed ones are ignored.
+    """Return the rows to learn from, in the order of image_id; failed ones are ignored.
 
     Raises ValueError for a source that is not in the zoo, or a model without any picture.
     """
@@ -40,7 +40,7 @@ def training(images: pd.DataFrame, zoo: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def learned(attributor: Any, zoo: Mapping[str, Any]) -> Fitted:
-    """Answer what was fitted.
+    """Return what was fitted.
 
     Raises ValueError for an attributor that is not fitted, or a model it was not fitted on: a score
     beside others that know nothing of it would mean nothing.
@@ -84,7 +84,7 @@ def score_table(
 
 
 def only_scores(scores: pd.DataFrame) -> Stages:
-    """Answer the stages of an attributor that inverts, generates and compares nothing."""
+    """Return the stages of an attributor that inverts, generates and compares nothing."""
     names = ("prompts", "candidates", "similarities")
     return Stages(**{name: frames.empty(name) for name in names}, scores=scores)
 
@@ -113,7 +113,7 @@ class Classifier(Plugin, ABC):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """Answer a copy that has learned from an images frame, whose ``source`` is the truth.
+        """Return a copy that has learned from an images frame, whose ``source`` is the truth.
 
         Raises ValueError for a source that is not in the zoo, or a model without a picture that
         could be encoded.
@@ -137,7 +137,7 @@ class Classifier(Plugin, ABC):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator): scores, and prompts.
+        """Return the stages for the images frame and a zoo (name → Generator): scores, and prompts.
 
         Raises ValueError when it is not fitted, or not on a model of the zoo; LookupError when
         weights are missing.
@@ -158,7 +158,7 @@ class Classifier(Plugin, ABC):
     def _features(
         self, images: pd.DataFrame, store: Store, progress: Progress | None
     ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-        """Answer the prompts frame, and image_id → (D,) float32 of what could be encoded."""
+        """Return the prompts frame, and image_id → (D,) float32 of what could be encoded."""
         return frames.empty("prompts"), encoded(self, images, store, progress)
 
     @abstractmethod
@@ -170,11 +170,11 @@ class Classifier(Plugin, ABC):
         seed: int,
         progress: Progress | None,
     ) -> dict[str, np.ndarray]:
-        """Answer the arrays to keep, from vectors (M, D) and the places (M,) of their models."""
+        """Return the arrays to keep, from vectors (M, D) and the places (M,) of their models."""
 
     @abstractmethod
     def _scores(self, matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
-        """Answer (N, K) scores of vectors (N, D), the models in the order of ``fitted``."""
+        """Return (N, K) scores of vectors (N, D), the models in the order of ``fitted``."""
 
 
 def encoded(

@@ -87,7 +87,7 @@ class Adaptive(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator).
+        """Return the stages for the images frame and a zoo (name → Generator).
 
         Candidates and similarities hold what was drawn, no more. Raises LookupError when weights
         are missing, ValueError for softmax without a bound.

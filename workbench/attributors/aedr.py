@@ -65,7 +65,7 @@ class AEDR(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """Answer a copy with a threshold for each model, from an images frame of known ``source``.
+        """Return a copy with a threshold for each model, from an images frame of known ``source``.
 
         Raises ValueError for a source that is not in the zoo, or a model with an autoencoder and
         fewer than 2 pictures of its own.
@@ -91,7 +91,7 @@ class AEDR(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator): scores only.
+        """Return the stages for the images frame and a zoo (name → Generator): scores only.
 
         Raises ValueError for a model that it was not fitted on, LookupError when weights are
         missing.
@@ -112,7 +112,7 @@ class AEDR(Plugin):
 def _log_ratios(
     table: pd.DataFrame, generator: Any, store: Store, progress: Progress | None
 ) -> dict[str, float]:
-    """Answer image_id → log t of the pictures that the model can reconstruct twice."""
+    """Return image_id → log t of the pictures that the model can reconstruct twice."""
     good = table[table["failure"].isna()]
     pictures = pipeline.pictures_of(good, store)
     once = pipeline.reconstruct(good["image_id"], generator, store, progress, pictures)

@@ -39,7 +39,7 @@ class Chance(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for an images frame and a zoo: scores only, none for a failed image."""
+        """Return the stages for an images frame and a zoo: scores only, none for a failed image."""
         table = frames.check(images, "images")
         good = table.loc[table["failure"].isna(), "image_id"]
         found = {image: {name: _draw(seed, image, name) for name in zoo} for image in good}

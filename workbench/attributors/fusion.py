@@ -88,7 +88,7 @@ class Fusion(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """Answer a copy that has learned from an images frame, whose ``source`` is the truth.
+        """Return a copy that has learned from an images frame, whose ``source`` is the truth.
 
         Raises ValueError for a source that is not in the zoo, or a model without pictures, in the
         half without those held out too.
@@ -116,7 +116,7 @@ class Fusion(Plugin):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator).
+        """Return the stages for the images frame and a zoo (name → Generator).
 
         Raises ValueError when a part is not fitted, or not on a model of the zoo, and whatever a
         part raises.
@@ -141,7 +141,7 @@ class Fusion(Plugin):
         return Stages(**made, scores=score_table(self, table, zoo, found))
 
     def _logs(self, scores: pd.DataFrame, zoo: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Answer image_id → (K,) log-probabilities of one part, NaN where it has no score."""
+        """Return image_id → (K,) log-probabilities of one part, NaN where it has no score."""
         table = scores.pivot(index="image_id", columns="generator", values="score")
         rows = table.reindex(columns=sorted(zoo)).to_numpy(dtype=float)
         logs = [_log_probabilities(row, self.temperature) for row in rows]

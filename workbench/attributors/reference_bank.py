@@ -72,7 +72,7 @@ class ReferenceBank(Calibrated):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator).
+        """Return the stages for the images frame and a zoo (name → Generator).
 
         Raises LookupError when weights are missing, ValueError for an unknown aggregation, a
         matched bank whose similarity has no text tower, or a calibration that is not fitted for

@@ -50,7 +50,7 @@ class Regeneration(Calibrated):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Stages:
-        """Answer the stages for the images frame and a zoo (name → Generator).
+        """Return the stages for the images frame and a zoo (name → Generator).
 
         Raises LookupError when weights are missing, ValueError for a γ below 1, an unknown
         aggregation, or a calibration that is not fitted for these models.

@@ -30,7 +30,7 @@ class Calibration(Protocol):
     trained: ClassVar[bool]
 
     def __call__(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Answer the scores frame with new scores, row for row; one that is missing stays missing.
+        """Return the scores frame with new scores, row for row; one that is missing stays missing.
 
         The scores of an image depend on no other image.
         """
@@ -48,7 +48,7 @@ class Learning(Plugin):
         return self.fitted is None
 
     def known(self, generators: Any) -> Fitted:
-        """Answer what was fitted, where it holds all of these generators.
+        """Return what was fitted, where it holds all of these generators.
 
         Raises ValueError where nothing was fitted, or not for all of them.
         """
@@ -74,7 +74,7 @@ def vectors(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def examples(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Answer the (N, K) `vectors` of calibration pictures, and the N generators that made them.
+    """Return the (N, K) `vectors` of calibration pictures, and the N generators that made them.
 
     A picture without any score is left out.
 

@@ -37,7 +37,7 @@ class Learned(Learning):
             raise ValueError(f"the penalty of Learned is above 0; seen {self.penalty}")
 
     def __call__(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Answer the scores frame in log-probabilities (≤ 0), higher is more likely.
+        """Return the scores frame in log-probabilities (≤ 0), higher is more likely.
 
         Raises ValueError when it is not fitted, or an image has not one row for each of the models.
         """
@@ -65,7 +65,7 @@ class Learned(Learning):
         return table.assign(score=table["score"].where(table["score"].isna(), found))
 
     def fit(self, frame: pd.DataFrame, seed: int = 0) -> Learned:
-        """Answer a copy fitted on a scores frame with a column ``truth``.
+        """Return a copy fitted on a scores frame with a column ``truth``.
 
         Raises ValueError for what `examples` refuses, or a model without any score.
         """

@@ -34,7 +34,7 @@ class Standardised(Learning):
     trained: ClassVar[bool] = True
 
     def __call__(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Answer the scores frame in deviations, higher is more likely; NaN stays NaN.
+        """Return the scores frame in deviations, higher is more likely; NaN stays NaN.
 
         Raises ValueError when it is not fitted, or not for all of the models.
         """
@@ -47,7 +47,7 @@ class Standardised(Learning):
         return table.assign(score=centred / learned["deviations"][place])
 
     def fit(self, frame: pd.DataFrame, seed: int = 0) -> Standardised:
-        """Answer a copy fitted on a scores frame with a column ``truth``; nothing is drawn.
+        """Return a copy fitted on a scores frame with a column ``truth``; nothing is drawn.
 
         Raises ValueError for what `examples` refuses, or a model whose own pictures do not have
         two different scores at least.

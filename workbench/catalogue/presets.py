@@ -1,6 +1,6 @@
 """Presets: named settings of the whole path, and the prompts they are measured with.
 
-They lie in ``data/catalogue/presets.toml``, over it the user's own (`tables`).
+They lie in ``data/catalogue/presets.toml``, over it the user's own (`catalogue.toml`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Preset:
     ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
     setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
     quantile of the attribution sets, and ``known`` the calibration scores of each model's own
-    pictures (a mapping; kept as pairs), both found with the threshold (`decision`). ``prompts`` is
+    pictures (a mapping; kept as pairs), both found with the threshold (`conformal`). ``prompts`` is
     a CSV file beside the user's presets, or in the data folder, with the columns prompt and split
     (calibration, evaluation).
     ``labels`` is the label list of an ``interrogator``; the general one when left out.

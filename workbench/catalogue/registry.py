@@ -3,7 +3,7 @@
 A name is a catalogue row (``pocket-blip``), a plug-in without weights (``natural``, ``ssim``) or
 a repr (``Cosine("pocket-clip", layer=4)``), which is read back with `ast`, never evaluated.
 The rows lie in ``data/catalogue``: one table per role, one row per checkpoint, and the zoos in
-presets.toml; over them lie the user's own (`tables`).
+presets.toml; over them lie the user's own (`toml`).
 """
 
 from __future__ import annotations

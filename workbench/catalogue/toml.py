@@ -69,7 +69,7 @@ def make(kind: Callable[..., Made], row: Any, where: str, **given: Any) -> Made:
 def check_type(what: str, value: Any, hint: Any) -> None:
     """Raise ValueError, which begins with `what`, for a value of TOML of another type than told.
 
-    >>> hold("files", "*", tuple[str, ...])
+    >>> check_type("files", "*", tuple[str, ...])
     Traceback (most recent call last):
     ValueError: files should be a list, each text; it is '*'
     """

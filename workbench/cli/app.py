@@ -18,7 +18,7 @@ import typer
 from workbench import catalogue
 from workbench.catalogue import presets
 from workbench.catalogue.setting import make_inverter
-from workbench.cli import doctor, store, terminal, zoo
+from workbench.cli import doctor, store, study, terminal, zoo
 from workbench.cli.options import AsJson, Gamma, InverterName, Paths, PresetName, Seed
 from workbench.store.store import Store
 
@@ -37,6 +37,12 @@ app = typer.Typer(
 )
 
 
+app.command()(study.evaluate)
+app.command("experiment")(study.run_experiment)
+app.command()(study.reproduce)
+app.command()(study.calibrate)
+app.command("figures")(study.make_figures)
+app.command()(doctor.doctor)
 app.add_typer(zoo.zoo, name="zoo")
 
 
@@ -112,26 +118,6 @@ def attribute(
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
-
-
-@app.command("doctor")
-def run_doctor() -> None:
-    """Say what this machine can run, what is missing, and the next command to type."""
-    from rich.table import Column, Table
-
-    with terminal.answering():
-        states, out = [doctor.readiness(name) for name in presets.read()], terminal.results()
-        facts = [*doctor.facts(), *states]
-        columns = [Column(overflow="fold") for _ in range(3)]
-        table = Table(*columns, box=None, pad_edge=False, show_header=False)
-        for fact in facts:
-            table.add_row("!" if fact.todo else "", fact.what, fact.found)
-        out.print(table)
-        out.print()
-        for fact in facts:
-            if fact.todo:  # in one line, however long, so that it can be copied
-                out.print(f"! {fact.what}: {fact.todo}", soft_wrap=True)
-        terminal.tell(f"Next: `{doctor.next_command(states)}`")
 
 
 @app.command()

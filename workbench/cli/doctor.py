@@ -16,6 +16,7 @@ from huggingface_hub import get_token
 from workbench import catalogue
 from workbench.catalogue import hub, presets
 from workbench.catalogue.setting import make_inverter
+from workbench.cli import terminal
 from workbench.paths import data_folder, user_folder
 from workbench.store.store import Store
 from workbench.weights import device, loading, memory
@@ -176,3 +177,22 @@ def _disk(what: str, folder: Path) -> Fact:
     if not (there.is_dir() and os.access(there, os.W_OK)):
         todo = f"choose another folder: {there} cannot be written"
     return Fact(what, f"{folder}, {memory.gib(free)} free", todo)
+
+
+def doctor() -> None:
+    """Say what this machine can run, what is missing, and the next command to type."""
+    from rich.table import Column, Table
+
+    with terminal.answering():
+        states, out = [readiness(name) for name in presets.read()], terminal.results()
+        told = [*facts(), *states]
+        columns = [Column(overflow="fold") for _ in range(3)]
+        table = Table(*columns, box=None, pad_edge=False, show_header=False)
+        for fact in told:
+            table.add_row("!" if fact.todo else "", fact.what, fact.found)
+        out.print(table)
+        out.print()
+        for fact in told:
+            if fact.todo:  # in one line, however long, so that it can be copied
+                out.print(f"! {fact.what}: {fact.todo}", soft_wrap=True)
+        terminal.tell(f"Next: `{next_command(states)}`")

@@ -12,12 +12,11 @@ import typer
 from workbench import catalogue
 from workbench.catalogue import presets
 from workbench.catalogue.setting import settle
-from workbench.cli import app, terminal
+from workbench.cli import terminal
 from workbench.cli.options import AsJson, Gamma, PresetName, Seed
 from workbench.paths import data_folder
 
 
-@app.app.command()
 def evaluate(
     preset: PresetName = "pocket",
     n: Annotated[int, typer.Option(help="Prompts; every model draws one picture of each.")] = 100,
@@ -58,7 +57,6 @@ def evaluate(
             terminal.tell(f"Frames and figure: {out}")
 
 
-@app.app.command("experiment")
 def run_experiment(
     name: Annotated[str, typer.Argument(help="One of the experiments; a wrong name lists them.")],
     preset: PresetName = "pocket",
@@ -92,7 +90,6 @@ def run_experiment(
         terminal.tell(f"Frames, figure and table: {found.save(folder)}")
 
 
-@app.app.command()
 def reproduce(
     name: Annotated[str, typer.Argument(help="An experiment with a reference.")],
 ) -> None:
@@ -120,7 +117,6 @@ def reproduce(
             raise typer.Exit(1)
 
 
-@app.app.command()
 def calibrate(
     preset: PresetName = "pocket",
     n: Annotated[int, typer.Option(help="Calibration prompts.")] = 100,
@@ -150,7 +146,6 @@ def calibrate(
         print(found.toml(), end="")
 
 
-@app.app.command("figures")
 def make_figures(
     venue: Annotated[
         str | None,

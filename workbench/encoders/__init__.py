@@ -22,17 +22,17 @@ class Encoder(Protocol):
     """Encode pictures; the encoder owns its resize, mean and std."""
 
     def __call__(self, images: Sequence[Image]) -> np.ndarray:
-        """Answer (N, D) float32 rows of length 1 for N RGB images."""
+        """Return (N, D) float32 rows of length 1 for N RGB images."""
         ...
 
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
-        """Answer {layer: (N, D)} in one pass; None is the projected embedding, 1 … L a block."""
+        """Return {layer: (N, D)} in one pass; None is the projected embedding, 1 … L a block."""
         ...
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
-        """Answer (N, D) float32 rows of length 1 for N captions, in the projected space."""
+        """Return (N, D) float32 rows of length 1 for N captions, in the projected space."""
         ...
 
 
@@ -49,11 +49,11 @@ class Layered(Plugin):
             raise ValueError(f"layers count from 1; the layer is {self.layer}")
 
     def at(self, layer: int | None) -> Any:
-        """Answer the same encoder at another layer."""
+        """Return the same encoder at another layer."""
         return replace(self, layer=layer)  # type: ignore[type-var]
 
     def __call__(self, images: Sequence[Image]) -> np.ndarray:
-        """Answer (N, D) float32 unit rows for N RGB images of any size.
+        """Return (N, D) float32 unit rows for N RGB images of any size.
 
         Raises ValueError for a layer the model lacks, LookupError for missing weights.
         """
@@ -62,7 +62,7 @@ class Layered(Plugin):
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
-        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        """Return {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         raise NotImplementedError
 
 

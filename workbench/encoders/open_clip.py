@@ -39,11 +39,11 @@ class OpenClip(Layered):
     revision: ClassVar[int] = 1
 
     def projected(self) -> OpenClip:
-        """Answer the encoder of the projected embedding, the space that captions share."""
+        """Return the encoder of the projected embedding, the space that captions share."""
         return OpenClip(self.checkpoint)
 
     def loaded(self) -> tuple[Any, Any, Any]:
-        """Answer open_clip's model, its preprocessing of one image, and its tokenizer."""
+        """Return open_clip's model, its preprocessing of one image, and its tokenizer."""
         return loading.load_weights(self.checkpoint, _load)
 
     def depth(self) -> int:
@@ -53,7 +53,7 @@ class OpenClip(Layered):
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
-        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        """Return {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         import torch
 
         model, preprocess, _ = self.loaded()
@@ -66,7 +66,7 @@ class OpenClip(Layered):
         return in_layers(forward, images, layers, self.checkpoint, alone=alone)
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
-        """Answer (N, D) float32 unit rows for N captions: the projected text embedding."""
+        """Return (N, D) float32 unit rows for N captions: the projected text embedding."""
         import numpy as np
 
         model, _, tokenizer = self.loaded()
@@ -79,7 +79,7 @@ class OpenClip(Layered):
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
     def differentiable(self, pixels: Any) -> Any:
-        """Answer (B, D) unit rows, a tensor with gradients, for pixels (B, 3, H, W) in [0, 1].
+        """Return (B, D) unit rows, a tensor with gradients, for pixels (B, 3, H, W) in [0, 1].
 
         Through the model's own preprocessing, which torchvision applies to tensors too: at the
         native size as the encoder itself answers, else but for the 8 bits a resized picture is

@@ -43,7 +43,7 @@ class Timm(Layered):
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
-        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        """Return {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         import torch
 
         model, preprocess = loading.load_weights(self.checkpoint, _load)

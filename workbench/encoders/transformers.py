@@ -41,7 +41,7 @@ class Transformers(Layered):
     def layers(
         self, images: Sequence[Image], layers: Sequence[int | None]
     ) -> dict[int | None, np.ndarray]:
-        """Answer {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
+        """Return {layer: (N, D) float32 unit rows} from one pass, pooled as this encoder pools."""
         tower, processor = loading.load_weights(self.checkpoint, _load)
         check_layers(self.checkpoint, layers, self.depth())
 

@@ -80,7 +80,7 @@ def evaluate(
             the tables name them by their repr, and one that appears twice runs once.
         images: frame of that name; ``source`` and ``prompt`` are the truth unless it is given.
         zoo: name → Generator.
-        truth: as of `evaluation.queries`.
+        truth: as of `pipeline.make_queries`.
         thresholds: the smallest accepted margin by short name; a forced choice for the others.
         attacks: Attacks; the same one twice counts once. All pictures, untouched and attacked, are
             attributed together, and a caption that an attack did not change keeps its candidates.
@@ -165,6 +165,8 @@ def evaluate_preset(
         ValueError: n or an option makes no sense.
         StoreError: the store cannot be used.
     """
+    given = preset.preset if isinstance(preset, Setting) else presets.preset(preset)
+    texts = presets.draw(presets.prompts(given, "evaluation"), n, seed)  # told before weights are
     setting = settle(
         preset,
         zoo=zoo,
@@ -175,7 +177,6 @@ def evaluate_preset(
         seed=seed,
     )
     row, models = setting.preset, setting.zoo
-    texts = presets.draw(setting.prompts("evaluation"), n, seed)
     methods = _methods(setting)
     if store is None:
         store = Store()
@@ -238,7 +239,7 @@ def crossed(
 
     Args:
         images: frame of that name; its pictures lie in the store or at ``path``.
-        truth: as of `evaluation.queries`.
+        truth: as of `pipeline.make_queries`.
         zoo: name → Generator.
         inverters: Inverters; two of one repr count once, as with similarities.
         similarities: Similarities.

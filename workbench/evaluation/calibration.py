@@ -161,7 +161,7 @@ def grid(
         encoder: whose layers are compared.
         zoo: name → Generator.
         images: frame of that name.
-        truth: as of `evaluation.queries`.
+        truth: as of `pipeline.make_queries`.
         store: where everything made is kept.
         seed: of the candidates.
         progress: called with (stage, done, total).

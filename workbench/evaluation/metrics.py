@@ -55,7 +55,7 @@ def outcomes(
 
 
 def _condition(table: pd.DataFrame) -> dict[str, Any]:
-    """Answer the columns attack and intensity; nothing said is "none" and 0."""
+    """Return the columns attack and intensity; nothing said is "none" and 0."""
     default = {"attack": "none", "intensity": 0.0}
     return {
         name: table[name].fillna(value) if name in table else value
@@ -87,7 +87,7 @@ def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     models in one on average. An image without a set counts as not covered, with none.
 
     Args:
-        sets: what `decision.conformal_sets` answers.
+        sets: what `conformal.conformal_sets` answers.
         truth: as of `outcomes`.
 
     Returns:

@@ -15,7 +15,7 @@ def auroc(known: Sequence[float] | np.ndarray, unknown: Sequence[float] | np.nda
     """Measure how well a score tells known from unknown sources: P(known > unknown) + P(equal) / 2.
 
     Args:
-        known: scores of pictures by models of the zoo, such as `decision.known_p_values`; higher
+        known: scores of pictures by models of the zoo, such as `conformal.known_p_values`; higher
             is more likely known, NaN (a failed picture) is lowest.
         unknown: scores of other pictures.
 

@@ -41,7 +41,7 @@ def points(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     similarities and attributors the first counts.
 
     Args:
-        frames: by name, as `experiment.evaluate` answers them: images, prompts, candidates,
+        frames: by name, as `benchmark.evaluate` answers them: images, prompts, candidates,
             similarities; attributions and outcomes where there are any.
 
     Returns:
@@ -121,7 +121,7 @@ def _tests(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _first(frames: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame | None:
-    """Answer a row an image of the first attributor in a table, by image_id; None without it."""
+    """Return a row an image of the first attributor in a table, by image_id; None without it."""
     table = frames.get(name)
     if table is None or table.empty:
         return None

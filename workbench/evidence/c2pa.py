@@ -123,7 +123,7 @@ def _wrong(codes: list[str]) -> str:
 
 
 def _maker(manifest: dict[str, Any]) -> tuple[str | None, str]:
-    """Answer the maker that a manifest names, and how to say so; a signer may write anything."""
+    """Return the maker that a manifest names, and how to say so; a signer may write anything."""
     makers = [each.get("name") for each in manifest.get("claim_generator_info", [])]
     makers.append(manifest.get("claim_generator"))
     actions = list(_actions(manifest))

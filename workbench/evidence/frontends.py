@@ -127,7 +127,7 @@ def read(texts: Mapping[str, str]) -> Parameters | None:
 
 
 def _commented(xmp: str | bytes) -> str:
-    """Answer the JSON in XMP's exif:UserComment, where Draw Things writes, or "" for none."""
+    """Return the JSON in XMP's exif:UserComment, where Draw Things writes, or "" for none."""
     text = xmp if isinstance(xmp, str) else xmp.decode("utf-8", "replace")
     inside = text.partition("<exif:UserComment>")[2].partition("</exif:UserComment>")[0]
     return html.unescape(inside[inside.find("{") : inside.rfind("}") + 1])
@@ -304,7 +304,7 @@ def _parsed(texts: Mapping[str, str]) -> Parameters | None:
 
 
 def _unquoted(text: str) -> tuple[str, str]:
-    """Empty the quoted values of Automatic1111's settings, and answer that of the model.
+    """Empty the quoted values of Automatic1111's settings, and return that of the model.
 
     sd-parsers splits at every comma, and fails at a second negative prompt.
     """

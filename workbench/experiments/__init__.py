@@ -43,13 +43,13 @@ LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "
 
 
 class Experiment(Protocol):
-    """Answer one question; the fields are its whole configuration.
+    """Return one question; the fields are its whole configuration.
 
     One that works with candidate models beside those of the bench names them in a field ``more``.
     """
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer the frames by name; ``results`` is made by `results`."""
+        """Return the frames by name; ``results`` is made by `results`."""
         ...
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
@@ -118,7 +118,7 @@ class Bench:
     def pictures(
         self, portion: str = "evaluation", n: int | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Make fresh test images of every model, and their truth (`evaluation.queries`)."""
+        """Make fresh test images of every model, and their truth (`pipeline.make_queries`)."""
         texts = presets.draw(self.setting.prompts(portion), n or self.n, self.seed)
         return pipeline.make_queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
 
@@ -155,7 +155,7 @@ class Bench:
         truth: pd.DataFrame,
         **options: Any,
     ) -> dict[str, pd.DataFrame]:
-        """Let attributors (by short name) attribute the same images: `experiment.evaluate`."""
+        """Let attributors (by short name) attribute the same images: `benchmark.evaluate`."""
         return benchmark.evaluate(
             attributors,
             images,
@@ -400,7 +400,7 @@ def compare(reference: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
 def by_accuracy(
     outcomes: pd.DataFrame, names: Mapping[str, str], keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Answer a row of accuracy for every attributor (by its short name) and group of ``keys``."""
+    """Return a row of accuracy for every attributor (by its short name) and group of ``keys``."""
     from workbench.evaluation.statistics import bootstrap_interval
 
     rows = []

@@ -31,7 +31,7 @@ class Bias(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         from workbench.evaluation.statistics import bootstrap_interval, holm, mcnemar
 
         pez = make_inverter("pez", bench.preset, bench.similarity)

@@ -29,7 +29,7 @@ class Pairs(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results``, ``outcomes``, and ``pictures``, the confused ones, surest first."""
+        """Return ``results``, ``outcomes``, and ``pictures``, the confused ones, surest first."""
         from workbench.evaluation.statistics import bootstrap_interval, clopper_pearson
 
         images, truth = bench.pictures()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import evaluation, ranking
 from workbench.attributors.adaptive import Adaptive
-from workbench.evaluation import prompts
+from workbench.evaluation.prompts import found, slots
 from workbench.evaluation.statistics import bootstrap_interval, paired_difference
 from workbench.experiments import Bench, cells, results
 from workbench.paths import data_folder
@@ -48,7 +48,7 @@ class Gamma(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         import pandas as pd
 
         largest = max(self.gammas)
@@ -180,15 +180,15 @@ def _outcomes(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 def _slices(
     bench: Bench, scores: pd.DataFrame, outcomes: pd.DataFrame, truth: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Answer the outcomes of all pictures, of every subset of the models, and by objects."""
+    """Return the outcomes of all pictures, of every subset of the models, and by objects."""
     yield "all", outcomes
     for size in range(2, len(bench.zoo)):
         for some in itertools.combinations(bench.zoo, size):
             known = truth[truth["truth"].isin(some)]
             inside = scores["generator"].isin(some) & scores["image_id"].isin(known["image_id"])
             yield " + ".join(some), _outcomes(scores[inside], known)
-    objects = prompts.slots(bench.preset).get("object", [])
-    count = outcomes["prompt"].map(lambda text: len(prompts.found(text, objects)))
+    objects = slots(bench.preset).get("object", [])
+    count = outcomes["prompt"].map(lambda text: len(found(text, objects)))
     for number in sorted(set(count) - {0}):
         yield f"{number} object{'s' if number > 1 else ''}", outcomes[count == number]
 
@@ -211,7 +211,7 @@ def _costs(
 
 
 def _peak(picture: str, preset: str, gamma: int) -> float:
-    """Answer the peak memory, MiB, of a process that attributes one picture, nothing stored."""
+    """Return the peak memory, MiB, of a process that attributes one picture, nothing stored."""
     code = (
         "import sys, workbench as wb; from workbench.store import Store; "
         "wb.attribute(sys.argv[1], sys.argv[2], gamma=int(sys.argv[3]), store=Store.temporary())"

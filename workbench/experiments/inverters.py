@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workbench.attacks.blur import Blur
 from workbench.attacks.jpeg import JPEG
 from workbench.catalogue.setting import make_inverter
+from workbench.evaluation.prompts import token_f1
 from workbench.experiments import Bench, by_accuracy, cells, results
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
@@ -34,7 +35,7 @@ class Inverters(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results``, ``outcomes`` and ``prompts``."""
+        """Return ``results``, ``outcomes`` and ``prompts``."""
         import pandas as pd
 
         from workbench.evaluation.statistics import bootstrap_interval
@@ -55,8 +56,7 @@ class Inverters(Plugin):
             pairs = prompts.rename(columns={"prompt": "found"}).merge(clean, on="image_id")
             pairs = pairs.dropna(subset=["found"])
             quality = [
-                prompts.token_f1(*pair)
-                for pair in zip(pairs["found"], pairs["prompt"], strict=True)
+                token_f1(*pair) for pair in zip(pairs["found"], pairs["prompt"], strict=True)
             ]
             at = {"attributor": name, "attack": "none", "intensity": 0.0, "truth": "all"}
             f1 = bootstrap_interval(quality, pairs["prompt"])

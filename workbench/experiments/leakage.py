@@ -37,7 +37,7 @@ class Leakage(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``pictures``, a row for each with its features and predictions."""
+        """Return ``results`` and ``pictures``, a row for each with its features and predictions."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
@@ -95,7 +95,7 @@ class Leakage(Plugin):
 
 
 def _measure(image: Image) -> dict[str, float]:
-    """Answer sides in pixels, and bytes as PNG and as JPEG of quality 90."""
+    """Return sides in pixels, and bytes as PNG and as JPEG of quality 90."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
     return {

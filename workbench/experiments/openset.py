@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class OpenSet(Plugin):
     """Leave each model out in turn, so that its pictures are of an unknown source; and real ones.
 
-    The likeness to the zoo is `decision.known_p_values`, calibrated on pictures of `calibration`
+    The likeness to the zoo is `conformal.known_p_values`, calibrated on pictures of `calibration`
     prompts. ``AUROC`` tells known from unknown, ``OSCR`` is the area of the open-set classification
     rate, ``rejected`` the share of unknown pictures with p ≤ 5 %, ``known rejected`` that of known
     ones (at most 5 % by the calibration). ``set coverage`` and ``set size`` are of attribution sets
@@ -39,7 +39,7 @@ class OpenSet(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``pictures``: p of every picture by unknown source."""
+        """Return ``results`` and ``pictures``: p of every picture by unknown source."""
         import pandas as pd
 
         method = bench.regeneration()
@@ -71,7 +71,7 @@ class OpenSet(Plugin):
         return {"results": results(rows), "pictures": pd.concat(kept, ignore_index=True)}
 
     def _real(self, bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        """Answer images and truth of the real pictures; None where there are none."""
+        """Return images and truth of the real pictures; None where there are none."""
         folder = data_folder() / self.real
         if not self.real or not folder.is_dir():
             return None
@@ -113,7 +113,7 @@ class OpenSet(Plugin):
 def _without(
     scores: pd.DataFrame, truth: pd.DataFrame, rest: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Answer the scores of some models alone, and the truth of their own pictures."""
+    """Return the scores of some models alone, and the truth of their own pictures."""
     return (
         scores[scores["generator"].isin(rest)].reset_index(drop=True),
         truth[truth["truth"].isin(rest)].reset_index(drop=True),
@@ -128,7 +128,7 @@ def _judge(
     inside: pd.DataFrame,
     outside: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Answer a row for each known and unknown picture: p, and whether its attribution is right."""
+    """Return a row for each known and unknown picture: p, and whether its attribution is right."""
     import pandas as pd
 
     p_values = conformal.known_p_values(scores, conformal.fit_known(fitting, learned))

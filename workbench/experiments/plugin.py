@@ -29,7 +29,7 @@ class PlugIn(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         from workbench.evaluation.statistics import holm, paired_difference
 
         alone, _ = bench.trained(self.training)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from workbench import pipeline
-from workbench.evaluation import prompts
+from workbench.evaluation import prompts as quality
 from workbench.experiments import Bench, cells, results
 from workbench.inverters.natural import Natural
 from workbench.plugin import Plugin
@@ -24,7 +24,7 @@ PARTS = ("worst third", "middle third", "best third")
 class PromptQuality(Plugin):
     """Hold inverted prompts against the natural ones: words, slots, and the encoder's text space.
 
-    ``token F1``: `wording.token_f1`; ``slot NAME``: share of pictures whose slot is right;
+    ``token F1``: `prompts.token_f1`; ``slot NAME``: share of pictures whose slot is right;
     ``text similarity``: cosine of the two prompts in the encoder's text tower. The accuracy is
     then told by thirds of the token F1 (pictures of equal quality fall into one third by their
     image_id), and beside it that of the natural prompt on the same pictures.
@@ -36,7 +36,7 @@ class PromptQuality(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``pictures``, a row for each with its prompts and qualities."""
+        """Return ``results`` and ``pictures``, a row for each with its prompts and qualities."""
         from workbench.evaluation.statistics import bootstrap_interval
 
         images, truth = bench.pictures()
@@ -89,7 +89,7 @@ class PromptQuality(Plugin):
 
 
 def _pictures(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> pd.DataFrame:
-    """Answer a row for each test image: both prompts, and whether each attribution was right."""
+    """Return a row for each test image: both prompts, and whether each attribution was right."""
     outcomes = frames["outcomes"].set_index("attributor")
     table = outcomes.loc[names["inverted"]].reset_index(drop=True)
     table = table[["image_id", "truth", "prompt", "correct"]].rename(
@@ -105,9 +105,9 @@ def _with_qualities(table: pd.DataFrame, bench: Bench) -> pd.DataFrame:
     """Add the measures of every prompt and the third its token F1 falls into."""
     table = table.reset_index(drop=True)
     pairs = list(zip(table["found"], table["prompt"], strict=True))
-    table["token F1"] = [prompts.token_f1(*pair) for pair in pairs]
-    slots = prompts.slots(bench.preset)
-    matches = [prompts.slot_matches(*pair, slots) for pair in pairs]
+    table["token F1"] = [quality.token_f1(*pair) for pair in pairs]
+    slots = quality.slots(bench.preset)
+    matches = [quality.slot_matches(*pair, slots) for pair in pairs]
     for name in slots:
         values = [found.get(name, np.nan) for found in matches]
         if not np.isnan(values).all():

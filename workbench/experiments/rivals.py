@@ -37,7 +37,7 @@ class Rivals(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         import pandas as pd
 
         images, truth = bench.pictures()

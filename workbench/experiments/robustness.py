@@ -51,7 +51,7 @@ class Robustness(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         images, truth = bench.pictures()
         methods = self._methods(bench)
         frames = bench.run(methods, images, truth, attacks=self._attacks(bench))

@@ -34,7 +34,7 @@ class Scalability(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         import pandas as pd
 
         from workbench.evaluation.statistics import bootstrap_interval

@@ -29,7 +29,7 @@ class SimilarityGrid(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
-        """Answer ``results`` and ``outcomes``."""
+        """Return ``results`` and ``outcomes``."""
         from workbench.evaluation.statistics import bootstrap_interval, paired_difference
 
         chosen = calibration.compare(self._grid(bench, "selection", self.selection)).iloc[0]

@@ -37,7 +37,7 @@ SOURCES: WeakKeyDictionary[Any, pd.DataFrame] = WeakKeyDictionary()
 
 
 def size(width: float, height: float) -> tuple[float, float]:
-    """Answer the size of a figure in inches: as designed, or in a venue exactly its width."""
+    """Return the size of a figure in inches: as designed, or in a venue exactly its width."""
     here = HERE.get()
     if here is None:
         return width, height
@@ -57,7 +57,7 @@ def resize(figure: Any, width: float, height: float) -> None:
 
 
 def axes(ax: Any, width: float, height: float) -> Any:
-    """Answer the given Axes, or new ones of a size in inches."""
+    """Return the given Axes, or new ones of a size in inches."""
     return new(*size(width, height)) if ax is None else ax
 
 
@@ -69,20 +69,20 @@ def new(width: float, height: float) -> Any:
 
 
 def pt(value: float) -> float:
-    """Answer a line width or mark size in points: as designed, or smaller in a venue."""
+    """Return a line width or mark size in points: as designed, or smaller in a venue."""
     here = HERE.get()
     return value if here is None else value * here.size / 10 * FLAT
 
 
 def tiny() -> float:
-    """Answer the smallest letters of a figure in pt: two thirds of the others, at least 6."""
+    """Return the smallest letters of a figure in pt: two thirds of the others, at least 6."""
     import matplotlib as mpl
 
     return max(6.0, 0.7 * float(mpl.rcParams["font.size"]))
 
 
 def halo() -> list[Any]:
-    """Answer path effects that keep a number readable on lines."""
+    """Return path effects that keep a number readable on lines."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=pt(3), foreground="white")]

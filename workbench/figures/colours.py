@@ -59,7 +59,7 @@ def of(column: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def colour(place: int) -> str:
-    """Answer the colour of a place in the palette, as ``#RRGGBB``.
+    """Return the colour of a place in the palette, as ``#RRGGBB``.
 
     >>> colour(0), colour(8)
     ('#0173B2', '#01456B')

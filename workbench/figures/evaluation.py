@@ -20,7 +20,7 @@ LABELS = {
 
 
 def evaluation(evaluation: Evaluation, *, figure: Any = None) -> Any:
-    """Draw what `experiment.evaluate_preset` found: three Axes of one matplotlib Figure.
+    """Draw what `evaluate_preset` found: three Axes of one matplotlib Figure.
 
     Left the accuracy beside its controls and by model, right the confusion.
 

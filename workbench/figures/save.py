@@ -65,7 +65,7 @@ def save(figure: Any, path: str | Path) -> list[Path]:
 
 
 def drawn(figure: Any) -> pd.DataFrame | None:
-    """Answer the frame a figure was drawn from; None where no Axes remembers one."""
+    """Return the frame a figure was drawn from; None where no Axes remembers one."""
     import pandas as pd
 
     from workbench.figures._canvas import SOURCES
@@ -83,7 +83,7 @@ def drawn(figure: Any) -> pd.DataFrame | None:
 
 @contextmanager
 def _aside(file: Path) -> Iterator[Path]:
-    """Answer a path beside a file; what was written there takes the file's place at the end."""
+    """Return a path beside a file; what was written there takes the file's place at the end."""
     aside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield aside

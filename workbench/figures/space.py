@@ -21,10 +21,10 @@ def space(
     """Draw pictures as points of a map, coloured by their model: test images as stars.
 
     Args:
-        points: one row a picture, such as `space.points` answers: ``kind`` ("test" or
+        points: one row a picture, such as `projection.points` answers: ``kind`` ("test" or
             "candidate"), and the column ``by``, missing for a test image of unknown source. Where
             there is ``outcome``, test images attributed wrongly have a black rim.
-        places: (N, 2) where each lies, such as `space.project` answers.
+        places: (N, 2) where each lies, such as `projection.project` answers.
         by: the column of the colours: ``generator``, or another with few values.
         trust: trustworthiness of the map in [0, 1], told below it; 1: all neighbours on the map
             are neighbours in the space.

@@ -62,7 +62,7 @@ def venue(name: str) -> Iterator[None]:
 
 
 def _measured(name: str) -> tuple[Measure, dict[str, Any]]:
-    """Answer the measures of a venue, and the settings of tueplots where it has the venue."""
+    """Return the measures of a venue, and the settings of tueplots where it has the venue."""
     if name in OURS:
         return OURS[name], {}
     from tueplots import bundles
@@ -76,7 +76,7 @@ def _measured(name: str) -> tuple[Measure, dict[str, Any]]:
 
 
 def _ours(name: str, here: Measure) -> dict[str, Any]:
-    """Answer the settings that every venue has."""
+    """Return the settings that every venue has."""
     small = here.size - 1
     return {
         "figure.figsize": (here.column, here.column * 0.7),

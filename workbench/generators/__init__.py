@@ -42,7 +42,7 @@ class Generator(Protocol):
     """
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer one RGB image or Failure for each (prompt, seed), in order.
+        """Return one RGB image or Failure for each (prompt, seed), in order.
 
         What may pass, such as memory running out, is raised. A class with `seedable = False`
         takes the index 0, 1, … of a candidate where the others take its seed.

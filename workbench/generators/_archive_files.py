@@ -43,7 +43,7 @@ class Folder:
         return images.read_bytes(path)
 
     def open(self, name: str) -> Path | IO[bytes]:
-        """Answer what pyarrow reads a table from; ImageError where it must not be."""
+        """Return what pyarrow reads a table from; ImageError where it must not be."""
         return self._path(name)
 
     def digest(self, name: str) -> str:
@@ -97,7 +97,7 @@ class Zip:
             raise images.ImageError(f"the zip does not give it ({error})") from error
 
     def open(self, name: str) -> Path | IO[bytes]:
-        """Answer what pyarrow reads a table from; ImageError as `read`."""
+        """Return what pyarrow reads a table from; ImageError as `read`."""
         return io.BytesIO(self.read(name))
 
     def digest(self, name: str) -> str:

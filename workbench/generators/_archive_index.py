@@ -98,7 +98,7 @@ def _shelve(source: str, generator: str | None, columns: Any, _stamp: Any) -> Sh
     known, rows = _rows(inside, layout, names, source)
 
     def column(role: str) -> Callable[[Row], Any]:
-        """Answer what reads a role's value from a row."""
+        """Return what reads a role's value from a row."""
         asked = names.get(role)
         if asked is None:
             asked = next((name for name in NAMES[role] if name in known), NAMES[role][0])
@@ -274,7 +274,7 @@ def _relative(table: str, file: str) -> str:
 
 
 def _beside_picture(inside: Folder | Zip, ending: str) -> Callable[[Row], str | None]:
-    """Answer what reads the prompt beside a picture; None where there is none."""
+    """Return what reads the prompt beside a picture; None where there is none."""
 
     def read(row: Row) -> str | None:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Archive(Plugin):
-    r"""Answer prompts with stored pictures: for models that nobody can run any more.
+    r"""Return prompts with stored pictures: for models that nobody can run any more.
 
     `source` is a folder, a zip (read as it is, never unpacked), or a table. A row tells a picture
     by its file, relative to the table, and its prompt, and perhaps generator and seed. Tables are
@@ -70,7 +70,7 @@ class Archive(Plugin):
         _archive_index.known_only("columns", dict(self.columns), _archive_index.NAMES)
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer picture number `seed` of each prompt, or a Failure that says what is missing.
+        """Return picture number `seed` of each prompt, or a Failure that says what is missing.
 
         Raises LookupError for a missing archive; ValueError for one without the columns, a layout
         or table that cannot be read, a zip that is meant to harm, or lengths that differ.

@@ -117,7 +117,7 @@ class Diffusers(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
+        """Return one RGB image of the row's size, or a Failure, for each (prompt, seed).
 
         Raises ValueError for lengths that differ, an option the pipeline does not know or a decoder
         without its prior, LookupError when the weights are missing, and MemoryError and the like as
@@ -134,14 +134,14 @@ class Diffusers(Plugin):
         return make_pictures(make, prompts, seeds, self.checkpoint, batch=1 if alone else None)
 
     def reconstruct(self, images: Sequence[Image]) -> list[Image | Failure]:
-        """Answer D(E(x)) at the row's size for each of N RGB images; a Failure without autoencoder.
+        """Return D(E(x)) at the row's size for each of N RGB images; a Failure without autoencoder.
 
         Raises LookupError when the weights are missing.
         """
         return reconstruct(self.loaded(), images, self.checkpoint)
 
     def loaded(self) -> list[Any]:
-        """Answer the pipeline of each stage; LookupError when the weights are missing."""
+        """Return the pipeline of each stage; LookupError when the weights are missing."""
         return loading.load_weights(self.checkpoint, _load)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Diffusers(Plugin):
         return found
 
     def _number(self, field: str) -> Any:
-        """Answer steps or guidance: the field, else the row's option, else None."""
+        """Return steps or guidance: the field, else the row's option, else None."""
         own = getattr(self, field)
         return self.checkpoint.option(field) if own is None else own
 

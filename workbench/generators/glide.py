@@ -43,11 +43,11 @@ class Glide(Plugin):
 
     @staticmethod
     def packages(row: Checkpoint) -> dict[str, str]:
-        """Answer the module that is needed besides, and what pip calls it."""
+        """Return the module that is needed besides, and what pip calls it."""
         return {"glide_text2im": PACKAGE}
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer one RGB image of the upsampler's size, or a Failure, for each (prompt, seed).
+        """Return one RGB image of the upsampler's size, or a Failure, for each (prompt, seed).
 
         The package draws from torch's global generator: one picture a call, under its own seed.
         Raises ValueError for lengths that differ, an option of the row that is none or steps the
@@ -116,7 +116,7 @@ def _words(model: Any, *texts: str) -> dict[str, Any]:
 
 
 def _options(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """Answer the sizes of base model and upsampler: the package's own, changed by config.json."""
+    """Return the sizes of base model and upsampler: the package's own, changed by config.json."""
     package = _package()
     config = Path(locate(checkpoint)) / "config.json"
     changes = json.loads(config.read_text("utf-8")) if config.is_file() else {}

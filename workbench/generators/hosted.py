@@ -46,7 +46,7 @@ class Hosted(Plugin):
     is the endpoint; the key is read from OPENAI_API_KEY, and stays there.
 
     No more is spent than WORKBENCH_BUDGET allows, in US dollars and in all: what was spent before
-    counts, as the ledger spent.sqlite in the user's catalogue folder holds it (`tables`). A
+    counts, as the ledger spent.sqlite in the user's catalogue folder holds it (`catalogue.toml`). A
     request that may have been billed without an answer counts too.
 
     The models take no seed: a picture is known by its index, and never made twice.
@@ -66,11 +66,11 @@ class Hosted(Plugin):
 
     @staticmethod
     def packages(row: Checkpoint) -> dict[str, str]:
-        """Answer the module that is needed besides, and what pip calls it."""
+        """Return the module that is needed besides, and what pip calls it."""
         return {"openai": PACKAGE}
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer a new RGB image, or the Failure of a refused prompt, for each (prompt, index).
+        """Return a new RGB image, or the Failure of a refused prompt, for each (prompt, index).
 
         Raises ValueError for lengths that differ, a row without a price, or a request that the
         endpoint does not understand; PermissionError for a budget too small or a wrong key;
@@ -97,7 +97,7 @@ class Hosted(Plugin):
 
     @staticmethod
     def address(checkpoint: Checkpoint) -> str:
-        """Answer the endpoint of a row; ValueError for what is none, or holds a password."""
+        """Return the endpoint of a row; ValueError for what is none, or holds a password."""
         address = checkpoint.option("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:

@@ -34,7 +34,7 @@ class ImageToken(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer one RGB image of the row's size, or a Failure, for each (prompt, seed).
+        """Return one RGB image of the row's size, or a Failure, for each (prompt, seed).
 
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError
         when the weights are missing.
@@ -55,7 +55,7 @@ class ImageToken(Plugin):
         return make_pictures(make, prompts, seeds, self.checkpoint)
 
     def reconstruct(self, images: Sequence[Image]) -> list[Image | Failure]:
-        """Answer D(E(x)), by the nearest codes, at the row's size for each of N RGB images.
+        """Return D(E(x)), by the nearest codes, at the row's size for each of N RGB images.
 
         Raises LookupError when the weights are missing.
         """

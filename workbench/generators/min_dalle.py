@@ -43,11 +43,11 @@ class MinDalle(Plugin):
 
     @staticmethod
     def packages(row: Checkpoint) -> dict[str, str]:
-        """Answer the module that is needed besides, and what pip calls it."""
+        """Return the module that is needed besides, and what pip calls it."""
         return {"min_dalle": PACKAGE}
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Answer one RGB image of 256 px, or a Failure, for each (prompt, seed).
+        """Return one RGB image of 256 px, or a Failure, for each (prompt, seed).
 
         The package draws from torch's global generator: one picture a call, under its own seed.
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError

@@ -48,7 +48,7 @@ class Inverter(Protocol):
     """Invert pictures: p̂ = PromptInversion(x) (Li et al. 2024, arXiv:2403.01489)."""
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer one Prompt for each RGB image, in order."""
+        """Return one Prompt for each RGB image, in order."""
         ...
 
 

@@ -39,7 +39,7 @@ class Blip(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N Prompts for N RGB images of any size.
+        """Return N Prompts for N RGB images of any size.
 
         Raises LookupError when the weights are missing.
         """

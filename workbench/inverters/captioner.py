@@ -53,7 +53,7 @@ class Captioner(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N Prompts for N RGB images of any size.
+        """Return N Prompts for N RGB images of any size.
 
         On the CPU pictures go one a call: beams of several pictures share a call's matrices, whose
         last bits hang on a picture's place among them. On a GPU they go together.

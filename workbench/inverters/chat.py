@@ -47,12 +47,12 @@ class Chat(Plugin):
 
     @staticmethod
     def packages(row: Checkpoint) -> dict[str, str]:
-        """Answer the module that a row needs besides, and what pip calls it; {} for most."""
+        """Return the module that a row needs besides, and what pip calls it; {} for most."""
         writes_numbers_out = row.class_name.endswith(".SmolVLMForConditionalGeneration")
         return {"num2words": "'attribution-workbench[chat]'"} if writes_numbers_out else {}
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N Prompts for N RGB images of any size.
+        """Return N Prompts for N RGB images of any size.
 
         The score is the log-probability per token, as the model gives it before any penalty.
         Pictures go one a call, on a GPU too: most of these models cut a picture into as many tokens

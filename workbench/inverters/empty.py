@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Empty(Plugin):
-    """Answer the empty prompt for every picture: what is left without prompt inversion.
+    """Return the empty prompt for every picture: what is left without prompt inversion.
 
     >>> from PIL import Image
     >>> Empty()([Image.new("RGB", (64, 64))])
@@ -25,5 +25,5 @@ class Empty(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N empty prompts."""
+        """Return N empty prompts."""
         return [Prompt("") for _ in images]

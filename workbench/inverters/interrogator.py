@@ -69,7 +69,7 @@ class Interrogator(Plugin):
         return f"Interrogator({', '.join([*inner, *arguments(self)[2:]])})"
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N Prompts for N RGB images of any size.
+        """Return N Prompts for N RGB images of any size.
 
         The score is the cosine, in [−1, 1], of picture and prompt; the trace holds it from the
         caption on. Truncated is what the caption was.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Metadata(Plugin):
-    """Answer the prompt written in the picture's file, as the `evidence` of its parameters.
+    """Return the prompt written in the picture's file, as the `evidence` of its parameters.
 
     Nothing is inverted, and nothing is proved: anybody can write a prompt into a file. Pixels alone
     hold none, so the caller hands over the path, to `of_file`. A picture whose file holds no prompt
@@ -32,7 +32,7 @@ class Metadata(Plugin):
     revision: ClassVar[int] = 1
 
     def of_file(self, path: str) -> Prompt:
-        """Answer the prompt in a file.
+        """Return the prompt in a file.
 
         Raises ValueError where there is none, or the file cannot be read.
         """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Natural(Plugin):
-    """Answer the natural prompt p of each picture: the oracle beside the inverters.
+    """Return the natural prompt p of each picture: the oracle beside the inverters.
 
     With a `text` it is the prompt of every picture; without (None), the `prompt` column of the
     images frame is, which the caller hands to `known`.
@@ -36,7 +36,7 @@ class Natural(Plugin):
             object.__setattr__(self, "text", plain(self.text))
 
     def known(self, prompts: Sequence[str]) -> list[Prompt]:
-        """Answer the given prompts, or `text` for each where it is set.
+        """Return the given prompts, or `text` for each where it is set.
 
         Raises ValueError for a prompt that is not text.
         """
@@ -47,7 +47,7 @@ class Natural(Plugin):
         return [Prompt(text) for text in texts]
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer `text` for each of N images; ValueError where no text is set."""
+        """Return `text` for each of N images; ValueError where no text is set."""
         if self.text is None and images:
             raise ValueError(
                 "natural sees pictures only; give it Natural(text=...), or images with prompts"

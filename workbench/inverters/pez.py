@@ -69,7 +69,7 @@ class Pez(Plugin):
         return f"Pez({', '.join([short(self.encoder), *fields])})"
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Answer N Prompts for N RGB images of any size.
+        """Return N Prompts for N RGB images of any size.
 
         The score is the cosine, in [−1, 1], of picture and text as the encoder sees them; the trace
         holds the cosine of P′ at every step of the best search.
@@ -169,7 +169,7 @@ class _Words:
         return self.ids[(soft @ self.directions.T).argmax(dim=-1)]
 
     def pull(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Answer the cosines (B,) of prompts (B, n) to targets (B, D), and the gradient (B, n, W).
+        """Return the cosines (B,) of prompts (B, n) to targets (B, D), and the gradient (B, n, W).
 
         That is the one of 1 − cosine, taken where the words' embeddings enter the tower.
         """
@@ -227,7 +227,7 @@ def _embedding(model: Any) -> Any:
 
 
 def _inner(tokenizer: Any) -> Any:
-    """Answer the tokenizer itself where open_clip wraps one."""
+    """Return the tokenizer itself where open_clip wraps one."""
     return getattr(tokenizer, "tokenizer", tokenizer)
 
 

@@ -61,7 +61,7 @@ def attacked(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Attack as `attack` does, and answer a row for each image, in order, equal pixels or not."""
+    """Attack as `attack` does, and return a row for each image, in order, equal pixels or not."""
     import pandas as pd
 
     table = frames.check(images, "images")
@@ -82,7 +82,7 @@ def attacked(
 def _attacked(
     good: pd.DataFrame, attack: Any, store: Store, seed: int, tick: Tick
 ) -> dict[str, Generation]:
-    """Answer image_id → generation of the store, attacking what is missing, one by one."""
+    """Return image_id → generation of the store, attacking what is missing, one by one."""
     maker = CachedPlugin("attack", attack, store)
     jobs = {maker.key(picture=x, seed=int(seed)): x for x in good["image_id"]}
     load = pictures_of(good, store)

@@ -75,7 +75,7 @@ class CachedPlugin:
     def prompts(
         self, jobs: Mapping[str, Any], take: Callable[[Any], Any], call: Any, tick: Tick
     ) -> dict[str, dict[str, Any]]:
-        """Answer the prompt of every key as a row of the store; arguments as of `generations`."""
+        """Return the prompt of every key as a row of the store; arguments as of `generations`."""
 
         def row(answer: Any, seconds: float) -> dict[str, Any]:
             if isinstance(answer, Failure):
@@ -93,7 +93,7 @@ class CachedPlugin:
         call: Callable[[list[Any]], Sequence[Image | Failure]],
         tick: Tick,
     ) -> dict[str, Generation]:
-        """Answer the generation of every key.
+        """Return the generation of every key.
 
         ``take`` makes of a job what ``call`` takes, in time that does not count; ``call`` answers a
         batch.
@@ -181,7 +181,7 @@ def cached_features(
 
 
 def call_each_on_failure(plugin: Any, some: list[Any]) -> list[Any]:
-    """Call for a batch, one by one where it fails, and answer a Failure for what does so again."""
+    """Call for a batch, one by one where it fails, and return a Failure for what does so again."""
     try:
         return list(plugin(some))
     except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:

@@ -61,7 +61,7 @@ def _compared(
     size: int,
     progress: Progress | None,
 ) -> np.ndarray:
-    """Answer the value of each pair, NaN where the candidate image failed."""
+    """Return the value of each pair, NaN where the candidate image failed."""
     if hasattr(similarity, "parts") and hasattr(similarity, "combine"):
         parts = [
             _compared(pairs, part, pictures, store, size, progress) for part in similarity.parts

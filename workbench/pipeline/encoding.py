@@ -102,7 +102,7 @@ def _encoded(
 
 
 def pictures_of(images: pd.DataFrame, store: Store) -> Callable[[str], Image]:
-    """Answer image_id → RGB picture: of the store, else of the row's ``path``, and then kept."""
+    """Return image_id → RGB picture: of the store, else of the row's ``path``, and then kept."""
     paths = dict(zip(images["image_id"], images["path"], strict=True))
 
     def load(name: str) -> Image:

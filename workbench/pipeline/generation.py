@@ -38,7 +38,7 @@ def generate(
         seed: the run's seed, from which ``draw`` derives one for each (prompt, index).
         store: where pictures are kept.
         progress: called with ("generate", done, total).
-        draw: `frames.candidate_seed`, or `frames.query_seed` for test images.
+        draw: `keys.candidate_seed`, or `keys.query_seed` for test images.
         indices: which candidates to make, 0 to γ - 1 when left out. A model without seeds knows a
             picture by its index.
 
@@ -110,7 +110,7 @@ def reconstruct(
 def _generated(
     generator: Any, jobs: list[tuple[str, int, int]], tag: str, store: Store, tick: Tick
 ) -> list[Generation]:
-    """Answer a generation for each (prompt, index, seed), making what is missing.
+    """Return a generation for each (prompt, index, seed), making what is missing.
 
     A generator that cannot be seeded is handed the index, and cached by it. One that costs money
     is asked before all whether its budget affords what is missing.

@@ -80,7 +80,7 @@ def _of_file(inverter: Any, path: Any) -> dict[str, Any]:
 def _inverted(
     good: pd.DataFrame, inverter: Any, store: Store, tick: Tick
 ) -> dict[str, dict[str, Any]]:
-    """Answer image_id → row of the store, inverting what is missing."""
+    """Return image_id → row of the store, inverting what is missing."""
     maker = CachedPlugin("inverter", inverter, store)
     jobs = {maker.key(image=image): image for image in good["image_id"]}
     found = maker.prompts(

@@ -65,7 +65,7 @@ def quantile(
 
 
 def groups(table: pd.DataFrame) -> np.ndarray:
-    """Answer the prompt of each row; a row without one is a group of its own."""
+    """Return the prompt of each row; a row without one is a group of its own."""
     return table["prompt"].fillna(table["image_id"]).to_numpy()
 
 

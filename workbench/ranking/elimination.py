@@ -152,7 +152,7 @@ def needed(cube: np.ndarray, counts: Sequence[int], aggregate: Aggregate) -> np.
 
     With it, and with every larger one, the winner is kept whichever models were dropped before,
     for none is further ahead of it than the best of all. So a conformal quantile of these at
-    coverage 1 − δ (`workbench.decision.quantile`) keeps the winner of a further, exchangeable
+    coverage 1 − δ (`conformal.quantile`) keeps the winner of a further, exchangeable
     picture with probability ≥ 1 − δ.
 
     Args:
@@ -199,7 +199,7 @@ def rule(
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
-    """Answer the best score of each image, (N, 1), NaN where there is none."""
+    """Return the best score of each image, (N, 1), NaN where there is none."""
     return np.fmax.reduce(scores, axis=1, keepdims=True)
 
 

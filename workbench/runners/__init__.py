@@ -7,43 +7,14 @@ unless an experiment runs under `using` another.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from workbench.store.store import Store
-
-Row = TypeVar("Row")
-Tick: TypeAlias = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Work(Generic[Row]):
-    """Hold the jobs of a stage: what is wanted, where it may lie, and how it is made.
-
-    Args:
-        jobs: key → what ``make`` needs to know.
-        look: keys → the rows the store holds of them.
-        make: jobs of a batch → their rows, stored.
-        store: whose claims keep two processes from making the same thing.
-        batch: jobs in one call of ``make``, at most.
-    """
-
-    jobs: Mapping[str, Any]
-    look: Callable[[Iterable[str]], dict[str, Row]]
-    make: Callable[[dict[str, Any]], dict[str, Row]]
-    store: Store
-    batch: int
-
-
-class Runner(Protocol):
-    """Answer jobs from the store, and make what is missing, each thing once."""
-
-    def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Answer the row of every key; ``tick`` is called with the number of jobs done."""
-        ...
-
+from workbench.runners._work import Row as Row
+from workbench.runners._work import Runner as Runner
+from workbench.runners._work import Tick as Tick
+from workbench.runners._work import Work as Work
+from workbench.runners.local import Local
 
 _used: ContextVar[Runner | None] = ContextVar("runner", default=None)
 
@@ -59,7 +30,5 @@ def using(runner: Runner | None) -> Iterator[None]:
 
 
 def once(work: Work[Row], tick: Tick) -> dict[str, Row]:
-    """Answer every job by the runner in use, `Local` by default."""
-    from workbench.runners.local import Local
-
+    """Return every job by the runner in use, `Local` by default."""
     return (_used.get() or Local())(work, tick)

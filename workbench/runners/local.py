@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from workbench.plugin import Plugin
-from workbench.runners import Row, Tick, Work
+from workbench.runners._work import Row, Tick, Work
 from workbench.store import StoreError
 from workbench.store.store import Store
 
@@ -22,7 +22,7 @@ class Local(Plugin):
     """
 
     def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Answer every key from the store; make what is missing."""
+        """Return every key from the store; make what is missing."""
         found = work.look(work.jobs)
         tick(len(found))
         waiting = [key for key in work.jobs if key not in found]

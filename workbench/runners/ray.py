@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.plugin import Plugin
-from workbench.runners import Row, Tick, Work
+from workbench.runners._work import Row, Tick, Work
 from workbench.runners.local import Local
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Ray(Plugin):
             raise ValueError(f"at least 1 actor and 0 GPUs are needed; seen {self!r}")
 
     def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Answer every key from the store, after the actors have filled it.
+        """Return every key from the store, after the actors have filled it.
 
         What is left, such as the answers of a plug-in that cannot be stored, is made here.
         """
@@ -77,7 +77,7 @@ class _Actor:
 
 
 def _started() -> Any:
-    """Answer ``ray.data`` with a cluster behind it that phones nobody and prints nothing.
+    """Return ``ray.data`` with a cluster behind it that phones nobody and prints nothing.
 
     A cluster of this machine alone listens on loopback only.
     """

@@ -27,7 +27,7 @@ class Similarity(Protocol):
     """
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) values for N tests and M candidates, RGB images of equal size."""
+        """Return (N, M) values for N tests and M candidates, RGB images of equal size."""
         ...
 
 
@@ -43,11 +43,11 @@ class OverEncoder(Plugin, ABC):
         return f"{type(self).__name__}({', '.join(inner)})"
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float32 values; higher is closer."""
+        """Return (N, M) float32 values; higher is closer."""
         return self.compare(self.encoder(tests), self.encoder(candidates))
 
     def compare(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Answer (N, M) float32 values of unit rows (N, D) and (M, D).
+        """Return (N, M) float32 values of unit rows (N, D) and (M, D).
 
         The sums run in float64 and are rounded to float32, so that equal pictures tie exactly.
         Raises ValueError when the widths D differ.
@@ -66,11 +66,11 @@ class OverEncoder(Plugin, ABC):
 
     @abstractmethod
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Answer (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
+        """Return (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
-    """Answer both sets as (N, H, W, 3) and (M, H, W, 3) float64 arrays in [0, 1].
+    """Return both sets as (N, H, W, 3) and (M, H, W, 3) float64 arrays in [0, 1].
 
     Raises ValueError for images that differ in size.
     """

@@ -29,7 +29,7 @@ class Correlation(OverEncoder):
     revision: ClassVar[int] = 1
 
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Answer (N, M) values of rows (N, D) and (M, D); higher is closer."""
+        """Return (N, M) values of rows (N, D) and (M, D); higher is closer."""
         import numpy as np
 
         found = _centred(tests) @ _centred(candidates).T

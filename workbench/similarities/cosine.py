@@ -28,5 +28,5 @@ class Cosine(OverEncoder):
     revision: ClassVar[int] = 1
 
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Answer (N, M) cosines of unit rows (N, D) and (M, D); higher is closer."""
+        """Return (N, M) cosines of unit rows (N, D) and (M, D); higher is closer."""
         return tests @ candidates.T

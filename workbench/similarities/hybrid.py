@@ -60,14 +60,14 @@ class Hybrid(Plugin):
         return not (self.means or self.deviations)
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float64 values; higher is closer.
+        """Return (N, M) float64 values; higher is closer.
 
         Raises what the parts raise.
         """
         return self.combine([part(tests, candidates) for part in self.parts])
 
     def combine(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Answer the weighted sum of an array of values for each part, all of one shape."""
+        """Return the weighted sum of an array of values for each part, all of one shape."""
         import numpy as np
 
         count = len(self.parts)
@@ -79,7 +79,7 @@ class Hybrid(Plugin):
         return total
 
     def fit(self, frame: pd.DataFrame, seed: int = 0) -> Hybrid:
-        """Answer the hybrid whose constants are those of calibration pairs.
+        """Return the hybrid whose constants are those of calibration pairs.
 
         m_i is the mean over all pairs. d_i is the deviation within a test image, pooled over the
         images: the candidates of one image are what is ranked.

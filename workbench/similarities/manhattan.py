@@ -29,7 +29,7 @@ class Manhattan(OverEncoder):
     revision: ClassVar[int] = 1
 
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Answer (N, M) values of unit rows (N, D) and (M, D); higher is closer."""
+        """Return (N, M) values of unit rows (N, D) and (M, D); higher is closer."""
         from scipy.spatial.distance import cdist
 
         return 0.0 - cdist(tests, candidates, "cityblock")

@@ -40,7 +40,7 @@ class MSSSIM(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float64 values; 1 for equal pictures, higher is closer.
+        """Return (N, M) float64 values; 1 for equal pictures, higher is closer.
 
         Raises ValueError for images that differ in size or are smaller than the window.
         """
@@ -61,7 +61,7 @@ class MSSSIM(Plugin):
 
 
 def scales(height: int, width: int) -> tuple[float, ...]:
-    """Answer the weights of the scales that pictures of this size have room for.
+    """Return the weights of the scales that pictures of this size have room for.
 
     Raises ValueError where there is none.
 
@@ -89,7 +89,7 @@ def _whole(x: np.ndarray, c: np.ndarray) -> float:
 
 
 def _terms(x: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Answer the luminance term, and that of contrast and structure, at every pixel."""
+    """Return the luminance term, and that of contrast and structure, at every pixel."""
     import numpy as np
 
     mean_x, mean_c = _blurred(x), _blurred(c)

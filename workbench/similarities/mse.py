@@ -27,7 +27,7 @@ class NegativeMSE(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float64 values in [−1, 0]; higher is closer.
+        """Return (N, M) float64 values in [−1, 0]; higher is closer.
 
         Raises ValueError for images that differ in size.
         """

@@ -34,7 +34,7 @@ class PSNR(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float64 decibels; higher is closer.
+        """Return (N, M) float64 decibels; higher is closer.
 
         Raises ValueError for images that differ in size.
         """

@@ -32,7 +32,7 @@ class SSIM(Plugin):
     revision: ClassVar[int] = 1
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
-        """Answer (N, M) float64 values; 1 for equal pictures, higher is closer.
+        """Return (N, M) float64 values; 1 for equal pictures, higher is closer.
 
         Raises ValueError for images that differ in size or are smaller than the window.
         """

@@ -6,7 +6,7 @@ aside, flushed and renamed, the index last, in one transaction a batch: a killed
 the batch in the making. Several processes and threads may share a store: the first writer of a
 key wins, and everybody reads that row.
 
-Keys are made by `frames.digest` from everything that can change the answer (design.md lists it)
+Keys are made by `keys.digest` from everything that can change the answer (design.md lists it)
 and nothing that cannot. The caller stores failures that would happen again (a prompt too long for
 a model), never those that would not (out of memory, disk full).
 """

@@ -92,7 +92,7 @@ class Checkpoint:
             )
 
     def __repr__(self) -> str:
-        """Answer the name: a checkpoint is known by its catalogue row."""
+        """Return the name: a checkpoint is known by its catalogue row."""
         return self.name
 
     def option(self, key: str, default: Any = None) -> Any:
@@ -192,7 +192,7 @@ def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
 
 
 def hub_id(checkpoint: Checkpoint) -> str:
-    """Answer the hub id of a row; an architecture of open_clip with its tag has one too.
+    """Return the hub id of a row; an architecture of open_clip with its tag has one too.
 
     Raises LookupError for a tag without weights on the hub.
     """
@@ -218,7 +218,7 @@ def open_clip_id(model: str, tag: str) -> str:
 
 
 def locate(checkpoint: Checkpoint, stage: str = "") -> str:
-    """Answer the folder of the weights on this computer, or that of a stage.
+    """Return the folder of the weights on this computer, or that of a stage.
 
     Raises LookupError when they are not here, whatever a hub may hold.
     """

@@ -15,7 +15,7 @@ def kind() -> str:
 
 
 def dtype(checkpoint: Checkpoint) -> Any:
-    """Answer the torch dtype: float32 on the CPU, the row's on a GPU."""
+    """Return the torch dtype: float32 on the CPU, the row's on a GPU."""
     import torch
 
     return torch.float32 if kind() == "cpu" else getattr(torch, checkpoint.dtype)

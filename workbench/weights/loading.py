@@ -192,7 +192,7 @@ def _loading(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Answer an error and those that led to it."""
+    """Return an error and those that led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -117,7 +117,7 @@ def gib(count: float) -> str:
 def is_transient(error: BaseException) -> bool:
     """Tell errors that may pass (memory, disk, device) from those that will come again.
 
-    >>> exhausted(RuntimeError("CUDA out of memory")), exhausted(ValueError("too long"))
+    >>> is_transient(RuntimeError("CUDA out of memory")), is_transient(ValueError("too long"))
     (True, False)
     """
     words = ("out of memory", "allocate memory", "no space left", "cuda", "cudnn", "cublas")

@@ -90,7 +90,8 @@ def files_to_load(
     or as a variant only, which is not the one named.
 
     >>> names = "model_index.json all.safetensors unet/a.fp16.safetensors unet/a.safetensors"
-    >>> [file.name for file in wanted([File(x, 1, "") for x in names.split()], parts={"unet"})]
+    >>> files = [File(name, 1, "") for name in names.split()]
+    >>> [file.name for file in files_to_load(files, parts={"unet"})]
     ['model_index.json', 'unet/a.safetensors']
     """
     if parts is not None:

@@ -12,7 +12,7 @@ from workbench.weights.repository import PICKLES, SAFE
 
 
 def safe_loader_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Answer the loader arguments of a row: safetensors, no network, no code beside weights.
+    """Return the loader arguments of a row: safetensors, no network, no code beside weights.
 
     Pickles are read, with weights_only, where the row says `allow_pickle`. Code that comes with
     weights runs where the row says `remote_code` and WORKBENCH_TRUST names the row.

@@ -43,7 +43,7 @@ class Page(ipywidgets.VBox):
         self.add_class("workbench-panel")
 
     def still(self) -> str:
-        """Answer HTML that shows the widget's present state without a kernel; texts escaped."""
+        """Return HTML that shows the widget's present state without a kernel; texts escaped."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
     """Take the frames out of what a widget was given, and hold those needed to their columns.
 
     Args:
-        result: an `attribution.Attribution`, an `experiment.Evaluation`, or frames by name, as
+        result: an `attribution.Attribution`, an `benchmark.Evaluation`, or frames by name, as
             `evaluate` answers them.
         *needed: the frames that must be there, with at least one row.
 
@@ -107,13 +107,13 @@ def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
 
 
 def store_of(result: Any, store: Store | None) -> Store:
-    """Answer the store given, else the result's own, else the user's."""
+    """Return the store given, else the result's own, else the user's."""
     return store or getattr(result, "store", None) or Store()
 
 
 @lru_cache(maxsize=30_000)
 def thumbnail(store: Store, picture: str, side: int = SIDE) -> str | None:
-    """Answer a picture of the store as a data URI, None where the store has it no longer."""
+    """Return a picture of the store as a data URI, None where the store has it no longer."""
     try:
         return images.data_uri(store.picture(picture), side)
     except StoreError:

@@ -1,4 +1,4 @@
-"""Comparer: two settings side by side, at once, from the frames of `experiment.crossed`."""
+"""Comparer: two settings side by side, at once, from the frames of `benchmark.crossed`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Comparer(Page):
     those that this γ would have made.
 
     Args:
-        result: frames by name, as `experiment.crossed` answers them.
+        result: frames by name, as `benchmark.crossed` answers them.
         store: where the pictures lie; the result's own, else the user's, when left out.
 
     Raises:
@@ -145,12 +145,12 @@ class Comparer(Page):
         return evaluation.measure(pd.concat(outcomes, ignore_index=True))
 
     def still(self) -> str:
-        """Answer the comparison of A and B, and the pictures shown, as HTML."""
+        """Return the comparison of A and B, and the pictures shown, as HTML."""
         settings = {side: asdict(self._controls[side].setting) for side in SIDES}
         return render("comparer.html", settings=settings, **self._comparison(), **self._pictures())
 
     def _another(self, first: Setting, inverters: list[str], similarities: list[str]) -> Setting:
-        """Answer a setting that differs from the first in one thing."""
+        """Return a setting that differs from the first in one thing."""
         if len(similarities) > 1:
             return Setting(first.inverter, similarities[1], first.aggregate, first.gamma)
         if len(inverters) > 1:
@@ -183,7 +183,7 @@ class Comparer(Page):
         self._shown.value = render("comparer.html", **self._pictures())
 
     def _part(self, inverter: str, similarity: str) -> pd.DataFrame:
-        """Answer the similarities of one inverter and one similarity."""
+        """Return the similarities of one inverter and one similarity."""
         if (inverter, similarity) not in self._parts:
             rows = self._similarities[self._similarities["similarity"] == similarity]
             prompts = self._prompts[self._prompts["inverter"] == inverter]
@@ -215,7 +215,7 @@ class Comparer(Page):
         return Result(outcomes, rankings, accuracy, seconds)
 
     def _slices(self, outcomes: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-        """Answer all pictures, and those of each true model."""
+        """Return all pictures, and those of each true model."""
         return [("all", outcomes), *outcomes.groupby("truth", sort=True)]
 
     def _seconds(self, inverter: str, gamma: int) -> float:
@@ -339,7 +339,7 @@ class Controls(ipywidgets.VBox):
             self._quiet = False
 
     def checked(self, fields: Mapping[str, Any]) -> Setting:
-        """Answer the setting with other fields; ValueError where there is no such thing."""
+        """Return the setting with other fields; ValueError where there is no such thing."""
         _choose("field of a setting", fields, FIELDS)
         wanted = Setting(**{**asdict(self.setting), **fields})
         similarities = [name for found in self._layers.values() for name in found.values()]

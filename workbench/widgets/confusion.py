@@ -118,7 +118,7 @@ class ConfusionInspector(Page):
         self._matrix.chosen = [true, predicted]
 
     def still(self) -> str:
-        """Answer the matrix as a table, and the pictures of the chosen cell, as HTML."""
+        """Return the matrix as a table, and the pictures of the chosen cell, as HTML."""
         matrix = self._matrix
         rows = zip(matrix.rows, matrix.counts, strict=True)
         return render("confusion.html", columns=matrix.columns, rows=list(rows), **self._values())
@@ -220,7 +220,7 @@ def strips(sides: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _conditioned(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Answer the outcomes with attack and intensity; where nothing is said, untouched."""
+    """Return the outcomes with attack and intensity; where nothing is said, untouched."""
     defaults = {"attack": "none", "intensity": 0.0}
     return outcomes.assign(**{k: v for k, v in defaults.items() if k not in outcomes})
 
@@ -247,7 +247,7 @@ def _conditions(outcomes: pd.DataFrame) -> dict[str, tuple[str, float]]:
 
 
 def _known(attributor: str, options: dict[str, str]) -> str:
-    """Answer an attributor by its name or its short one; ValueError."""
+    """Return an attributor by its name or its short one; ValueError."""
     found = options.get(attributor, attributor)
     if found not in options.values():
         raise ValueError(f"no attributor named {attributor!r}; there are: {', '.join(options)}")

@@ -53,7 +53,7 @@ class Explorer(Page):
         store: where the pictures lie; the result's own, else the user's, when left out.
         size: side in pixels every picture goes to before it is encoded; the result's own where it
             has one.
-        method: ``umap`` or ``pca``, see `space.project`.
+        method: ``umap`` or ``pca``, see `projection.project`.
         seed: of the map.
 
     Raises:
@@ -124,7 +124,7 @@ class Explorer(Page):
 
     @property
     def selection(self) -> pd.DataFrame:
-        """The points chosen, as `space.points` tells them, with their places ``x`` and ``y``."""
+        """The points chosen, as of `projection.points`, with their places ``x`` and ``y``."""
         return self.points.iloc[self._chosen].reset_index(drop=True)
 
     @selection.setter
@@ -340,7 +340,7 @@ class Explorer(Page):
             ]
 
     def _nearest(self, place: int) -> pd.DataFrame:
-        """Answer the nearest candidate images of a test image; of a candidate image, its own."""
+        """Return the nearest candidate images of a test image; of a candidate image, its own."""
         point = self._points.iloc[place]
         near = self._related[self._related["image_id"] == point["image_id"]]
         return near.nlargest(NEAREST, "similarity")
@@ -410,7 +410,7 @@ def _told(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _neighbours(matrix: np.ndarray) -> list[dict[str, list[Any]]]:
-    """Answer the nearest rows of each, itself left out, as Embedding Atlas reads them."""
+    """Return the nearest rows of each, itself left out, as Embedding Atlas reads them."""
     from sklearn.neighbors import NearestNeighbors
 
     count = min(NEAREST, len(matrix) - 1)

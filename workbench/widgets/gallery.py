@@ -90,7 +90,7 @@ class Gallery(anywidget.AnyWidget):
         return list(dict.fromkeys(proposal["value"]))
 
     def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Answer a view that asks for the thumbnails in its sight."""
+        """Return a view that asks for the thumbnails in its sight."""
         if content.get("type") == "thumbnails":
             shown = {item["id"] for item in self.items}
             wanted = [name for name in content["ids"] if name in shown]

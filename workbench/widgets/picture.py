@@ -142,7 +142,7 @@ class AttributePicture(Page):
             self._thread.join(seconds)
 
     def still(self) -> str:
-        """Answer the present state as HTML: a sentence, the stages, or the ranking."""
+        """Return the present state as HTML: a sentence, the stages, or the ranking."""
         return self._page()
 
     def _uploaded(self, change: Any) -> None:
@@ -247,7 +247,7 @@ class AttributePicture(Page):
 
 
 def _answered(found: Attribution) -> Attribution:
-    """Answer an attribution that has a ranking; ValueError, its reason, for any other."""
+    """Return an attribution that has a ranking; ValueError, its reason, for any other."""
     ((name, image_id),) = found.paths
     failure = found.cases[image_id].error
     if failure is not None:
@@ -277,7 +277,7 @@ def _decoded(data: bytes) -> Any:
 
 
 def _suffix(name: str) -> str:
-    """Answer the ending of a name where it is one of a picture."""
+    """Return the ending of a name where it is one of a picture."""
     found = Path(name).suffix.lower()
     return found if found in images.EXTENSIONS else ""
 

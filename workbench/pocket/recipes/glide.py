@@ -6,44 +6,48 @@ A base of 32×32 pixels and an upsampler to 64×64, which is convolutional and l
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.pocket.data import pictures
+from workbench.pocket.data import Pictures, pictures
 from workbench.pocket.diffusion import denoising_loss, dropped
 from workbench.pocket.recipes import autoencoder
 from workbench.pocket.saving import halve, load_as_float32
 from workbench.pocket.tokenizers import t5_tokenizer
 from workbench.pocket.training import History, Step, fit
 
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler, UNet2DConditionModel
+    from transformers import T5EncoderModel, T5Tokenizer
+
 CORPUS, COUNT, SEED, TEXT_WIDTH, CONTEXT = "filtered", 40_000, 41, 128, 77
 SMALL, CROP = 32, 32
 STEPS, BATCH, RATE = 1_800, 32, 1e-3
 UP_STEPS, UP_BATCH, UP_RATE = 1_000, 24, 1e-3
+NOISE_LEVELS = 250
+"""How noisy the coarse picture that the upsampler is shown may be, in steps of the schedule."""
 
 
-def train(target: Path) -> dict[str, History]:
-    """Train, save below `target`, and tell how it went."""
-    from diffusers import (
-        DDPMScheduler,
-        DPMSolverMultistepScheduler,
-        IFPipeline,
-        IFSuperResolutionPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import T5Config, T5EncoderModel
+def noise_schedule() -> DDPMScheduler:
+    """The cosine schedule of pixel models, with v-prediction."""
+    from diffusers import DDPMScheduler
 
-    torch.manual_seed(SEED)
-    tokenizer = t5_tokenizer(CONTEXT)
-    schedule = DDPMScheduler(
+    return DDPMScheduler(
         beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
     )
-    text = T5EncoderModel(
+
+
+def text_encoder(words: int) -> T5EncoderModel:
+    """Make the untrained text encoder."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(
         T5Config(
-            vocab_size=len(tokenizer),
+            vocab_size=words,
             d_model=TEXT_WIDTH,
             d_kv=32,
             d_ff=384,
@@ -53,7 +57,13 @@ def train(target: Path) -> dict[str, History]:
             feed_forward_proj="gated-gelu",
         )
     )
-    base = UNet2DConditionModel(
+
+
+def base_unet() -> UNet2DConditionModel:
+    """Make the untrained base."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
         sample_size=SMALL,
         in_channels=3,
         out_channels=6,
@@ -65,7 +75,13 @@ def train(target: Path) -> dict[str, History]:
         attention_head_dim=4,
         norm_num_groups=8,
     )
-    upsampler = UNet2DConditionModel(
+
+
+def upsampler_unet() -> UNet2DConditionModel:
+    """Make the untrained upsampler."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
         sample_size=64,
         in_channels=6,
         out_channels=6,
@@ -78,46 +94,32 @@ def train(target: Path) -> dict[str, History]:
         norm_num_groups=8,
         class_embed_type="timestep",
     )
-    drawn = pictures(CORPUS, COUNT)
-    pixels, captions = drawn.pixels, drawn.captions
-    small = (
-        np.asarray(pixels)
-        .reshape(len(pixels), SMALL, 2, SMALL, 2, 3)
+
+
+def halved(pixels: np.ndarray) -> np.ndarray:
+    """Pictures (N, 64, 64, 3) uint8 at half their side, each pixel the mean of four."""
+    means = [
+        np.asarray(pixels[start : start + 1000])
+        .reshape(-1, SMALL, 2, SMALL, 2, 3)
         .mean((2, 4), dtype=np.float32)
-    )
-    small_bytes = np.round(small).astype(np.uint8)
-    read = tokenizer([*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt")
+        for start in range(0, len(pixels), 1000)
+    ]
+    return np.round(np.concatenate(means)).astype(np.uint8)
 
-    def encoded(step: Step, chosen: np.ndarray) -> Tensor:
-        rows = torch.where(dropped(step, len(chosen)), len(captions), torch.from_numpy(chosen))
-        return text(read.input_ids[rows], attention_mask=read.attention_mask[rows])[0]
 
-    def base_loss(step: Step) -> Tensor:
-        chosen = step.indices(len(pixels), BATCH)
-        clean = torch.from_numpy(small_bytes[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return denoising_loss(base, schedule, clean, encoded(step, chosen), step)
+def train_upsampler(
+    upsampler: UNet2DConditionModel, schedule: DDPMScheduler, drawn: Pictures, empty: Tensor
+) -> History:
+    """Teach the upsampler from crops; ``empty`` (1, T, D) is the empty prompt, which it reads."""
 
-    first = fit(
-        "glide-base",
-        nn.ModuleDict({"unet": base, "text": text}),
-        base_loss,
-        steps=STEPS,
-        batch=BATCH,
-        learning_rate=RATE,
-        seed=SEED,
-    )
-    with torch.no_grad():
-        empty = text(read.input_ids[-1:], attention_mask=read.attention_mask[-1:])[0]
-
-    def upsampler_loss(step: Step) -> Tensor:
+    def loss(step: Step) -> Tensor:
         clean = autoencoder.crops(drawn, step, UP_BATCH, CROP)
         coarse = F.interpolate(
             F.avg_pool2d(clean, 2), scale_factor=2, mode="bilinear", align_corners=True
         )
-        level = torch.randint(0, 250, (UP_BATCH,), generator=step.generator)
-        coarse = schedule.add_noise(
-            coarse, torch.randn(coarse.shape, generator=step.generator), level
-        )
+        level = torch.randint(0, NOISE_LEVELS, (UP_BATCH,), generator=step.generator)
+        noise = torch.randn(coarse.shape, generator=step.generator)
+        coarse = schedule.add_noise(coarse, noise, level)
         return denoising_loss(
             upsampler,
             schedule,
@@ -128,15 +130,57 @@ def train(target: Path) -> dict[str, History]:
             class_labels=level,
         )
 
-    second = fit(
+    return fit(
         "glide-upsampler",
         upsampler,
-        upsampler_loss,
+        loss,
         steps=UP_STEPS,
         batch=UP_BATCH,
         learning_rate=UP_RATE,
         seed=SEED + 1,
     )
+
+
+def train_base(
+    base: UNet2DConditionModel,
+    text: T5EncoderModel,
+    tokenizer: T5Tokenizer,
+    schedule: DDPMScheduler,
+    drawn: Pictures,
+) -> History:
+    """Teach the base and its text encoder together."""
+    small, captions = halved(drawn.pixels), drawn.captions
+    read = tokenizer([*captions, ""], padding="max_length", max_length=CONTEXT, return_tensors="pt")
+
+    def loss(step: Step) -> Tensor:
+        chosen = step.indices(len(small), BATCH)
+        rows = torch.where(dropped(step, BATCH), len(captions), torch.from_numpy(chosen))
+        told = text(read.input_ids[rows], attention_mask=read.attention_mask[rows])[0]
+        clean = torch.from_numpy(small[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return denoising_loss(base, schedule, clean, told, step)
+
+    return fit(
+        "glide-base",
+        nn.ModuleDict({"unet": base, "text": text}),
+        loss,
+        steps=STEPS,
+        batch=BATCH,
+        learning_rate=RATE,
+        seed=SEED,
+    )
+
+
+def save(
+    target: Path,
+    base: UNet2DConditionModel,
+    upsampler: UNet2DConditionModel,
+    text: T5EncoderModel,
+    tokenizer: T5Tokenizer,
+    schedule: DDPMScheduler,
+) -> None:
+    """Save both stages in IF's form below `target`."""
+    from diffusers import DPMSolverMultistepScheduler, IFPipeline, IFSuperResolutionPipeline
+
     shared = {
         "tokenizer": tokenizer,
         "text_encoder": halve(text),
@@ -151,4 +195,18 @@ def train(target: Path) -> dict[str, History]:
         unet=halve(upsampler), scheduler=sampler, image_noising_scheduler=schedule, **shared
     ).save_pretrained(target / "upsampler")
     load_as_float32(target)
+
+
+def train(target: Path) -> dict[str, History]:
+    """Train, save below `target`, and tell how it went."""
+    torch.manual_seed(SEED)
+    tokenizer, schedule = t5_tokenizer(CONTEXT), noise_schedule()
+    text, base, upsampler = text_encoder(len(tokenizer)), base_unet(), upsampler_unet()
+    drawn = pictures(CORPUS, COUNT)
+    first = train_base(base, text, tokenizer, schedule, drawn)
+    read = tokenizer([""], padding="max_length", max_length=CONTEXT, return_tensors="pt")
+    with torch.no_grad():
+        empty = text(read.input_ids, attention_mask=read.attention_mask)[0]
+    second = train_upsampler(upsampler, schedule, drawn, empty)
+    save(target, base, upsampler, text, tokenizer, schedule)
     return {"base": first, "upsampler": second}

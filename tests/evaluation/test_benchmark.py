@@ -102,9 +102,9 @@ def test_refused_prompts_are_misses(preset, store):
     zoo = {**toys.zoo(), "blue": toys.Toy((0, 0, 1), refuses="scene")}
     found = evaluate(preset, store, zoo=zoo, inverter="natural", similarity=NegativeMSE())
     assert found.summary["per_model"]["blue"]["value"] == 0.0
-    assert found.summary["accuracy"] == pytest.approx(
-        {"value": 0.75, "low": 0.75, "high": 0.75, "n": 20}
-    )
+    accuracy = found.summary["accuracy"]
+    assert (accuracy["value"], accuracy["n"]) == (0.75, 20)
+    assert accuracy["low"] < 0.75 < accuracy["high"]  # five prompts that agree are still five
     lost = found.frames["outcomes"].query("truth == 'blue'")
     assert set(lost["failure"]) == {"this toy refuses the prompt"}
     assert found.sentence.startswith("Failures: 25%")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,12 +68,14 @@ def test_a_similarity_without_encoder_has_no_layers(preset, store):
 
 
 def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset, store):
-    easy = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)
+    lines = [f"scene {i},calibration" for i in range(240)]  # a quarter of them for the threshold
+    Path(preset.prompts).write_text("\n".join(["prompt,split", *lines]) + "\n")
+    easy = calibration.threshold(settle(preset, zoo=toys.zoo()), 60, store=store)
     assert 0 < easy.value < math.inf
     table = tomllib.loads(easy.toml())["presets"]["toy"]
     assert table["threshold"] == easy.value
     assert table["threshold_from"].startswith("workbench calibrate --preset ")
-    few = calibration.threshold(settle(preset, zoo=toys.zoo()), 3, store=store)
+    few = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)  # below 59
     assert few.value == math.inf
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
 

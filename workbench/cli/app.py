@@ -356,7 +356,7 @@ def _check_report(path: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; `process.run` answers for its signals and streams."""
+    """Run the command; `entry.run` answers for its signals and streams."""
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
         os.environ.setdefault(name, "1")
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):

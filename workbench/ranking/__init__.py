@@ -5,6 +5,8 @@ each model. ``fixed_sequence``: the threshold of a margin or a confidence. ``con
 attribution sets, and none of these. ``elimination``: adaptive γ.
 """
 
+from workbench.ranking import conformal as conformal
+from workbench.ranking import elimination as elimination
 from workbench.ranking.aggregate import AGGREGATIONS as AGGREGATIONS
 from workbench.ranking.aggregate import knn as knn
 from workbench.ranking.aggregate import maximum as maximum
@@ -17,3 +19,4 @@ from workbench.ranking.fixed_sequence import thresholds as thresholds
 from workbench.ranking.rank import decide as decide
 from workbench.ranking.rank import rank as rank
 from workbench.ranking.rank import score as score
+from workbench.ranking.rank import tie_order as tie_order

@@ -11,7 +11,7 @@ import pytest
 
 SHIPPED = Path(__file__).parents[1] / "data"
 
-OFFLINE = Path(__file__).parent / "offline"
+OFFLINE = Path(__file__).parent / "support" / "offline"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +37,7 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a data folder whose models are tiny and untrained, but real."""
-    from tests import tiny
+    from tests.support.models import tiny
 
     data = tmp_path_factory.mktemp("data")
     (data / "catalogue").mkdir()

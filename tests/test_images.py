@@ -257,10 +257,6 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
             png(2**31 - 1, 2**31 - 1, 8, 2, b""),
             "it has far more than the 80,000,000 pixels that are opened",
         ),
-        "text bomb": (
-            png(1, 1, 8, 2, bytes(4), b"zTXtk\0\0" + zlib.compress(bytes(2**27))),
-            damaged,
-        ),
         "floats": (
             encoded(Image.fromarray(np.zeros((4, 4), dtype=np.float32)), "TIFF"),
             "its pixels are floating-point numbers; save it with 8 or 16 bits",
@@ -374,28 +370,6 @@ def test_damage_gives_a_picture_or_a_sentence_but_never_a_crash(kind: str, chanc
 
 
 # Finding
-
-
-def test_find_lists_folders_by_extension_and_keeps_what_is_explicit(tmp_path) -> None:
-    for name in ["b.PNG", "a.jpg", "notes.txt", "sub/c.webp", ".hidden.png", "sub/deep/d.gif"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    inside = [".hidden.png", "a.jpg", "b.PNG", "sub/c.webp", "sub/deep/d.gif"]
-    assert images.find([tmp_path]) == [tmp_path / name for name in inside]
-    explicit = [tmp_path / "notes.txt", tmp_path / "missing.png", tmp_path / "a.jpg"]
-    below = [tmp_path / "sub/c.webp", tmp_path / "sub/deep/d.gif"]
-    assert images.find([*explicit, tmp_path / "sub"]) == explicit + below
-
-
-def test_an_empty_folder_is_an_error_alone_and_a_miss_in_company(tmp_path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"^no picture in '.*empty'; a picture's name ends with"):
-        images.find([tmp_path / "empty"])
-    with pytest.raises(ValueError, match=r"^no picture in an empty list of paths; .*"):
-        images.find([])
-    (tmp_path / "a.png").write_bytes(images.png_bytes(Image.new("RGB", (1, 1))))
-    entries = images.index([tmp_path / "empty", tmp_path / "a.png"])
-    assert [entry.failure for entry in entries] == ["it is a folder that holds no picture", None]
 
 
 def test_the_same_pixels_are_one_row_but_every_path_is_answered(tmp_path) -> None:

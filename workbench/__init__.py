@@ -36,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "attribute": "attribution.attribute",
+    "inspect": "evidence.pictures",
     "evaluate": "evaluation.benchmark",
     "evaluate_preset": "evaluation.benchmark",
     "load": "catalogue.registry",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny
 from tests.contracts.plugins import PROMPTS, pictures
+from tests.support.models import tiny
 from workbench import catalogue, images
 from workbench.attacks.launder import Launder
 from workbench.generators.diffusers import Diffusers

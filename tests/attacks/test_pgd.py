@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny, toys
 from tests.contracts.plugins import pictures
+from tests.support import toys
+from tests.support.models import tiny
 from workbench.attacks.pgd import PGD
 from workbench.encoders.open_clip import OpenClip
 from workbench.weights import loading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import pipeline
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import frames, pipeline, ranking
 from workbench.attributors.adaptive import Adaptive
 from workbench.attributors.regeneration import Regeneration

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import tiny, toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
+from tests.support.models import tiny
 from workbench import frames, images, pipeline
 from workbench.attributors.aedr import AEDR, _kde_quantile
 from workbench.generators.diffusers import Diffusers

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import frames, pipeline
 from workbench.attributors.reference_bank import ReferenceBank
 from workbench.attributors.regeneration import Regeneration

@@ -4,8 +4,8 @@ import hashlib
 
 import pandas as pd
 
-from tests import toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
 from workbench import frames
 from workbench.attributors.chance import Chance
 

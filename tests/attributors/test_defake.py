@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tests import toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
 from workbench import pipeline
 from workbench.attributors.defake import DeFake
 from workbench.inverters.natural import Natural

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests import toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
 from workbench import frames
 from workbench.attributors import Stages
 from workbench.attributors._training import only_scores

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from tests import toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
 from workbench import pipeline
 from workbench.attributors.knn import KNN
 

@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests import toys
 from tests.attributors.conftest import accuracy
+from tests.support import toys
 from workbench import pipeline
 from workbench.attributors.probe import Probe
 

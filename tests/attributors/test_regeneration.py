@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import catalogue, ranking
 from workbench.attributors.adaptive import Adaptive
 from workbench.attributors.reference_bank import ReferenceBank

@@ -26,7 +26,7 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import numpy as np
 from PIL import Image
 import workbench as wb
-from tests import toys
+from tests.support import toys
 from workbench import frames
 from workbench.pipeline.cache import CachedPlugin
 

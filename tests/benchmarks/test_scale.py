@@ -75,7 +75,7 @@ PEAK = """
 import resource, sys
 from dataclasses import dataclass
 import pandas as pd
-from tests import toys
+from tests.support import toys
 from workbench import evaluation, experiment
 from workbench.attributors.regeneration import Regeneration
 from workbench.similarities.cosine import Cosine

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import workbench as wb
-from tests import toys
+from tests.support import toys
 from workbench import widgets
 
 ATTACK = "<img src=x onerror=window.ran=1>\"'></script><script>window.ran=1</script>"

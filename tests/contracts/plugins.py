@@ -1,7 +1,8 @@
 """Find every plug-in of a role, and make one of it small enough to test.
 
 A file dropped into a plug-in folder is found here without a new line. One that needs weights needs
-a tiny model as well: a row of `tests/tiny.py` that names its class.
+a tiny model as well: one of `tests/support/models` that names its class, and stands among the
+SAMPLES of `tiny.py`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests import tiny, tiny_paper, toys
-from tests.images_endpoint import KEY, Endpoint
+from tests.support import toys
+from tests.support.images_endpoint import KEY, Endpoint
+from tests.support.models import tiny
 from workbench import catalogue, frames, pipeline
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
@@ -37,7 +39,6 @@ FOLDERS = (
     "calibrations",
     "attributors",
 )
-TINY = (tiny, tiny_paper)
 PROMPTS = ("a red circle on grass", "a blue star at night")
 
 
@@ -80,17 +81,19 @@ def samples(folder: str, stem: str) -> tuple[Any, ...]:
     if [field.type for field in needed] == ["Encoder"]:
         return tuple(kind(encoder) for encoder in samples("encoders", "open_clip"))
     path = f"workbench.{folder}.{stem}.{kind.__name__}"
-    rows = [(made, n) for made in TINY for n, row in made.ROWS.items() if row[1] == path]
-    if [field.type for field in needed] != ["Checkpoint"] or not rows:
-        raise LookupError(f"no tiny model for {path}; add one to tests/tiny.py that names it")
-    return tuple(kind(made.checkpoint(name)) for made, name in rows)
+    names = [name for name in tiny.SAMPLES if tiny.MODELS[name].plugin == path]
+    if [field.type for field in needed] != ["Checkpoint"] or not names:
+        raise LookupError(
+            f"no tiny model for {path}; add one to tests/support/models/tiny.py that names it"
+        )
+    return tuple(kind(tiny.checkpoint(name)) for name in names)
 
 
 def missing(folder: str, stem: str) -> str:
     """Tell why a plug-in cannot run here, "" where it can."""
     path = f"workbench.{folder}.{stem}."
-    found = {row[1]: name for name, row in tiny_paper.ROWS.items() if row[1].startswith(path)}
-    return next((tiny_paper.MISSING.get(name, "") for name in found.values()), "")
+    models = [model for model in tiny.MODELS.values() if model.plugin.startswith(path)]
+    return next((model.missing for model in models), "")
 
 
 def pictures(count: int = 6, side: int = 40) -> list[Image.Image]:

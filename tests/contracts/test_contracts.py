@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import import_module, invalidate_caches
@@ -10,6 +11,7 @@ import pytest
 
 from tests.contracts import plugins
 from tests.contracts.laws import LAWS, OF_ALL
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.catalogue import registry, rows
 
@@ -34,10 +36,8 @@ def _tiny_rows(monkeypatch):
     known = catalogue.rows_of
 
     def with_tiny(role):
-        made = [
-            (each, n) for each in plugins.TINY for n, row in each.ROWS.items() if row[0] == role
-        ]
-        return known(role) | {name: each.checkpoint(name) for each, name in made}
+        names = [name for name in tiny.SAMPLES if tiny.MODELS[name].role == role]
+        return known(role) | {name: tiny.checkpoint(name) for name in names}
 
     for module in (rows, registry):
         monkeypatch.setattr(module, "rows_of", with_tiny)
@@ -49,12 +49,33 @@ def test_a_plugin_obeys_its_role(folder, stem, law):
         law(plugin)
 
 
+IMPORT_EACH = """
+import importlib, json, sys
+heavy, came = set(sys.argv[1].split()), {}
+for name in sys.argv[2:]:
+    before = set(sys.modules)
+    importlib.import_module(name)
+    came[name] = sorted(heavy & (set(sys.modules) - before))
+print(json.dumps(came))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """Import every plug-in file in one fresh process, and tell which heavy libraries each brought.
+
+    Of two that bring the same library the first is told; the other is once that one is mended.
+    """
+    names = [f"workbench.{folder}.{stem}" for folder, stem in plugins.everything()]
+    command = [sys.executable, "-c", IMPORT_EACH, " ".join(HEAVY), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize(("folder", "stem"), plugins.everything())
-def test_a_file_defines_one_plugin_and_imports_nothing_heavy(folder, stem):
+def test_a_file_defines_one_plugin_and_imports_nothing_heavy(folder, stem, imported):
     assert len(plugins.classes(folder, stem)) == 1
-    code = f"import sys, workbench.{folder}.{stem}; print(sorted({HEAVY} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert imported[f"workbench.{folder}.{stem}"] == []
 
 
 FAULTY = {
@@ -146,7 +167,7 @@ def test_a_plugin_with_weights_needs_a_tiny_model(tmp_path, monkeypatch):
     invalidate_caches()
     sentence = (
         "no tiny model for workbench.inverters.weighty.Weighty; "
-        "add one to tests/tiny.py that names it"
+        "add one to tests/support/models/tiny.py that names it"
     )
     with pytest.raises(LookupError, match=f"^{sentence}$"):
         plugins.samples("inverters", "weighty")

@@ -7,7 +7,6 @@ row as a user's own folder would; a hosted model is asked at a server on this ma
 from __future__ import annotations
 
 from collections import defaultdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import tiny, tiny_paper
-from tests.contracts.laws import answers_prompts_in_any_company, answers_unit_rows_in_any_company
-from tests.images_endpoint import KEY, Endpoint
+from tests.contracts.laws_of_models import (
+    answers_prompts_in_any_company,
+    answers_unit_rows_in_any_company,
+)
+from tests.support.images_endpoint import KEY, Endpoint
+from tests.support.models import paper, tiny
 from workbench import catalogue, images
 from workbench.catalogue import toml
 
 ROLES = ("generator", "inverter", "encoder")
-MODULES = (tiny, *map(import_module, tiny.MORE), tiny_paper)
 UNTESTED = {
-    row: tiny_paper.MISSING[made]
+    row: tiny.MODELS[made].missing
     for row, made in {"glide": "tiny-glide"}.items()
-    if made in tiny_paper.MISSING
+    if tiny.MODELS[made].missing
 }
 """Rows that no test here runs, and why."""
 
@@ -51,10 +52,9 @@ def _stand_in(row: Any) -> str:
     """Name the tiny model of a row's plug-in and class, "" where there is none."""
     if row.name in UNTOLD:
         return UNTOLD[row.name]
-    for module in MODULES:
-        for name, (_, plugin, kind, _) in module.ROWS.items():
-            if plugin == row.plugin and (kind == row.class_name or not row.class_name):
-                return name
+    for name, model in tiny.MODELS.items():
+        if model.plugin == row.plugin and row.class_name in (model.class_name, ""):
+            return name
     return ""
 
 
@@ -100,8 +100,8 @@ def test_a_bundled_row_runs(name, mine):
 @pytest.mark.parametrize("made", sorted(TINY))
 def test_the_rows_of_a_class_run(made, mine):
     names = sorted(TINY[made])
-    of_paper = made in tiny_paper.ROWS
-    built = (tiny_paper if of_paper else tiny).build(made, mine)
+    of_paper = made in paper.MODELS
+    built = tiny.build(made, mine)
     variants = {ROWS[name].option("variant") for name in names if not of_paper}
     for variant in variants - {None}:
         for weights in mine.rglob("*.safetensors"):

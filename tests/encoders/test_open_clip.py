@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests import tiny
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
 from workbench.encoders import open_clip as module
 from workbench.encoders.open_clip import OpenClip, _load
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import workbench as wb
-from tests import tiny
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
 from workbench.encoders import in_layers
 from workbench.weights import loading
 
@@ -90,7 +90,7 @@ def test_a_folder_without_weights_is_one_sentence(tmp_path):
 
 
 def test_they_rank_as_any_encoder_does(tiny, pictures, shared_store):
-    from tests import tiny as models
+    from tests.support.models import tiny as models
 
     similarity = wb.Cosine(wb.Transformers(models.checkpoint("tiny-dino"), layer=2))
     found = wb.attribute(pictures / "one.png", similarity=similarity, store=shared_store)

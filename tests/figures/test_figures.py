@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests import toys
+from tests.support import toys
 from workbench import evaluation, figures, frames, ranking
 from workbench.catalogue.presets import Preset
 from workbench.evaluation import benchmark

@@ -85,7 +85,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "truth": truth,
         "rankings": rankings,
         "outcomes": outcomes,
-        "evaluations": evaluation.measure(outcomes, draws=50),
+        "evaluations": evaluation.measure(outcomes),
         "results": pd.DataFrame(shares),
     }
 
@@ -147,6 +147,13 @@ def draw(name, tables, pictures, store):
     if name == "ranking":
         table = tables["rankings"][tables["rankings"]["attributor"] == LONG]
         return figures.ranking(table, tables["similarities"], image_id=first)
+    if name == "reliability":
+        calls = own.assign(confidence=np.random.default_rng(0).random(len(own)))
+        return figures.reliability(calls, line="predicted", names={MODELS[0]: LONG})
+    if name == "tippett":
+        drawn = np.random.default_rng(0).normal(0, 2, len(own))
+        trials = own[["prompt"]].assign(log10_lr=drawn, same=np.arange(len(own)) % 3 > 0)
+        return figures.tippett(trials)
     assert name == "space"
     points = tables["outcomes"].rename(columns={"truth": "generator"})
     points = points.assign(kind=np.where(np.arange(len(points)) % 3, "candidate", "test"))
@@ -157,7 +164,8 @@ def draw(name, tables, pictures, store):
 
 FIGURES = (
     "accuracy", "accuracy by model", "confusion", "coverage", "curve", "curve of words",
-    "distributions", "dots", "grid", "matrix", "oscr", "pictures", "ranking", "space",
+    "distributions", "dots", "grid", "matrix", "oscr", "pictures", "ranking", "reliability",
+    "space", "tippett",
 )  # fmt: skip
 
 

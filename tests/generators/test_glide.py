@@ -12,19 +12,20 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests import tiny_paper
+from tests.support.models import tiny
+from tests.support.models.paper import GLIDE
 from workbench.generators.glide import PACKAGE, Glide
 
 NAME = "tiny-glide"
 PROMPT = "a red circle"
 needs_package = pytest.mark.skipif(
-    NAME in tiny_paper.MISSING, reason=tiny_paper.MISSING.get(NAME, "it is installed")
+    bool(tiny.MODELS[NAME].missing), reason=tiny.MODELS[NAME].missing or "it is installed"
 )
 
 
 @pytest.fixture
 def plugin():
-    return Glide(tiny_paper.checkpoint(NAME))
+    return Glide(tiny.checkpoint(NAME))
 
 
 def notebook(row, steps, guidance, temperature, seed):
@@ -37,7 +38,7 @@ def notebook(row, steps, guidance, temperature, seed):
     ]
     made = []
     for name, options, spacing in zip(("base", "upsample"), sizes, steps, strict=True):
-        options |= tiny_paper.GLIDE[name] | {"use_fp16": False, "timestep_respacing": str(spacing)}
+        options |= GLIDE[name] | {"use_fp16": False, "timestep_respacing": str(spacing)}
         model, diffusion = package.create_model_and_diffusion(**options)
         model.load_state_dict(load_file(row.folder / f"{name}.safetensors"))
         made.append((model.eval(), diffusion, options["image_size"]))

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.images_endpoint import KEY, Endpoint, refusal
+from tests.support.images_endpoint import KEY, Endpoint, refusal
 from workbench import catalogue, pipeline
 from workbench.cli import app
 from workbench.generators import Failure, hosted

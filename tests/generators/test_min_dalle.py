@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests import tiny_paper
+from tests.support.models import paper, tiny
 from workbench.generators import Failure
 from workbench.generators.min_dalle import MinDalle, _load, _package
 from workbench.weights.loading import clear_weights
@@ -25,7 +25,7 @@ PROMPT = ["a red circle at night"]
 @pytest.fixture
 def row(tmp_path):
     """Copy the tiny model, for a test to change its files."""
-    made = tiny_paper.checkpoint("tiny-min-dalle")
+    made = tiny.checkpoint("tiny-min-dalle")
     shutil.copytree(made.folder, tmp_path / "weights")
     yield replace(made, source=str(tmp_path / "weights"))
     clear_weights()
@@ -48,8 +48,8 @@ def test_pictures_are_the_packages_own(tmp_path, monkeypatch):
     path.mkdir()
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        tiny_paper._min_dalle(path, 2**14 + 1)
-    row = replace(tiny_paper.row("tiny-min-dalle", tmp_path), source=str(path), options={})
+        paper.min_dalle(path, 2**14 + 1)
+    row = replace(tiny.row("tiny-min-dalle", tmp_path), source=str(path), options={})
     row = pickled(replace(row, allow_pickle=True))
     ours = MinDalle(row)
 

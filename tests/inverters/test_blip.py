@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.inverters.blip import Blip, _load
 from workbench.weights import loading

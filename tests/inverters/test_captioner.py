@@ -10,20 +10,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests import tiny, tiny_inverters
-from tests.contracts import laws
+from tests.contracts import laws_of_models
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
+from tests.support.models.inverters import CAPTIONER
 from workbench import catalogue
 from workbench.inverters import Prompt, load_seeing
 from workbench.inverters.captioner import CLASSES, Captioner, _text
 from workbench.weights import device, loading
 from workbench.weights.checkpoint import Checkpoint
 
-NAMES = [n for n, row in tiny_inverters.ROWS.items() if row[1] == tiny_inverters.CAPTIONER]
+NAMES = [name for name, model in tiny.MODELS.items() if model.plugin == CAPTIONER]
 SEARCH = {"num_beams": 3, "min_new_tokens": 5, "max_new_tokens": 8, "length_penalty": 1.0}
-HUB = [
-    n for n, row in catalogue.rows_of("inverter").items() if row.plugin == tiny_inverters.CAPTIONER
-]
+HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == CAPTIONER]
 
 
 def plain(name: str, picture, **fields) -> tuple[torch.Tensor, str]:
@@ -52,8 +51,8 @@ def test_equals_the_plain_library_call(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "tiny-git"])  # it is in the contracts
 def test_company_and_order_do_not_matter(name):
-    laws.answers_prompts_in_any_company(Captioner(tiny.checkpoint(name)))
-    laws.answers_any_picture_size(Captioner(tiny.checkpoint(name)))
+    laws_of_models.answers_prompts_in_any_company(Captioner(tiny.checkpoint(name)))
+    laws_of_models.answers_any_picture_size(Captioner(tiny.checkpoint(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from tests import tiny, tiny_inverters
-from tests.contracts import laws
+from tests.contracts import laws_of_models
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
+from tests.support.models.inverters import CHAT
 from workbench import catalogue
 from workbench.inverters import load_seeing
 from workbench.inverters.chat import INSTRUCTION, Chat, _ask, one_line
@@ -22,10 +23,10 @@ LACKS = pytest.mark.skipif(
 )
 NAMES = [
     pytest.param(name, marks=[LACKS] if name == "tiny-smolvlm" else [])
-    for name, row in tiny_inverters.ROWS.items()
-    if row[1] == tiny_inverters.CHAT
+    for name, model in tiny.MODELS.items()
+    if model.plugin == CHAT
 ]
-HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == tiny_inverters.CHAT]
+HUB = [n for n, row in catalogue.rows_of("inverter").items() if row.plugin == CHAT]
 WORDS = "What is it?"
 
 
@@ -70,8 +71,8 @@ def test_equals_the_plain_library_call(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.values[0] != "tiny-llava"])  # in contracts
 def test_company_and_order_do_not_matter(name):
-    laws.answers_prompts_in_any_company(Chat(tiny.checkpoint(name)))
-    laws.answers_any_picture_size(Chat(tiny.checkpoint(name)))
+    laws_of_models.answers_prompts_in_any_company(Chat(tiny.checkpoint(name)))
+    laws_of_models.answers_any_picture_size(Chat(tiny.checkpoint(name)))
 
 
 def test_pictures_of_other_sizes_take_other_numbers_of_tokens():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import toys
+from tests.support import toys
 from workbench.inverters import Prompt
 from workbench.inverters.interrogator import Interrogator, _read
 from workbench.inverters.natural import Natural

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny, toys
 from tests.contracts.plugins import pictures
+from tests.support import toys
+from tests.support.models import tiny
 from workbench.encoders.open_clip import OpenClip
 from workbench.inverters.pez import Pez, _layout, _Words
 

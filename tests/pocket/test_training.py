@@ -44,15 +44,15 @@ def run(folder: Path, pause: float) -> subprocess.Popen:
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    left_alone = run(tmp_path / "a", 0)
-    assert left_alone.communicate(timeout=120)[0].split() == ["120", "120"]
-    killed, checkpoint = run(tmp_path / "b", 0.02), tmp_path / "b" / "toy.safetensors"
+    left_alone, killed = run(tmp_path / "a", 0), run(tmp_path / "b", 0.02)
+    checkpoint = tmp_path / "b" / "toy.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert killed.returncode == -signal.SIGKILL
+    assert left_alone.communicate(timeout=120)[0].split() == ["120", "120"]
     resumed = run(tmp_path / "b", 0)
     assert resumed.communicate(timeout=120)[0].split() == ["120", "120"]
     a, b = (load_file(tmp_path / name / "toy.safetensors") for name in "ab")

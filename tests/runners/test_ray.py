@@ -14,7 +14,7 @@ from workbench.runners.ray import Ray
 RUN = """
 import sys
 import pandas as pd
-from tests import toys
+from tests.support import toys
 from workbench import experiments, pipeline, frames
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import settle

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from tests import tiny, toys
+from tests.support import toys
+from tests.support.models import tiny
 from workbench import catalogue
 from workbench.encoders.open_clip import OpenClip
 from workbench.similarities import OverEncoder

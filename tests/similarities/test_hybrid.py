@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import toys
 from tests.contracts.plugins import pictures
+from tests.support import toys
 from workbench import catalogue, frames, pipeline
 from workbench.inverters.natural import Natural
 from workbench.plugin import identity

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny
 from tests.contracts.plugins import pictures
+from tests.support.models import tiny
 from workbench.encoders.open_clip import OpenClip
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE

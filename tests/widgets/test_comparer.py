@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import frames as tables
 from workbench import pipeline
 from workbench.attributors.regeneration import Regeneration

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from tests import toys
+from tests.support import toys
 from workbench import evaluation, pipeline
 from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import workbench as wb
-from tests import tiny, toys
+from tests.support import toys
+from tests.support.models import tiny
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.keys import digest
-from workbench.plugin import arguments
+from workbench.plugin import Plugin, arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,27 @@ class Attack(Protocol):
         Raises ValueError for a picture that cannot be attacked; the sentence says why.
         """
         ...
+
+
+class GradedAttack(Plugin, ABC):
+    """An Attack for a file to fill in: a frozen dataclass with a field `intensity`, and `attacked`.
+
+    The intensity is checked as the attack is made, and 0 gives the input object back. One that
+    checks more begins its own `__post_init__` with ``super().__post_init__()``.
+    """
+
+    intensity: float
+
+    def __post_init__(self) -> None:
+        check_intensity(self)
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+        """Return the attacked RGB image; at intensity 0 the input object, and nothing is drawn."""
+        return image if self.intensity == 0 else self.attacked(image, rng)
+
+    @abstractmethod
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
+        """Return the attacked RGB image; the intensity is above 0."""
 
 
 def check_intensity(attack: Any) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +16,7 @@ SIDE = 512
 
 
 @dataclass(frozen=True, repr=False)
-class Blur(Plugin):
+class Blur(GradedAttack):
     """Blur with a Gaussian of σ = intensity / 10 · side / 512 pixels; side is the shorter one.
 
     The levels σ = 1, 2 and 3 of RefPrint (arXiv:2607.12052) are the intensities 10, 20 and 30. That
@@ -32,17 +31,12 @@ class Blur(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
     def sigma(self, side: int) -> float:
         """Return σ in pixels for a picture of that shorter side."""
         return self.intensity / 10 * side / SIDE
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the blurred RGB image, of the same size; nothing is drawn from `rng`."""
         from PIL import ImageFilter
 
-        if self.intensity == 0:
-            return image
         return image.filter(ImageFilter.GaussianBlur(self.sigma(min(image.size))))

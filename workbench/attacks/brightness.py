@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Brightness(Plugin):
+class Brightness(GradedAttack):
     """Multiply every value by 2^(± intensity / 100): up to double or half; the sign is drawn.
 
     In the words of photography, intensity / 100 stops lighter or darker (default ours). Values are
@@ -27,14 +26,9 @@ class Brightness(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the RGB image, of the same size; lighter or darker is drawn from `rng`."""
         from PIL import ImageEnhance
 
-        if self.intensity == 0:
-            return image
         sign = 1 if rng.random() < 0.5 else -1
         return ImageEnhance.Brightness(image).enhance(2 ** (sign * self.intensity / 100))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Contrast(Plugin):
+class Contrast(GradedAttack):
     """Scale the distance from the mean grey by 2^(± intensity / 100): double or half at most.
 
     The mean is that of the picture's luma (ITU-R BT.601), the sign is drawn (default ours). Values
@@ -27,14 +26,9 @@ class Contrast(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the RGB image, of the same size; harder or softer is drawn from `rng`."""
         from PIL import ImageEnhance
 
-        if self.intensity == 0:
-            return image
         sign = 1 if rng.random() < 0.5 else -1
         return ImageEnhance.Contrast(image).enhance(2 ** (sign * self.intensity / 100))

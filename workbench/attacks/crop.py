@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Crop(Plugin):
+class Crop(GradedAttack):
     """Keep 1 − intensity / 200 of each side, at a random place, resized back (bicubic).
 
     The parts .9, .8, .7, .6 and .5 of Bongini et al. (arXiv:2510.24278) are the intensities 20, 40,
@@ -27,15 +26,10 @@ class Crop(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the RGB image, of the same size; the place is drawn from `rng`."""
         from PIL.Image import Resampling
 
-        if self.intensity == 0:
-            return image
         kept = 1 - self.intensity / 200
         width, height = (max(round(side * kept), 1) for side in image.size)
         across, down = rng.random(2)

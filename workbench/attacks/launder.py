@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench.attacks import check_intensity
+from workbench.attacks import GradedAttack
 from workbench.generators.diffusers import Diffusers
-from workbench.plugin import Plugin
 from workbench.weights import inference
 from workbench.weights.checkpoint import Checkpoint, resolve_class
 
@@ -29,7 +28,7 @@ MULTIPLE = 8
 
 
 @dataclass(frozen=True, repr=False)
-class Launder(Plugin):
+class Launder(GradedAttack):
     """Paint a picture anew with a candidate model: img2img at strength = intensity / 100.
 
     SDEdit (Meng et al. 2022, arXiv:2108.01073): the latents are noised to the part `strength` of
@@ -50,14 +49,14 @@ class Launder(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_intensity(self)
+        super().__post_init__()
         if self._kind() not in PAINTERS:
             raise ValueError(
                 f"{self.checkpoint.name!r}, a {self._kind() or 'model of no named class'}, does "
                 f"not paint pictures anew; rows of these classes do: {', '.join(PAINTERS)}"
             )
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the RGB image at the model's native size; the seed is drawn from `rng`.
 
         Raises LookupError for missing weights, ValueError where no picture comes out.
@@ -67,8 +66,6 @@ class Launder(Plugin):
         from PIL import Image
         from PIL.Image import Resampling
 
-        if self.intensity == 0:
-            return image
         pipe = self._painter()
         seed = int(rng.integers(2**48, 2**63))  # candidates and queries have 48 bits
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Noise(Plugin):
+class Noise(GradedAttack):
     """Add Gaussian noise of σ = intensity / 2 of 255 grey levels to every value, independently.
 
     Values are rounded and held within 0 … 255. The σ = 15, 25 and 50 of the denoising literature
@@ -28,16 +27,11 @@ class Noise(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the noisy RGB image, of the same size; the noise is drawn from `rng`."""
         import numpy as np
         from PIL import Image
 
-        if self.intensity == 0:
-            return image
         pixels = np.asarray(image, np.float64)
         noisy = pixels + self.intensity / 2 * rng.standard_normal(pixels.shape)
         return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))

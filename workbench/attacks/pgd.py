@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench import images
-from workbench.attacks import check_intensity
+from workbench.attacks import GradedAttack
 from workbench.encoders import Encoder
-from workbench.plugin import Plugin
 from workbench.weights import inference
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ LEVELS = 16
 
 
 @dataclass(frozen=True, repr=False)
-class PGD(Plugin):
+class PGD(GradedAttack):
     """Push a picture's features away from its own, unseen: PGD, Madry et al. (arXiv:1706.06083).
 
     Untargeted and white-box: maximise ‖φ(x + δ) − φ(x)‖² over ‖δ‖∞ ≤ ε = intensity / 100 · 16/255
@@ -45,7 +44,7 @@ class PGD(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_intensity(self)
+        super().__post_init__()
         if self.steps < 1:
             raise ValueError(f"PGD takes at least 1 step; seen {self.steps}")
         if not hasattr(self.encoder, "differentiable"):
@@ -54,7 +53,7 @@ class PGD(Plugin):
                 f"{self.encoder!r} has none"
             )
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the attacked RGB image, of the same size; the start is drawn from `rng`.
 
         Raises what the encoder raises: LookupError for missing weights, ValueError for a layer the
@@ -63,12 +62,10 @@ class PGD(Plugin):
         import numpy as np
         from PIL import Image
 
-        if self.intensity == 0:
-            return image
         levels = self.intensity / 100 * LEVELS
         start = rng.uniform(-levels, levels, (image.height, image.width, 3)) / 255
-        found = self._ascend(images.array(image), start.astype(np.float32), levels / 255)
-        change = (found * 255).round().clip(-int(levels), int(levels))
+        delta = self._ascend(images.array(image), start.astype(np.float32), levels / 255)
+        change = (delta * 255).round().clip(-int(levels), int(levels))
         pixels = np.asarray(image, np.float32) + change
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Resize(Plugin):
+class Resize(GradedAttack):
     """Resize by the factor 1 − intensity / 100 and back, bicubic; at least 1 pixel a side.
 
     RefPrint's factors (arXiv:2607.12052) 1, .75, .5 and .35 are the intensities 0, 25, 50 and 65.
@@ -27,15 +26,10 @@ class Resize(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the RGB image, of the same size; nothing is drawn from `rng`."""
         from PIL.Image import Resampling
 
-        if self.intensity == 0:
-            return image
         factor = 1 - self.intensity / 100
         width, height = (max(round(side * factor), 1) for side in image.size)
         small = image.resize((width, height), Resampling.BICUBIC)

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Rotation(Plugin):
+class Rotation(GradedAttack):
     """Turn by an angle drawn evenly from ± intensity / 10 degrees, and cut the empty corners off.
 
     The ±5° of Bongini et al. (arXiv:2510.24278) are the intensity 50, and 100 is ±10°. What is kept
@@ -30,13 +29,8 @@ class Rotation(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the turned RGB image, of the same size; the angle is drawn from `rng`."""
-        if self.intensity == 0:
-            return image
         return turned(image, self.intensity / 10 * rng.uniform(-1, 1))
 
 

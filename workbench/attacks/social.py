@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity, recompressed
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack, recompressed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +21,7 @@ PLATFORMS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Social(Plugin):
+class Social(GradedAttack):
     """Send through a platform: made smaller (bicubic), then JPEG with chroma subsampling.
 
     The idea is of Bongini et al. (arXiv:2510.24278). **The numbers are not**: those of `PLATFORMS`
@@ -39,18 +38,16 @@ class Social(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_intensity(self)
+        super().__post_init__()
         if self.platform not in PLATFORMS:
             raise ValueError(
                 f"no platform {self.platform!r}; there are: {', '.join(sorted(PLATFORMS))}"
             )
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return a smaller RGB image; nothing is drawn from `rng`."""
         from PIL.Image import Resampling
 
-        if self.intensity == 0:
-            return image
         kept, quality, subsampling = PLATFORMS[self.platform]
         kept = 1 - (1 - kept) * self.intensity / 50
         quality = max(round(100 - (100 - quality) * self.intensity / 50), 1)

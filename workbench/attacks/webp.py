@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workbench.attacks import check_intensity, recompressed
-from workbench.plugin import Plugin
+from workbench.attacks import GradedAttack, recompressed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class WebP(Plugin):
+class WebP(GradedAttack):
     """Compress with lossy WebP (RFC 9649) at quality 100 − intensity, rounded, at least 1.
 
     Pillow's encoder, method 4. Bongini et al. (arXiv:2510.24278) go down to 50, the intensity 50.
@@ -26,11 +25,6 @@ class WebP(Plugin):
     intensity: float = 50
     revision: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_intensity(self)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+    def attacked(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the compressed RGB image, of the same size; nothing is drawn from `rng`."""
-        if self.intensity == 0:
-            return image
         return recompressed(image, "WEBP", quality=max(round(100 - self.intensity), 1), method=4)

@@ -5,6 +5,9 @@
 `catalogue.setting.settle`, which settles the options of a call before any work.
 """
 
+from workbench.attribution import replay as replay
+from workbench.attribution import report as report
+from workbench.attribution import verdict as verdict
 from workbench.attribution.attribute import attribute as attribute
 from workbench.attribution.result import Attribution as Attribution
 from workbench.attribution.result import Candidate as Candidate

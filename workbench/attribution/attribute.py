@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import logging
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from workbench import evidence, images, ranking
+from workbench import evidence, images, quiet, ranking
 from workbench.attribution.fitting import fit
 from workbench.attribution.result import Attribution
 from workbench.catalogue.presets import Preset
@@ -19,9 +17,12 @@ from workbench.ranking import conformal
 from workbench.store.store import Store
 from workbench.weights import device
 
+log = logging.getLogger(__name__)
 
+
+@quiet.warnings_logged()
 def attribute(
-    paths: str | Path | Iterable[str | Path],
+    paths: Any,
     preset: str | Preset | Setting = "pocket",
     *,
     attributor: Any = None,
@@ -39,7 +40,9 @@ def attribute(
     """Attribute pictures to candidate models: invert, generate, encode, compare, rank, decide.
 
     Args:
-        paths: a picture, a folder of pictures, or several of either.
+        paths: a picture, a folder of pictures, or several of either. A picture is given as a path,
+            a PIL picture, an (H, W, 3) uint8 array, bytes or a file object; what is no path is
+            named "picture 1", "picture 2", … by its place.
         preset: a name, a `Preset`, or a `Setting`; whatever else is given overrides a field of it,
             and what is really changed (all but the seed) is no longer calibrated: the threshold
             falls away, and so do attribution sets and "none of these".
@@ -62,12 +65,15 @@ def attribute(
         progress: called with (stage, done, total).
 
     Raises:
+        TypeError: something given is no picture, and no path of one.
         LookupError: a name is unknown, or weights are missing.
         ValueError: an option makes no sense, or a folder holds no picture.
         StoreError: the store cannot be used.
 
-    A picture that cannot be opened raises nothing: its row tells why.
+    A picture that cannot be opened raises nothing: its row tells why. What lies in a folder and is
+    no picture is counted in a logged warning.
     """
+    wanted = images.given(paths)
     setting = settle(
         preset,
         attributor=attributor,
@@ -80,13 +86,12 @@ def attribute(
         calibration=calibration,
         seed=seed,
     )
-    wanted = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     images.find(wanted)  # an empty folder is told before a store is opened
     device.kind()  # imports torch: the time of a run is told beyond the imports
     started = time.perf_counter()
     store = Store() if store is None else store
     entries = images.index(wanted, keep=store.put_picture)
-    told = evidence.frame((entry.path for entry in entries), progress)
+    told = evidence.frame((cast("Any", entry.path) for entry in entries), progress)
     frame = images.frame(entries)
     method = fit(setting.attributor, setting, seed, store, progress)
     setting = dataclasses.replace(setting, attributor=method)
@@ -99,6 +104,9 @@ def attribute(
     if setting.known is not None:
         known = conformal.known_p_values(stages.scores, setting.known)
         attributions = conformal.reject(attributions, known)
+    images.log_notes((entry.path for entry in entries), log)
+    if omitted := images.left_out(wanted):
+        log.warning("%s", omitted)
     return Attribution(
         images=frame,
         prompts=stages.prompts,

@@ -139,7 +139,7 @@ class Attribution:
         found = self.evidence[~self.evidence["state"].isin(["absent", "unchecked"])]
         told: dict[str, list[dict[str, Any]]] = {}
         for row in found.to_dict("records"):
-            plain = {str(key): _text(value) for key, value in row.items()}
+            plain = {str(k): x if isinstance(x, dict) else _text(x) for k, x in row.items()}
             told.setdefault(str(plain.pop("path")), []).append(plain)
         return told
 

@@ -5,6 +5,8 @@
 ``add`` use a network, and only because a command asked for it.
 """
 
+from workbench.catalogue import presets as presets
+from workbench.catalogue import setting as setting
 from workbench.catalogue.registry import load as load
 from workbench.catalogue.registry import names as names
 from workbench.catalogue.registry import parse as parse

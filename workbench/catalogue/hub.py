@@ -19,6 +19,38 @@ from typing import Any
 from workbench.text import first_line
 from workbench.weights.repository import File, Repository, digest_of, page_of, part_of, places
 
+AGAIN = "what was fetched is kept: the same command goes on from there"
+
+HUB_ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
+    (
+        "GatedRepoError",
+        LookupError,
+        "{source} is gated: accept its licence at {page}, then log in with `hf auth login`, "
+        "and give the same command again",
+    ),
+    (
+        "RevisionNotFoundError",
+        LookupError,
+        "{source} has no such revision, or no longer; `workbench zoo download NAME --revision "
+        "COMMIT` pins another, see {page}/commits/main",
+    ),
+    (
+        "RepositoryNotFoundError",
+        LookupError,
+        "the hub has no {source}, or not for you: it was withdrawn, renamed, or is private; "
+        "look at {page}",
+    ),
+    ("OfflineModeIsEnabled", OSError, "nothing is fetched while HF_HUB_OFFLINE is set"),
+    # what the library makes of a lost network
+    ("LocalEntryNotFoundError", OSError, "{source} cannot be reached now; {again}"),
+    (
+        "EntryNotFoundError",
+        LookupError,
+        "a file that {source} listed is gone from it; the same command asks anew what it holds",
+    ),
+)
+"""Errors of huggingface_hub by name, and what is raised for each; a subclass stands first."""
+
 
 def listing(repository: str, revision: str = "") -> Repository:
     """Ask the hub what a repository holds at a revision (the newest where none is given).
@@ -33,11 +65,11 @@ def listing(repository: str, revision: str = "") -> Repository:
             info = HfApi().model_info(repository, revision=revision or None, files_metadata=True)
         files = tuple(
             File(
-                str(each.rfilename),
-                int(each.size or 0),
-                str((each.lfs.sha256 if each.lfs else each.blob_id) or ""),
+                str(entry.rfilename),
+                int(entry.size or 0),
+                str((entry.lfs.sha256 if entry.lfs else entry.blob_id) or ""),
             )
-            for each in info.siblings or []
+            for entry in info.siblings or []
         )
     except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
         raise OSError(
@@ -112,7 +144,7 @@ def fetch_url(
 
 @contextlib.contextmanager
 def _alone(path: Path, name: str) -> Iterator[Path]:
-    """Hold a file that is to be fetched against other processes; answer where it grows."""
+    """Hold a file that is to be fetched against other processes; yield where it grows."""
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     part = part_of(path)
@@ -157,16 +189,16 @@ def size_of_url(url: str) -> int:
     from huggingface_hub import get_session
 
     with explain_errors(url):
-        answer = get_session().head(url, follow_redirects=True, timeout=10)
-        answer.raise_for_status()
-    size = int(answer.headers.get("content-length") or 0)
+        response = get_session().head(url, follow_redirects=True, timeout=10)
+        response.raise_for_status()
+    size = int(response.headers.get("content-length") or 0)
     if not size:
         raise OSError(f"{url} does not tell how large it is: fetch it by hand, and add its folder")
     return size
 
 
 def _bar(tick: Callable[[int], None]) -> Any:
-    """Make a class of progress bars that shows nothing and tells `tick` of every step."""
+    """Make a class of progress bars that shows nothing and calls `tick` at every step."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -183,7 +215,7 @@ def _bar(tick: Callable[[int], None]) -> Any:
 
 
 def reachable() -> str:
-    """Tell whether a hub answers: "" if so, else the reason."""
+    """Return why no hub answers, or "" where one does."""
     from huggingface_hub import constants, errors, get_session
 
     if constants.HF_HUB_OFFLINE:
@@ -214,67 +246,64 @@ def room_for(folder: Path, size: int) -> None:
 @contextlib.contextmanager
 def explain_errors(source: str) -> Iterator[None]:
     """Turn what a hub, the network or the disk does into one sentence."""
-    from huggingface_hub import errors
-
-    page = source if "://" in source else page_of(source)
-    again = "what was fetched is kept: the same command goes on from there"
     chatter = logging.getLogger("huggingface_hub")
     before = chatter.level
     chatter.setLevel(logging.ERROR)  # of each of its tries
     try:
         yield
-    except errors.GatedRepoError as error:
-        raise LookupError(
-            f"{source} is gated: accept its licence at {page}, then log in with `hf auth login`, "
-            "and give the same command again"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise LookupError(
-            f"{source} has no such revision, or no longer; `workbench zoo download NAME --revision "
-            f"COMMIT` pins another, see {page}/commits/main"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise LookupError(
-            f"the hub has no {source}, or not for you: it was withdrawn, renamed, or is private; "
-            f"look at {page}"
-        ) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise OSError("nothing is fetched while HF_HUB_OFFLINE is set") from error
-    except errors.LocalEntryNotFoundError as error:  # what the library makes of a lost network
-        raise OSError(f"{source} cannot be reached now; {again}") from error
-    except errors.EntryNotFoundError as error:
-        raise LookupError(
-            f"a file that {source} listed is gone from it; the same command asks anew what it holds"
-        ) from error
-    except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]
-        answer = getattr(error, "response", None)
-        if type(error).__name__ in ("UnsupportedProtocol", "InvalidURL"):
-            raise OSError(f"{page} is no address: HF_ENDPOINT begins with https://") from error
-        if answer is None:
-            raise OSError(f"the network went away ({type(error).__name__}); {again}") from error
-        status = answer.status_code
-        if status == 401:
-            why = "`hf auth login` sets a token that is valid"
-        elif status == 429:
-            why = f"too much was asked of it; wait some minutes: {again}"
-        elif status == 408 or status >= 500:
-            why = f"it has trouble now; {again}"
-        else:
-            why = f"look at {page}"
-        kind = LookupError if status < 500 and status not in (408, 429) else OSError
-        raise kind(f"{source} answered {status}: {why}") from error
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                f"the disk is full; free some space, or set HF_HOME to a folder elsewhere; {again}",
-            ) from error
-        if error.filename:
-            raise OSError(
-                f"{error.filename} cannot be read or written ({error.strerror}); mend that, or set "
-                "HF_HOME to a folder elsewhere"
-            ) from error
-        raise OSError(f"{source} cannot be fetched: {first_line(error)[:200]}; {again}") from error
+    except Exception as error:
+        explained = _explained(error, source)
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         chatter.setLevel(before)
+
+
+def _explained(error: Exception, source: str) -> Exception | None:
+    """Return the error to raise in place of another; None where that one stays as it is."""
+    from huggingface_hub import errors
+
+    page = source if "://" in source else page_of(source)
+    for name, kind, sentence in HUB_ERRORS:
+        if isinstance(error, getattr(errors, name)):
+            return kind(sentence.format(source=source, page=page, again=AGAIN))
+    if isinstance(error, (errors.HTTPError, ConnectionError, TimeoutError)):  # type: ignore[attr-defined]
+        return _network_error(error, source, page)
+    if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+        return _disk_error(error, source)
+    return None
+
+
+def _network_error(error: Exception, source: str, page: str) -> Exception:
+    """Say that the network went away, or what the status of an answer means."""
+    response = getattr(error, "response", None)
+    if type(error).__name__ in ("UnsupportedProtocol", "InvalidURL"):
+        return OSError(f"{page} is no address: HF_ENDPOINT begins with https://")
+    if response is None:
+        return OSError(f"the network went away ({type(error).__name__}); {AGAIN}")
+    status = response.status_code
+    if status == 401:
+        why = "`hf auth login` sets a token that is valid"
+    elif status == 429:
+        why = f"too much was asked of it; wait some minutes: {AGAIN}"
+    elif status == 408 or status >= 500:
+        why = f"it has trouble now; {AGAIN}"
+    else:
+        why = f"look at {page}"
+    kind = LookupError if status < 500 and status not in (408, 429) else OSError
+    return kind(f"{source} answered {status}: {why}")
+
+
+def _disk_error(error: OSError, source: str) -> OSError:
+    """Say that the disk is full, which file is at fault, or what else the system told."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(
+            f"the disk is full; free some space, or set HF_HOME to a folder elsewhere; {AGAIN}"
+        )
+    if error.filename:
+        return OSError(
+            f"{error.filename} cannot be read or written ({error.strerror}); mend that, or set "
+            "HF_HOME to a folder elsewhere"
+        )
+    return OSError(f"{source} cannot be fetched: {first_line(error)[:200]}; {AGAIN}")

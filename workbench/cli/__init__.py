@@ -5,6 +5,6 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command; a signal is answered in a sentence from the first moment on."""
-    from workbench.cli import process
+    from workbench.cli import entry
 
-    process.run()
+    entry.run()

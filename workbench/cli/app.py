@@ -6,6 +6,7 @@ imported before the names in a command are known to be right.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -122,19 +123,30 @@ def attribute(
             terminal.print_matches(matches, as_json)
         if report is not None:
             terminal.tell(f"Report: {result.report(report, full_paths)}")
+        for path, _ in result.paths:
+            _tell_notes(Path(path))
+        _tell_left_out(paths)
         failed = any(case.error is not None for case in result.cases.values())
         if failed or not all(match.matches for match in matches or ()):
             raise typer.Exit(1)
 
 
 @app.command()
-def inspect(paths: Paths, as_json: AsJson = False) -> None:
-    """Tell what each file itself says of its origin: signed manifest, parameters, watermark.
+def inspect(
+    paths: Paths,
+    as_json: AsJson = False,
+    redraw: Annotated[
+        bool,
+        typer.Option("--redraw", help="Give the command that would draw again what is told."),
+    ] = False,
+) -> None:
+    """Tell what each file itself says of its origin: signed manifest, parameters, watermark, XMP.
 
     signed: unchanged since it was signed, by whomever.
     verified: so signed, by a signer whom you trust ($WORKBENCH_SIGNERS, a file of PEM).
-    broken: changed since it was signed, or signed wrongly.
+    broken: changed since it was signed.
     claimed: written there by whomever.
+    observed: measured in the pixels, at the error rate that is told.
     contradicted: written there, and denied by the picture.
     absent: nothing found, which says nothing.
     unchecked: could not be looked for.
@@ -145,8 +157,10 @@ def inspect(paths: Paths, as_json: AsJson = False) -> None:
         failed = False
         for path in dict.fromkeys(images.find(paths)):
             found = evidence.frame([path])
-            terminal.print_evidence(found, as_json)
+            terminal.print_evidence(found, as_json, redraw)
             failed |= bool((found["kind"] == "file").any())
+            _tell_notes(path)
+        _tell_left_out(paths)
         if failed:
             raise typer.Exit(1)
 
@@ -163,20 +177,21 @@ def invert(
         row = presets.preset(preset)
         tool = make_inverter(inverter or row.inverter, row)
         from workbench import images
+        from workbench.inverters import RowInverter
 
         images.find(paths)
         store = Store()
         entries = images.index(paths, keep=store.put_picture)
-        # files of the same pixels are one picture, but each may tell a prompt of its own
-        parts = [[entry] for entry in entries] if hasattr(tool, "of_file") else [entries]
-        rows: dict[Path, Any] = {}
+        # files of the same pixels are one picture, but each may hold a prompt of its own
+        parts = [[entry] for entry in entries] if isinstance(tool, RowInverter) else [entries]
+        rows: dict[Any, Any] = {}
         with terminal.progress_bars() as progress:
             from workbench import pipeline
 
             for some in parts:
-                found = pipeline.invert(images.frame(some), tool, store, progress=progress)
-                told = {row.image_id: row for row in found.itertuples()}
-                rows |= {entry.path: told[entry.image_id] for entry in some}
+                prompts = pipeline.invert(images.frame(some), tool, store, progress=progress)
+                by_image = {row.image_id: row for row in prompts.itertuples()}
+                rows |= {entry.path: by_image[entry.image_id] for entry in some}
         failed = False
         for entry in entries:
             made = rows[entry.path]
@@ -190,6 +205,7 @@ def invert(
                 terminal.tell(f"{entry.path}: {error}")
             else:
                 print(f"{terminal.shown(entry.path)}\t{terminal.shown(text)}")
+        _tell_left_out(paths)
         if failed:
             raise typer.Exit(1)
 
@@ -287,17 +303,36 @@ def _read_generations(table: Path, generator: str, prompt: str) -> dict[int, lis
         ) from None
 
 
+def _tell_notes(path: Path) -> None:
+    """Say what was done to the colours of a picture that could be opened."""
+    from workbench import images
+
+    with contextlib.suppress(images.ImageError, MemoryError):
+        for note in images.notes(path):
+            terminal.tell(f"{path}: {note}")
+
+
+def _tell_left_out(paths: list[str]) -> None:
+    """Say how many files in folders were left out, by reason."""
+    from workbench import images
+
+    if omitted := images.left_out(paths):
+        terminal.tell(omitted)
+
+
 def _attribute(paths: list[str], options: dict[str, Any]) -> Attribution:
+    from workbench import images
     from workbench.attribution.attribute import attribute
     from workbench.catalogue.setting import settle
 
     settle(**options)
     with terminal.progress_bars() as progress:
-        return attribute(paths, **options, progress=progress)
+        return attribute(images.find(paths), **options, progress=progress)
 
 
 def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     """Redo a report's run in a store of its own, so that everything is really made again."""
+    from workbench import images
     from workbench.attribution import replay
     from workbench.attribution.attribute import attribute
     from workbench.catalogue.setting import settle
@@ -306,7 +341,8 @@ def _again(source: Path, paths: list[str]) -> tuple[Attribution, list[Any]]:
     settle(**kept["call"])
     with terminal.progress_bars() as progress:
         store = Store.temporary()
-        result = attribute(paths, **kept["call"], store=store, progress=progress)
+        found = images.find(paths)
+        result = attribute(found, **kept["call"], store=store, progress=progress)
     return result, replay.compare(kept, result)
 
 
@@ -320,7 +356,7 @@ def _check_report(path: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; `process.run` answers for its signals and streams."""
+    """Run the command; `entry.run` answers for its signals and streams."""
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
         os.environ.setdefault(name, "1")
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):

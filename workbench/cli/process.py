@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 STOPPED = "Stopped. What was made is kept: the same command goes on from there."
 CLOSED = "workbench: the output was closed, and nothing more can be told"
@@ -31,28 +31,7 @@ def status_of(stop: KeyboardInterrupt) -> int:
     return getattr(stop, "status", 128 + signal.SIGINT)
 
 
-def run() -> NoReturn:
-    """Run the command, and end the process with its exit status."""
-    _listen()
-    try:
-        _open_streams()
-        from workbench.cli import app
-
-        app.main()
-        status: Any = 0
-    except SystemExit as end:
-        status = end.code
-    except KeyboardInterrupt as stop:  # before or after the command itself, which answers its own
-        status = status_of(stop)
-        _say(STOPPED)
-    except OSError as error:  # of stdout: whatever else a user can cause, the command has told
-        if error.errno not in (errno.EPIPE, errno.EBADF, *FULL):
-            raise
-        status = say_closed(error)
-    sys.exit(_flushed(status))
-
-
-def _listen() -> None:
+def listen() -> None:
     """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that temporary folders go; once."""
 
     def stop(number: int, _frame: object) -> None:
@@ -65,7 +44,7 @@ def _listen() -> None:
             signal.signal(number, stop)
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Give the process streams where it was started without any; escape what cannot be written."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
@@ -76,7 +55,7 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _flushed(status: Any) -> Any:
+def flushed(status: Any) -> Any:
     """Write out what was told; where that fails, say so, and let the status be 1."""
     try:
         if sys.stdout is not None:
@@ -91,9 +70,9 @@ def say_closed(error: Exception) -> int:
     """Say that stdout takes no more; return the exit status."""
     _drop_output()
     if getattr(error, "errno", None) in FULL:
-        _say("workbench: the disk that the output goes to is full; free some space")
+        say("workbench: the disk that the output goes to is full; free some space")
     else:
-        _say(CLOSED)
+        say(CLOSED)
     return 1
 
 
@@ -106,6 +85,7 @@ def _drop_output() -> None:
             os.close(nothing)
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Write a sentence on stderr, if anybody still reads there."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(sentence, file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from workbench import quiet
 from workbench.cli import process
 from workbench.store import StoreError
 from workbench.text import brief
@@ -26,9 +27,13 @@ Progress = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback."""
+    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback.
+
+    Warnings of libraries stay off the screen.
+    """
     try:
-        yield
+        with quiet.warnings_logged():
+            yield
     except KeyboardInterrupt as stop:
         _stop(process.status_of(stop), process.STOPPED)
     except (KeyError, IndexError):
@@ -123,22 +128,61 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     out.print()
 
 
-def print_evidence(found: Any, as_json: bool) -> None:
-    """Print what files say of their origin (`evidence.frame`), a paragraph a picture."""
+def print_evidence(found: Any, as_json: bool, redraw: bool = False) -> None:
+    """Print what files say of their origin (`evidence.frame`), a paragraph a picture.
+
+    With ``redraw`` the command that would draw a picture again from its parameters, too.
+    """
     from rich.text import Text
 
     out = results()
     for path, rows in found.groupby("path", sort=False):
+        again = _redrawn(rows) if redraw else None
         if as_json:
             plain = rows.drop(columns="path").astype(object).where(rows.notna(), None)
-            print(json.dumps({"image": path, "evidence": plain.to_dict("records")}))
+            record = {"image": path, "evidence": plain.to_dict("records")}
+            more = {"redraw": dict(zip(("command", "note"), again, strict=True))} if again else {}
+            print(json.dumps(record | more, allow_nan=False))
             continue
         out.print(Text(shown(path), "bold"))
         for row in rows.itertuples():
             strong = "dim" if row.state in ("absent", "unchecked") else "bold"
             prompt = f" Prompt there: {brief(row.prompt)}" if isinstance(row.prompt, str) else ""
             text = f"  {row.kind}, {row.state}: {shown(row.text)}{prompt}"
-            out.print(Text(text, strong))
+            out.print(Text(f"{text}{_settings(row.settings)}", strong))
+        if again:
+            command, note = again
+            out.print(
+                Text(f"  To draw it again ({shown(note)}):" if command else f"  {shown(note)}.")
+            )
+            if command:  # in one line, however long, so that it can be copied
+                out.print(Text(command), soft_wrap=True)
+
+
+def _settings(told: Any) -> str:
+    """Tell the settings of a drawing in a sentence; "" for none."""
+    if not isinstance(told, dict) or not told:
+        return ""
+    words = []
+    for name, value in told.items():
+        if name == "size":
+            value = "×".join(map(str, value))
+        elif name == "loras":
+            pairs = ((x["name"], x["weight"]) for x in value)
+            value = ", ".join(f"{a} ({b})" if b is not None else str(a) for a, b in pairs)
+        words.append(f"{name.replace('_', ' ')} {brief(value, 200)}")
+    return f" Settings there: {'; '.join(words)}."
+
+
+def _redrawn(rows: Any) -> tuple[str | None, str]:
+    """Return the command that would draw a picture again, or None, and a remark."""
+    from workbench.cli import redraw
+    from workbench.evidence import Evidence
+
+    told = rows[(rows["kind"] == "parameters") & rows["settings"].notna()]
+    if told.empty:
+        return None, "No parameters are told, so nothing can be drawn again"
+    return redraw.command(Evidence(**told.drop(columns="path").iloc[0].to_dict()))
 
 
 def print_matches(matches: list[Match], as_json: bool) -> None:

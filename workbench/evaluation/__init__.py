@@ -1,5 +1,11 @@
 """How well a setting does: outcomes, metrics, statistics, calibration, benchmarks."""
 
+from workbench.evaluation import benchmark as benchmark
+from workbench.evaluation import calibration as calibration
+from workbench.evaluation import likelihood as likelihood
+from workbench.evaluation import projection as projection
+from workbench.evaluation import prompts as prompts
+from workbench.evaluation import statistics as statistics
 from workbench.evaluation.metrics import confusion as confusion
 from workbench.evaluation.metrics import measure as measure
 from workbench.evaluation.metrics import outcomes as outcomes

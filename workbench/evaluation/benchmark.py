@@ -123,7 +123,7 @@ def evaluate(
         "rankings": rankings,
         "attributions": attributions,
         "outcomes": outcomes,
-        "evaluations": metrics.measure(outcomes, seed),
+        "evaluations": metrics.measure(outcomes),
     }
 
 

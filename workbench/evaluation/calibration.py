@@ -21,7 +21,7 @@ from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import Setting, settle
 from workbench.evaluation import metrics
-from workbench.evaluation.statistics import bootstrap_interval
+from workbench.evaluation.statistics import accuracy_interval
 from workbench.keys import digest
 from workbench.pipeline.progress import Progress
 from workbench.plugin import Fitted
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class Selection:
     """Hold the best setting found, and the whole grid it was found in.
 
-    ``grid``: similarity, aggregate, accuracy with low and high (bootstrap over prompts), mrr, n;
-    best first. Many settings were compared, so the best one's accuracy here is optimistic.
+    ``grid``: similarity, aggregate, accuracy with low and high (95 %, over prompts), mrr, n; best
+    first. Many settings were compared, so the best one's accuracy here is optimistic.
     """
 
     preset: str
@@ -196,14 +196,14 @@ def compare(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Measure every setting of a `grid`, best first.
 
     Returns:
-        similarity, aggregate, accuracy with low and high (bootstrap over prompts), mrr, n; sorted
-        by accuracy, then mean reciprocal rank, then the order of the grid.
+        similarity, aggregate, accuracy with low and high (95 %, over prompts), mrr, n; sorted by
+        accuracy, then mean reciprocal rank, then the order of the grid.
     """
     import pandas as pd
 
     rows = []
     for (similarity, aggregate), part in outcomes.groupby(["similarity", "aggregate"], sort=False):
-        found = bootstrap_interval(part["correct"], part["prompt"])
+        found = accuracy_interval(part["correct"], part["prompt"])
         rows.append(
             {
                 "similarity": similarity,
@@ -253,13 +253,14 @@ def threshold(
     stages = method(images, setting.zoo, store=store, seed=seed, progress=progress)
     ranked = ranking.rank(stages.scores)
     outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
-    value = ranking.threshold(outcomes["margin"], outcomes["correct"])
+    value = ranking.threshold(outcomes["margin"], outcomes["correct"], outcomes["prompt"])
     kept = outcomes[outcomes["margin"] >= value]
     provenance = (
         f"workbench calibrate --preset {setting.preset.name} --n {n} --seed {seed}: "
         f"accepts {len(kept)} of {len(outcomes)} calibration pictures, "
-        f"{int((~kept['correct']).sum())} of them wrong (one-sided 95 % Clopper–Pearson bound at "
-        f"most 5 %), for {method!r}; weights {_weights(method, *setting.zoo.values())}"
+        f"{int((~kept['correct']).sum())} of them wrong (fixed-sequence testing over prompts: at "
+        f"most 5 % with one-sided 95 % confidence), for {method!r}; "
+        f"weights {_weights(method, *setting.zoo.values())}"
     )
     quantile = conformal.conformal_quantile(stages.scores, truth)
     known = conformal.fit_known(stages.scores, truth)

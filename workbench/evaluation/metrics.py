@@ -1,6 +1,6 @@
 """From attributions to metrics: outcomes, accuracies, confusion.
 
-A picture that failed anywhere counts as a miss. Intervals are bootstrapped by prompt.
+A picture that failed anywhere counts as a miss. Intervals know which pictures share a prompt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
-from workbench.evaluation.statistics import DRAWS, bootstrap_interval
+from workbench.evaluation.statistics import accuracy_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,26 +63,25 @@ def _condition(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def measure(outcomes: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
-    """Summarise the outcomes under each attack with bootstrap intervals over prompts.
+def measure(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the outcomes under each attack with 95 % intervals over prompts.
 
     The metrics, all in [0, 1] and higher is better: ``accuracy`` (forced choice), ``coverage``
     (accepted), ``accuracy_accepted`` (among the accepted alone), ``top2``, and ``mrr``, the mean of
-    1 / rank of the true model, 0 for a miss. Slices: ``all``, and each true generator.
+    1 / rank of the true model, 0 for a miss. Slices: ``all``, and each true generator. The
+    intervals are those of `accuracy_interval`, that of ``mrr`` is of `mean_interval`.
 
     Args:
         outcomes: what `outcomes` answers.
-        seed: of the bootstrap.
-        draws: of the bootstrap.
 
     Returns:
         evaluations frame.
     """
-    return _summarised(outcomes, _MEASURES, seed, draws)
+    return _summarised(outcomes, _MEASURES, {"mrr": (0.0, 1.0)})
 
 
-def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Summarise attribution sets with bootstrap intervals over prompts.
+def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Summarise attribution sets with 95 % intervals over prompts.
 
     The metrics: ``set_coverage``, the share of sets that hold the true model, and ``set_size``, the
     models in one on average. An image without a set counts as not covered, with none.
@@ -90,7 +89,6 @@ def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.Da
     Args:
         sets: what `conformal.conformal_sets` answers.
         truth: as of `outcomes`.
-        seed: of the bootstrap.
 
     Returns:
         evaluations frame; slices as of `metrics`.
@@ -105,20 +103,24 @@ def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame, seed: int = 0) -> pd.Da
     table["covered"] = table["covered"].eq(True)
     table["size"] = table["size"].fillna(0)
     measures = {"set_coverage": lambda part: part["covered"], "set_size": lambda part: part["size"]}
-    return _summarised(table, measures, seed, DRAWS)
+    return _summarised(table, measures, {"set_size": (0.0, float(sets["generator"].nunique()))})
 
 
 def _summarised(
-    outcomes: pd.DataFrame, measures: Mapping[str, Any], seed: int, draws: int
+    outcomes: pd.DataFrame, measures: Mapping[str, Any], means: Mapping[str, tuple[float, float]]
 ) -> pd.DataFrame:
-    """Bootstrap measures over prompts, for all and for each true generator."""
+    """Estimate measures for all and each true generator; ``means``, with bounds, are no shares."""
     rows = []
     outcomes = outcomes.assign(**_condition(outcomes))
     conditions = outcomes.groupby(["attributor", "attack", "intensity"], sort=False)
     for (attributor, attack, intensity), table in conditions:
         parts = [("all", table), *table.groupby("truth", sort=True)]
         for (name, part), (metric, values) in itertools.product(parts, measures.items()):
-            found = bootstrap_interval(values(part), part["prompt"], draws, seed)
+            found = (
+                mean_interval(values(part), part["prompt"], means[metric])
+                if metric in means
+                else accuracy_interval(values(part), part["prompt"])
+            )
             rows.append(
                 {
                     "attributor": attributor,

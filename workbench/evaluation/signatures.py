@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.evaluation.metrics import confusion
-from workbench.evaluation.statistics import bootstrap_interval
+from workbench.evaluation.statistics import accuracy_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,8 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
     The rules (the bounds are ours); 1 and 2 speak alone, and of 4, 5 and 6 only the first:
 
     1. *failures*: at least a tenth of the images could not be attributed at all.
-    2. *chance*: the interval of the accuracy holds 1 / K.
+    2. *chance*: the interval of the accuracy holds 1 / K; or *too few pictures*, where it reaches
+       halfway from there to 1 as well.
     3. *poor prompts*: the natural prompt is at least 5 points better than the inverted one, and the
        interval of the difference, over prompts, lies above 0.
     4. *twin models*: K > 2, at least 5 errors, and two models exchange at least half of all errors,
@@ -38,8 +39,14 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
     missed = float(outcomes["predicted"].isna().mean())
     if missed >= 0.1:
         return f"Failures: {missed:.0%} of the pictures could not be attributed at all."
-    accuracy = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
-    if accuracy.low <= 1 / len(labels):
+    accuracy = accuracy_interval(outcomes["correct"], outcomes["prompt"])
+    chance = 1 / len(labels)
+    if accuracy.low <= chance and accuracy.high >= (1 + chance) / 2:
+        return (
+            f"Too few pictures: {accuracy.value:.1%} right ({accuracy.low:.1%} to "
+            f"{accuracy.high:.1%}) cannot be told from 1 / {len(labels)}."
+        )
+    if accuracy.low <= chance:
         return (
             f"At chance: {accuracy.value:.1%} right cannot be told from 1 / {len(labels)}, so the "
             "similarity does not see these models."
@@ -53,7 +60,7 @@ def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
     key = ["image_id", "truth", "prompt"]
     pairs = outcomes.merge(natural, on=key, suffixes=("", "_natural"))
     gain = pairs["correct_natural"].astype(float) - pairs["correct"].astype(float)
-    found = bootstrap_interval(gain, pairs["prompt"])
+    found = mean_interval(gain, pairs["prompt"], (-1.0, 1.0))
     if not (found.value >= 0.05 and found.low > 0):
         return ""
     return (
@@ -87,7 +94,7 @@ def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     worst = str(means.idxmin())
     own = outcomes[outcomes["truth"] == worst]
     rest = float(outcomes[outcomes["truth"] != worst]["correct"].mean())
-    found = bootstrap_interval(own["correct"], own["prompt"])
+    found = accuracy_interval(own["correct"], own["prompt"])
     if not (found.value <= rest - 0.15 and found.high < rest):
         return ""
     return (

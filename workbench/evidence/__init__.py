@@ -1,8 +1,9 @@
 """What a file itself tells of its origin: looked at first, never mixed into a score.
 
-Three places: a signed C2PA manifest (`c2pa`), the generation parameters of front ends
-(`parameters`, `frontends`), and the invisible watermark of the Stable Diffusion scripts
-(`watermark`). `inspection` asks all three of a file.
+Five places: a signed C2PA manifest (`c2pa`), the generation parameters of front ends (`parameters`,
+`frontends`, `comfyui`, `infotext`), the invisible watermark of the Stable Diffusion scripts
+(`watermark`), the makers that XMP, IPTC and EXIF name (`origin`), and traces of past compression
+(`traces`). `inspection` asks all five of a file.
 """
 
 from workbench.evidence.base import STATES as STATES

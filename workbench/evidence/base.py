@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.text import brief, plain, shown
 
@@ -16,8 +16,9 @@ STATES = {
     "verified": "unchanged since it was signed, by a signer whom you trust",
     "signed": "unchanged since it was signed; who signed it is not checked",
     "claimed": "written there by whoever could write to the file; not proved",
+    "observed": "measured in the pixels, at the error rate that is told",
     "contradicted": "written there, and the picture itself says otherwise",
-    "broken": "signed, and the check fails: changed since, or signed wrongly",
+    "broken": "signed, and changed since",
     "absent": "nothing found, which says nothing",
     "unchecked": "could not be looked for",
 }
@@ -27,9 +28,11 @@ STATES = {
 class Evidence:
     """One thing a file tells, or does not.
 
-    ``kind`` is C2PA, parameters or watermark, ``state`` one of `STATES`, ``source`` the maker it
-    names, ``prompt`` a prompt found there, ``text`` a sentence. All but the first two are the
-    file's own words in part: escape them before they go into HTML.
+    ``kind`` is C2PA, parameters, watermark, origin or traces, ``state`` one of `STATES`,
+    ``source`` the maker it names, ``prompt`` a prompt found there, ``text`` a sentence,
+    ``settings`` what a drawing could be repeated with (`Parameters.told`), None where there are no
+    parameters. All but the first two are the file's own words in part: escape them before they go
+    into HTML.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Evidence:
     text: str
     source: str | None = None
     prompt: str | None = None
+    settings: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Let nothing in that would act on a screen, or, in a prompt, that no table can hold."""
@@ -53,9 +57,9 @@ def library_missing(kind: str, library: str, error: Exception) -> Evidence:
 
 def opened(data: bytes) -> Image:
     """Open a picture that could be decoded, its pixels unread."""
-    from PIL import Image
+    from workbench import images
 
-    return Image.open(io.BytesIO(data))
+    return images.head(data)
 
 
 def quoted(name: object) -> str:

@@ -16,15 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from workbench.evidence.base import Evidence, library_missing, opened, quoted
+from workbench.text import brief, first_line
 
 SIGNERS = "WORKBENCH_SIGNERS"
 AI = {
     "trainedAlgorithmicMedia": " as made by a model",
     "compositeWithTrainedAlgorithmicMedia": " as made by a model in part",
 }
+USAGES = (
+    "1.3.6.1.5.5.7.3.4",
+    "1.3.6.1.5.5.7.3.36",
+    "1.3.6.1.5.5.7.3.8",
+    "1.3.6.1.5.5.7.3.9",
+    "1.3.6.1.4.1.311.76.59.1.9",
+    "1.3.6.1.4.1.62558.2.1",
+)
+"""Key usages of a signer's certificate: e-mail protection, document signing, time stamping, OCSP
+signing, Microsoft's for C2PA, and C2PA's own for claims."""
+HASHES = ("sha256", "sha384", "sha512")
+CHANGED = r"(assertion|claimSignature|ingredient|manifest)\.(.*\.)?mismatch|assertion\.missing"
+"""Codes of what only bytes that were changed after the signing bring about."""
+UNCHECKED = r"signingCredential\.untrusted$|cawg\.|timeStamp\."
+"""Codes of what is not known here: who signed it, who is named in it, and when."""
+BOUND = r"assertion\.(dataHash|boxesHash|bmffHash|collectionHash)\.match"
 TYPES = {
     "AVIF": "image/avif",
     "GIF": "image/gif",
+    "HEIF": "image/heif",
     "JPEG": "image/jpeg",
     "MPO": "image/jpeg",
     "PNG": "image/png",
@@ -48,7 +66,10 @@ def _trusted() -> str | None:
 
 
 def read_manifest(data: bytes) -> Evidence:
-    """Read and validate a C2PA manifest inside the file."""
+    """Read and validate a C2PA manifest inside the file.
+
+    What the library cannot read is unchecked, with its reason; ValueError where `SIGNERS` is amiss.
+    """
     try:
         import c2pa
     except (ImportError, RuntimeError) as error:  # the latter where there is no native library
@@ -57,41 +78,76 @@ def read_manifest(data: bytes) -> Evidence:
     if form not in TYPES:
         return Evidence("C2PA", "unchecked", f"Manifests are not looked for in {form} files.")
     trusted = _trusted()
-    settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-    if trusted:
-        settings["trust"] = {"trust_anchors": trusted}
     try:
-        context = c2pa.Context(c2pa.Settings.from_dict(settings))
+        context = c2pa.Context(c2pa.Settings.from_dict(_settings(trusted)))
     except c2pa.C2paError as error:
         raise ValueError(f"{SIGNERS} names certificates that cannot be read ({error})") from None
     try:
         reader = c2pa.Reader(TYPES[form], io.BytesIO(data), context=context)
         state, told = reader.get_validation_state(), json.loads(reader.json())
+        if state == "Invalid" and (odd := _unknown_hash(json.loads(reader.detailed_json()))):
+            return _unreadable(f"it hashes by {quoted(odd)}, which is not known here")
+        return _judged(str(state), told, trusted)
     except c2pa.C2paError.ManifestNotFound:
         return Evidence("C2PA", "absent", "No C2PA manifest.")
-    except c2pa.C2paError as error:
-        reason = str(error).splitlines()[0][:200]
-        if reason.startswith("Remote"):
+    except MemoryError:
+        raise
+    except Exception as error:  # a manifest is anybody's, and the library may stumble over it
+        reason = brief(first_line(error), 200)
+        if isinstance(error, c2pa.C2paError) and reason.startswith("Remote"):
             text = f"A C2PA manifest is said to lie elsewhere; it was not fetched ({reason})."
             return Evidence("C2PA", "claimed", text)
         if b"c2pa" not in data:
             text = f"No C2PA manifest could be looked for ({reason})."
             return Evidence("C2PA", "unchecked", text)
-        return Evidence("C2PA", "broken", f"A C2PA manifest that cannot be read ({reason}).")
+        return _unreadable(reason)
+
+
+def _settings(trusted: str | None) -> dict[str, Any]:
+    """Return the library's settings: no network, and the key usages that signers may have."""
+    trust = {"trust_config": "\n".join(USAGES)}
+    return {
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+        "core": {"decode_identity_assertions": False},  # whose issuers would have to be asked
+        "trust": trust | ({"trust_anchors": trusted} if trusted else {}),
+    }
+
+
+def _unreadable(reason: str) -> Evidence:
+    text = f"A C2PA manifest that cannot be checked here ({reason})."
+    return Evidence("C2PA", "unchecked", text)
+
+
+def _unknown_hash(detailed: dict[str, Any]) -> str | None:
+    """Return a hash algorithm of the active manifest that is not of `HASHES`; None for none.
+
+    The library then hashes by another one, finds no digest equal, and reports a mismatch.
+    """
+    manifest = detailed["manifests"][detailed["active_manifest"]]
+    stored = manifest.get("assertion_store") or {}
+    bindings = [each for label, each in stored.items() if label.startswith("c2pa.hash.")]
+    named = [each.get("alg") for each in (manifest["claim"], *bindings) if isinstance(each, dict)]
+    return next((str(name) for name in named if name and name not in HASHES), None)
+
+
+def _judged(state: str, told: dict[str, Any], trusted: str | None) -> Evidence:
+    """Say what the library's validation of a manifest comes to."""
     manifest = told["manifests"].pop(told["active_manifest"])
     source, named = _maker(manifest)
-    signature = manifest.get("signature_info", {})
+    signature = manifest.get("signature_info") or {}
     signer = ", ".join(filter(None, [signature.get("common_name"), signature.get("issuer")]))
     says = f"It names {named}, signed by {quoted(signer) if signer else 'nobody named'}"
-    inside = [f" An ingredient names {_maker(each)[1]}." for each in told["manifests"].values()]
-    if any(_failures(each) for each in manifest.get("ingredients", [])):
-        inside.insert(0, " An ingredient was broken when it was taken in.")
-    more = "".join(inside[:5])
+    more = _ingredients(manifest, told["manifests"]) + _identities(manifest)
+    failures, valid = _failures(told), "Valid: unchanged since it was signed."
     if state == "Invalid":
-        text = f"{_wrong(_failures(told))}. {says}.{more}"
-        return Evidence("C2PA", "broken", text, source)
-    valid = "Valid: unchanged since it was signed."
-    if state == "Trusted":
+        every = [*failures, *_failures_of_ingredients(told)]
+        if _changed(every):
+            return Evidence("C2PA", "broken", f"{_wrong(every)}. {says}.{more}", source)
+        if not _holds(told):
+            what = f"It cannot be checked here ({', '.join(failures) or 'nobody says why'})"
+            return Evidence("C2PA", "unchecked", f"{what}. {says}.{more}", source)
+        valid = f"{_wrong(failures)}."
+    elif state == "Trusted":
         text = f"{valid} {says}, whom one of your certificates vouches for.{more}"
         return Evidence("C2PA", "verified", text, source)
     why = "none of your certificates vouches for it" if trusted else "anybody can sign in any name"
@@ -99,13 +155,54 @@ def read_manifest(data: bytes) -> Evidence:
     return Evidence("C2PA", "signed", text, source)
 
 
+def _ingredients(manifest: dict[str, Any], others: dict[str, Any]) -> str:
+    """Tell what a picture was made from, as far as its manifest does."""
+    inside = [f" An ingredient names {_maker(each)[1]}." for each in others.values()]
+    if any(_failures(each) for each in manifest.get("ingredients", [])):
+        inside.insert(0, " An ingredient was broken when it was taken in.")
+    return "".join(inside[:5])
+
+
+def _identities(manifest: dict[str, Any]) -> str:
+    """Say that an identity assertion was left unchecked."""
+    labels = (str(each.get("label")) for each in manifest.get("assertions", []))
+    if not any(label.startswith("cawg.identity") for label in labels):
+        return ""
+    return " An identity asserted there is unchecked: its issuer would have to be asked."
+
+
 def _failures(told: dict[str, Any]) -> list[str]:
     """List the codes of what is wrong with a manifest, but for a signer whom nobody knows."""
-    results = told.get("validation_results", {})
-    failed = [*results.get("activeManifest", {}).get("failure", [])]
-    failed += [] if results else told.get("validation_status", [])  # of older manifests
+    results = told.get("validation_results") or {}
+    failed = [*(results.get("activeManifest") or {}).get("failure", [])]
+    failed += [] if results else told.get("validation_status") or []  # of older manifests
+    return _codes(failed)
+
+
+def _failures_of_ingredients(told: dict[str, Any]) -> list[str]:
+    """List what has become wrong inside a manifest's ingredients, whose pixels are not here."""
+    deltas = (told.get("validation_results") or {}).get("ingredientDeltas") or []
+    failed = [x for each in deltas for x in (each.get("validationDeltas") or {}).get("failure", [])]
+    return [code for code in _codes(failed) if not re.match(r"assertion\.[a-z]+Hash\.", code)]
+
+
+def _codes(failed: list[dict[str, Any]]) -> list[str]:
     codes = dict.fromkeys(str(each.get("code")) for each in failed)
-    return [code for code in codes if code != "signingCredential.untrusted"]
+    return [code for code in codes if not re.match(UNCHECKED, code)]
+
+
+def _changed(codes: list[str]) -> bool:
+    """Tell whether failure codes mean that bytes were changed after the signing."""
+    if "algorithm.unsupported" in codes:  # the library then calls the signature a mismatch
+        codes = [code for code in codes if code != "claimSignature.mismatch"]
+    return any(re.fullmatch(CHANGED, code) for code in codes)
+
+
+def _holds(told: dict[str, Any]) -> bool:
+    """Tell whether a manifest's own signature and its digest of the picture were found right."""
+    active = (told.get("validation_results") or {}).get("activeManifest") or {}
+    right = _codes(active.get("success", []))
+    return "claimSignature.validated" in right and any(re.fullmatch(BOUND, code) for code in right)
 
 
 def _wrong(codes: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Look into a file, or many, for all three kinds of evidence.
+"""Look into a file, or many, for all kinds of evidence.
 
 What was checked, what is merely written there, and what is not there are told apart (`STATES`).
 All of it is lost when a picture is saved again, so its absence says nothing. Needs the extra
@@ -7,38 +7,60 @@ All of it is lost when a picture is saved again, so its absence says nothing. Ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import images
-from workbench.evidence.base import Evidence
+from workbench.evidence.base import Evidence, opened
 from workbench.evidence.c2pa import read_manifest
+from workbench.evidence.origin import read_origin
 from workbench.evidence.parameters import read_parameters
+from workbench.evidence.traces import read_traces
 from workbench.evidence.watermark import read_watermark
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = ["path", "kind", "state", "source", "prompt", "text", "settings"]
+
 
 def inspect(path: str | Path) -> list[Evidence]:
-    """Look for all three kinds of evidence in a picture file.
+    """Look for all kinds of evidence in a picture file.
 
     Returns:
-        one Evidence of C2PA, one of parameters, one of a watermark, in this order.
+        one Evidence of C2PA, one of parameters, one of a watermark, in this order; then one of
+        the origin that XMP, IPTC and EXIF name, and one of traces of past compression, where
+        there are such.
 
     Raises:
         images.ImageError: the file is no picture that can be opened.
     """
     data = images.read_bytes(path)
     picture = images.decode(data)
-    return [read_manifest(data), read_parameters(data, picture.size), read_watermark(picture)]
+    with _quietly():
+        told = read_parameters(data, picture.size)
+        found = [read_manifest(data), told, read_watermark(picture)]
+        origin = read_origin(data, parameters=told.settings is not None)
+        traces = read_traces(picture, str(opened(data).format))
+    return [*found, *(each for each in (origin, traces) if each is not None)]
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what Pillow warns of in damaged metadata from the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def parameters(path: str | Path) -> Evidence:
     """Look for generation parameters alone; ImageError where the file cannot be opened."""
     data = images.read_bytes(path)
-    return read_parameters(data, images.decode(data).size)
+    with _quietly():
+        return read_parameters(data, images.decode(data).size)
 
 
 def frame(
@@ -51,8 +73,8 @@ def frame(
         progress: called with ("inspect", done, total).
 
     Returns:
-        frame with path, kind, state, source, prompt, text, three rows a picture; one row of kind
-        ``file`` and state ``unchecked`` where it cannot be opened.
+        frame with path, kind, state, source, prompt, text and settings, three rows a picture
+        or more; one row of kind ``file`` and state ``unchecked`` where it cannot be opened.
     """
     import pandas as pd
 
@@ -70,4 +92,4 @@ def frame(
         rows += [{"path": images.written(path), **vars(each)} for each in found]
     if progress is not None and files:
         progress("inspect", len(files), len(files))
-    return pd.DataFrame(rows, columns=["path", "kind", "state", "source", "prompt", "text"])
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import partial
 
-from workbench.evidence import frontends
+from workbench.evidence import frontends, origin, texts
 from workbench.evidence.base import Evidence, library_missing, opened, quoted
-from workbench.evidence.frontends import Parameters
+from workbench.evidence.settings import Parameters
+from workbench.text import brief, first_line
+
+PAPERWORK = re.compile(
+    r"(?i)software|author|artist|copyright|creat(ion|e).*|date.*|modif.*|title|(thumb|exif|icc|tiff|"
+    r"photoshop|dc|xmp|xmpmm|png|jpeg|signature)[:.].*|raw profile.*|.*resolution|disclaimer|"
+    r"warning|generator|source|url|credit|file|timestamp|xptitle|loop|duration"
+)
+"""Names of texts that tell of the file, not of what is seen: they are not quoted."""
 
 
 def read_parameters(data: bytes, size: tuple[int, int]) -> Evidence:
-    """Read the generation parameters that a front end wrote, and hold their size to the picture."""
+    """Read the generation parameters that a front end wrote, and hold their size to the picture.
+
+    Text that no parser knows is quoted, as a claim.
+    """
     try:
         import sd_parsers  # noqa: F401
     except ImportError as error:
         return library_missing("parameters", "sd-parsers", error)
     try:
         with opened(data) as picture:
-            texts, sizes = frontends.texts(picture), {size, picture.size}  # turned by EXIF, and not
-        found = frontends.read(texts)
+            found_texts = texts.gather(picture)
+            sizes = {size, picture.size}  # turned by EXIF, and not
+        found = frontends.read(found_texts)
     except Exception as error:  # the text is anybody's, and so is what a parser makes of it
-        reason = f"{type(error).__name__}: {error}"[:100]
+        reason = f"{type(error).__name__}: {brief(first_line(error), 80)}"
         text = f"Text that its parser stumbles over ({reason})."
         return Evidence("parameters", "unchecked", text)
     if found is None:
-        named = ", ".join(map(quoted, sorted(texts)[:10]))
-        other = f" Other texts: {named}." if texts else ""
-        return Evidence("parameters", "absent", f"No parameters of a known front end.{other}")
+        return _other(found_texts)
     models = ", ".join(found.models)
     named = f"model {quoted(models)}" if models else "model not named"
     text = f"Parameters as {found.front} writes them, {named}"
+    if found.front == "plain JSON":
+        text = f"Parameters as {found.front}, {named}"
     text += ", the prompt lost in its nodes" if found.lost else ""
     state, why = "claimed", "; anybody can write them"
     if found.size is not None and not any(map(partial(_made_at, found), sizes)):
         told, seen = ("×".join(map(str, each)) for each in (found.size, size))
         state, why = "contradicted", f", but they tell {told} pixels, the picture has {seen}"
+    source = models or found.front
     return Evidence(
-        "parameters", state, f"{text}{why}.", models or found.front, found.prompt or None
+        "parameters", state, f"{text}{why}.", source, found.prompt or None, found.told()
     )
+
+
+def _other(found: Mapping[str, str]) -> Evidence:
+    """Quote what no parser knows; texts about the file alone count as none."""
+    other = {
+        name: text
+        for name, text in sorted(found.items())
+        if text.strip() and not PAPERWORK.fullmatch(name) and not origin.MADE.match(text)
+    }
+    if not other:
+        return Evidence("parameters", "absent", "No parameters of a known front end.")
+    named = ", ".join(map(quoted, list(other)[:10]))
+    words = "; ".join(f"{quoted(name)} says {quoted(other[name])}" for name in list(other)[:3])
+    text = (
+        f"No parameters of a known front end. Other texts: {named}. Other text, which anybody can "
+        f"write: {words}."
+    )
+    return Evidence("parameters", "claimed", text)
 
 
 def _made_at(found: Parameters, seen: tuple[int, int]) -> bool:

@@ -25,8 +25,8 @@ CHANCE = 1e-6
 EQUAL = 7 / 8
 """Least share of equal bits: a picture that repeats itself within 40 blocks equals the letters of
 the first message in 114 of 136 bits at most. So 120 of 136 are needed, all 32, or 44 of 48. Of
-3,000 pictures without a watermark (`unmarked` in tests/test_evidence.py) none seemed to have one:
-at 95 % that is fewer than 1 in 1,000."""
+3,000 pictures without a watermark (`unmarked` in tests/evidence/test_watermark.py) none seemed to
+have one: at 95 % that is fewer than 1 in 1,000."""
 
 
 def read_watermark(picture: Image) -> Evidence:

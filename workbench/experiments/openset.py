@@ -63,7 +63,7 @@ class OpenSet(Plugin):
             rows += _measures("real pictures", found)
             kept.append(found.assign(unknown="real pictures"))
         quantile = conformal.conformal_quantile(known_scores, learned)
-        sets = evaluation.set_metrics(conformal.conformal_sets(scores, quantile), truth, bench.seed)
+        sets = evaluation.set_metrics(conformal.conformal_sets(scores, quantile), truth)
         for row in sets.itertuples():
             at = {"unknown": f"set at 90 %, {row.slice}", "metric": row.metric}
             told = {"value": row.value, "low": row.low, "high": row.high, "n": row.n}

@@ -21,8 +21,10 @@ from workbench.figures.matrix import matrix
 from workbench.figures.oscr import oscr
 from workbench.figures.pictures import pictures
 from workbench.figures.ranking import ranking
+from workbench.figures.reliability import reliability
 from workbench.figures.save import save
 from workbench.figures.space import space
+from workbench.figures.tippett import tippett
 from workbench.figures.venue import venue
 
 __all__ = [
@@ -40,11 +42,13 @@ __all__ = [
     "oscr",
     "pictures",
     "ranking",
+    "reliability",
     "resize",
     "save",
     "settle",
     "source",
     "space",
     "tidy",
+    "tippett",
     "venue",
 ]

@@ -16,7 +16,7 @@ DASHES = ("-", "--", "-.", ":")
 SHADES = (0.0, -0.4, 0.45, -0.65)
 """How far the palette is moved towards white, or towards black, each time it begins anew."""
 
-MODELS = ("generator", "truth", "source", "model", "predicted")
+MODELS = ("generator", "truth", "source", "model", "predicted", "called")
 """Columns of the frames that hold candidate models."""
 
 

@@ -32,7 +32,7 @@ def confusion(
     import seaborn as sns
 
     from workbench import evaluation
-    from workbench.evaluation.statistics import bootstrap_interval
+    from workbench.evaluation.statistics import accuracy_interval
     from workbench.figures._canvas import axes, pt, source, tidy
     from workbench.figures.colours import FULL
 
@@ -61,7 +61,7 @@ def confusion(
             linecolor="white",
             ax=ax,
         )
-    found = bootstrap_interval(outcomes["correct"], outcomes["prompt"])
+    found = accuracy_interval(outcomes["correct"], outcomes["prompt"])
     missed = int(outcomes["predicted"].isna().sum())
     lost = f", {missed} without a prediction" if missed else ""
     title = f"{found.value:.1%} right ({found.low:.1%} to {found.high:.1%})"

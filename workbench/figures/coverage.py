@@ -41,7 +41,7 @@ def coverage(
     """
     import pandas as pd
 
-    from workbench.evaluation.statistics import bootstrap_interval
+    from workbench.evaluation.statistics import accuracy_interval
     from workbench.figures._canvas import key, source
     from workbench.figures.curve import curve
 
@@ -53,7 +53,7 @@ def coverage(
         part = part.sort_values(["margin", "image_id"], ascending=[False, True])
         for share in np.arange(1, LEVELS + 1) / LEVELS:
             best = part.head(max(1, round(share * len(part))))
-            found = bootstrap_interval(best["correct"], best["prompt"])
+            found = accuracy_interval(best["correct"], best["prompt"])
             ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
             rows.append({"attributor": name, "share accepted": share, **ends})
     table = pd.DataFrame(rows)

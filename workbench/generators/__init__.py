@@ -25,7 +25,7 @@ AUTOENCODERS = ("vae", "vqvae", "movq")
 
 @dataclass(frozen=True)
 class Failure:
-    """Stand in for a picture that cannot be made, and would fail again; `reason` is a sentence.
+    """Stand in for a picture or prompt that cannot be had, nor on another try; `reason` says why.
 
     >>> Failure("the safety checker blacked the picture").reason
     'the safety checker blacked the picture'

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.generators import Failure
 from workbench.text import plain
 from workbench.weights import device
 from workbench.weights.checkpoint import Checkpoint, locate, resolve_class
 from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
 
@@ -45,10 +47,29 @@ class Prompt:
 
 
 class Inverter(Protocol):
-    """Invert pictures: p̂ = PromptInversion(x) (Li et al. 2024, arXiv:2403.01489)."""
+    """Invert pictures: p̂ = PromptInversion(x) (Li et al. 2024, arXiv:2403.01489).
+
+    One that needs more than the pixels may also have `of_rows`: see `RowInverter`.
+    """
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Return one Prompt for each RGB image, in order."""
+        ...
+
+
+@runtime_checkable
+class RowInverter(Inverter, Protocol):
+    """An Inverter that reads the rows of the pictures, such as their path, before any pixels.
+
+    `pipeline.invert` asks it for all rows at once and keeps nothing of what it says in the store.
+    """
+
+    def of_rows(self, rows: pd.DataFrame) -> Sequence[Prompt | Failure | Inverter]:
+        """Return a Prompt, a Failure or an Inverter for each row of an images frame, in order.
+
+        The Inverter returned for a row is called with its pixels; the store keeps that one's
+        prompt as if it had been asked itself.
+        """
         ...
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from workbench.generators import Failure
 from workbench.inverters import Prompt
 from workbench.plugin import Plugin
 from workbench.text import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
 
@@ -19,9 +21,10 @@ class Natural(Plugin):
     """Return the natural prompt p of each picture: the oracle beside the inverters.
 
     With a `text` it is the prompt of every picture; without (None), the `prompt` column of the
-    images frame is, which the caller hands to `known`.
+    images frame is, which `of_rows` reads.
 
-    >>> Natural().known(["a red circle"])
+    >>> import pandas as pd
+    >>> Natural().of_rows(pd.DataFrame({"prompt": ["a red circle"]}))
     [Prompt(text='a red circle', score=None, truncated=False)]
     >>> Natural(text="a red circle")
     Natural(text="a red circle")
@@ -35,16 +38,11 @@ class Natural(Plugin):
         if isinstance(self.text, str):
             object.__setattr__(self, "text", plain(self.text))
 
-    def known(self, prompts: Sequence[str]) -> list[Prompt]:
-        """Return the given prompts, or `text` for each where it is set.
-
-        Raises ValueError for a prompt that is not text.
-        """
-        texts = [p if self.text is None else self.text for p in prompts]
-        for text in texts:
-            if not isinstance(text, str):
-                raise ValueError(f"natural needs the known prompt of every picture; saw {text!r}")
-        return [Prompt(text) for text in texts]
+    def of_rows(self, rows: pd.DataFrame) -> list[Prompt | Failure]:
+        """Return each row's ``prompt``, or `text` where it is set; a row without one fails."""
+        texts = [prompt if self.text is None else self.text for prompt in rows["prompt"]]
+        missing = Failure("the known prompt of this picture is missing")
+        return [Prompt(text) if isinstance(text, str) else missing for text in texts]
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
         """Return `text` for each of N images; ValueError where no text is set."""
@@ -52,4 +50,4 @@ class Natural(Plugin):
             raise ValueError(
                 "natural sees pictures only; give it Natural(text=...), or images with prompts"
             )
-        return self.known([""] * len(images))
+        return [Prompt(self.text or "") for _ in images]

@@ -67,13 +67,6 @@ class CachedPlugin:
             return 1
         return 4 if self.row is None else inference.call_size(self.row)
 
-    def paired(self, keys: Iterable[str], answers: Any) -> dict[str, Any]:
-        """Give every key its answer; ValueError where there are too few or too many."""
-        wanted = list(keys)
-        if len(answers) != len(wanted):
-            raise ValueError(f"{self.plugin!r} gave {len(answers)} answers to {len(wanted)} inputs")
-        return dict(zip(wanted, answers, strict=True))
-
     def prompts(
         self, jobs: Mapping[str, Any], take: Callable[[Any], Any], call: Any, tick: Tick
     ) -> dict[str, dict[str, Any]]:
@@ -118,10 +111,11 @@ class CachedPlugin:
             started = time.perf_counter()
             answers = call(some)
             seconds = (time.perf_counter() - started) / len(some)
-            found = {key: row(each, seconds) for key, each in self.paired(todo, answers).items()}
-            if self.stamp is None or any(isinstance(each, TransientFailure) for each in answers):
-                return {key: self._unnamed(each) for key, each in found.items()}
-            return put(found, self.meta())
+            pairs = paired(self.plugin, todo, answers)
+            rows = {key: row(answer, seconds) for key, answer in pairs.items()}
+            if self.stamp is None or any(isinstance(it, TransientFailure) for it in answers):
+                return {key: self._unnamed(one) for key, one in rows.items()}
+            return put(rows, self.meta())
 
         return once(Work(jobs, look, make, self.store, self.batch()), tick)
 
@@ -130,6 +124,14 @@ class CachedPlugin:
         if getattr(row, "image", None) is None:
             return row
         return Generation(picture=self.store.put_picture(row.image), seconds=row.seconds)
+
+
+def paired(plugin: Any, keys: Iterable[str], answers: Any) -> dict[str, Any]:
+    """Give every key its answer; ValueError where a plug-in gave too few or too many."""
+    wanted = list(keys)
+    if len(answers) != len(wanted):
+        raise ValueError(f"{plugin!r} gave {len(answers)} answers to {len(wanted)} inputs")
+    return dict(zip(wanted, answers, strict=True))
 
 
 def cached_features(
@@ -166,7 +168,8 @@ def cached_features(
         seconds = (time.perf_counter() - started) / len(makers)
         for place, (maker, matrix) in enumerate(zip(makers, made, strict=True)):
             _check_unit(maker.plugin, matrix)
-            rows = maker.paired([keys[name][place] for name in todo.values()], matrix)
+            names = [keys[name][place] for name in todo.values()]
+            rows = paired(maker.plugin, names, matrix)
             if maker.stamp is not None:
                 store.put_features(rows, seconds, maker.meta())
         if all(maker.stamp is not None for maker in makers):

@@ -6,8 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
+from workbench.generators import Failure
+from workbench.inverters import Prompt, RowInverter
 from workbench.keys import check_prompt, prompt_id
-from workbench.pipeline.cache import CachedPlugin, call_each_on_failure
+from workbench.pipeline.cache import CachedPlugin, call_each_on_failure, paired
 from workbench.pipeline.encoding import pictures_of
 from workbench.pipeline.progress import Progress, ticker
 from workbench.runners import Tick
@@ -24,8 +26,8 @@ def invert(
 
     Args:
         images: frame of that name; its pictures lie in the store or at ``path``.
-        inverter: an Inverter. One with a method ``known`` (`Natural`) is handed the images'
-            ``prompt`` column instead of their pixels, one with ``of_file`` (`Metadata`) their path.
+        inverter: an Inverter. A `RowInverter` (`Natural`, `Metadata`) is handed the rows of the
+            images before their pixels.
         store: where prompts are kept.
         progress: called with ("invert", done, total).
 
@@ -35,61 +37,65 @@ def invert(
     table = frames.check(images, "images")
     good = table[table["failure"].isna()]
     tick = ticker("invert", len(good), progress)
-    if hasattr(inverter, "known"):
-        texts = good.set_index("image_id")["prompt"].items()
-        made = {image: _known(inverter, text) for image, text in texts}
-        tick(len(made))
-    elif hasattr(inverter, "of_file"):
-        made = {row.image_id: _of_file(inverter, row.path) for row in good.itertuples()}
-        rest = good[[made[name]["text"] is None for name in good["image_id"]]]
-        tick(len(good) - len(rest))
-        if inverter.otherwise is not None:
-            made |= _inverted(rest, inverter.otherwise, store, tick)
-    else:
-        made = _inverted(good, inverter, store, tick)
+    ask = _of_rows if isinstance(inverter, RowInverter) else _of_pixels
+    answers = ask(good, inverter, store, tick)
     rows = []
     for row in table.itertuples():
-        found = made.get(row.image_id, {"text": None, "failure": row.failure})
-        named = {"image_id": row.image_id, "inverter": repr(inverter), "prompt": found["text"]}
-        if found["text"] is not None:
-            named["prompt_id"] = prompt_id(found["text"])
-        told = {name: found.get(name) for name in ("score", "failure", "seconds")}
-        rows.append(named | told | {"truncated": bool(found.get("truncated"))})
+        answer = answers.get(row.image_id, {"text": None, "failure": row.failure})
+        named = {"image_id": row.image_id, "inverter": repr(inverter), "prompt": answer["text"]}
+        if answer["text"] is not None:
+            named["prompt_id"] = prompt_id(answer["text"])
+        measured = {name: answer.get(name) for name in ("score", "failure", "seconds")}
+        rows.append(named | measured | {"truncated": bool(answer.get("truncated"))})
     return frames.build("prompts", rows)
 
 
-def _known(inverter: Any, text: Any) -> dict[str, Any]:
-    """Ask for a known prompt; an image without one is a failure."""
+def _of_rows(
+    good: pd.DataFrame, inverter: RowInverter, store: Store, tick: Tick
+) -> dict[str, dict[str, Any]]:
+    """Return image_id → prompt by the rows of the pictures; where they do not say, by pixels."""
+    answers = paired(inverter, good["image_id"], inverter.of_rows(good))
+    found: dict[str, dict[str, Any]] = {}
+    others: dict[int, tuple[Any, list[str]]] = {}
+    for image, answer in answers.items():
+        if isinstance(answer, Prompt) and (reason := _unusable(answer.text)):
+            found[image] = {"text": None, "failure": reason}
+        elif isinstance(answer, Prompt):
+            score, truncated = answer.score, answer.truncated
+            found[image] = {"text": answer.text, "score": score, "truncated": truncated}
+            found[image]["seconds"] = 0.0
+        elif isinstance(answer, Failure):
+            found[image] = {"text": None, "failure": answer.reason}
+        else:
+            others.setdefault(id(answer), (answer, []))[1].append(image)
+    tick(len(found))
+    for other, images in others.values():
+        rest = good[good["image_id"].isin(images)]
+        found |= _of_pixels(rest, other, store, _after(len(found), tick))
+    return found
+
+
+def _unusable(text: str) -> str:
+    """Say why a prompt, which anybody may have written, cannot be used; "" for any other."""
     try:
-        prompt = inverter.known([text if isinstance(text, str) else None])[0]
-    except ValueError:
-        return {"text": None, "failure": "the known prompt of this picture is missing"}
-    try:
-        check_prompt(prompt.text)
+        check_prompt(text)
     except ValueError as error:
-        return {"text": None, "failure": str(error)}
-    return {"text": prompt.text, "score": prompt.score, "seconds": 0.0}
+        return str(error)
+    return ""
 
 
-def _of_file(inverter: Any, path: Any) -> dict[str, Any]:
-    """Ask for the prompt in a picture's file; a picture without one is a failure."""
-    if not isinstance(path, str):
-        return {"text": None, "failure": "this picture comes from no file"}
-    try:
-        text = inverter.of_file(path).text
-        check_prompt(text)  # anybody may have written it
-        return {"text": text, "seconds": 0.0}
-    except ValueError as error:
-        return {"text": None, "failure": str(error)}
+def _after(before: int, tick: Tick) -> Tick:
+    """Count on from what is done already."""
+    return lambda done: tick(before + done)
 
 
-def _inverted(
+def _of_pixels(
     good: pd.DataFrame, inverter: Any, store: Store, tick: Tick
 ) -> dict[str, dict[str, Any]]:
     """Return image_id → row of the store, inverting what is missing."""
     maker = CachedPlugin("inverter", inverter, store)
     jobs = {maker.key(image=image): image for image in good["image_id"]}
-    found = maker.prompts(
+    prompts = maker.prompts(
         jobs, pictures_of(good, store), partial(call_each_on_failure, inverter), tick
     )
-    return {image: found[key] for key, image in jobs.items()}
+    return {image: prompts[key] for key, image in jobs.items()}

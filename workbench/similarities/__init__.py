@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.encoders import Encoder
 from workbench.plugin import Plugin, arguments
@@ -32,9 +32,15 @@ class Similarity(Protocol):
 
 
 class OverEncoder(Plugin, ABC):
-    """Share what similarities of features have in common; each adds the field and `between`."""
+    """Share what similarities of features have in common; each adds the field and `between`.
+
+    An encoder may be given by its name, with fields of its own: ``Cosine("pocket-clip", layer=4)``.
+    """
 
     encoder: Encoder
+
+    def __init__(self, encoder: Encoder | str | None = None, **fields: Any) -> None:
+        object.__setattr__(self, "encoder", encoder_of(type(self).__name__, encoder, fields))
 
     def __repr__(self) -> str:
         """Write an encoder of the catalogue as its name and fields, any other by its own repr."""
@@ -67,6 +73,30 @@ class OverEncoder(Plugin, ABC):
     @abstractmethod
     def between(self, tests: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
+
+
+def encoder_of(label: str, encoder: Any, fields: dict[str, Any]) -> Encoder:
+    """Return an encoder as it is, or load it by its name with fields of its own.
+
+    Raises:
+        LookupError: there is no encoder of that name.
+        TypeError: it is neither an encoder nor a name, or fields are given beside an encoder.
+    """
+    if isinstance(encoder, str):
+        import workbench as wb  # names are the façade's: the catalogue stands above this folder
+
+        encoder, fields = wb.load(encoder, "encoder", **fields), {}
+    if fields:
+        raise TypeError(
+            f"{label} takes fields of an encoder, such as {next(iter(fields))!r}, beside its name: "
+            f'wb.load("pocket-clip", "similarity", layer=4) is {label}("pocket-clip", layer=4)'
+        )
+    if not callable(encoder) or isinstance(encoder, type):
+        raise TypeError(
+            f"{label} compares by an encoder or the name of one, as wb.load takes it; "
+            f"seen {'none' if encoder is None else repr(encoder)}"
+        )
+    return encoder
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:

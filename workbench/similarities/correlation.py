@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Correlation(OverEncoder):
     """Compare by −(1 − r), r Pearson's correlation of the features, in [−2, 0]; 0 where r = 1.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Cosine(OverEncoder):
     """Compare by the cosine a = φ(x)·φ(c) of L2-normalised features, in [−1, 1].
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Euclidean(OverEncoder):
     """Compare by −‖φ(x) − φ(c)‖₂ of L2-normalised features, in [−2, 0]; 0 for equal pictures.
 

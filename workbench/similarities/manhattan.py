@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Manhattan(OverEncoder):
     """Compare by −Σ|φ(x) − φ(c)| of L2-normalised features, in [−2√D, 0]; 0 for equal pictures.
 

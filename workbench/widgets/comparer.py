@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from workbench import evaluation, ranking
-from workbench.evaluation.statistics import Interval, bootstrap_interval, paired_difference
+from workbench.evaluation.statistics import Interval, accuracy_interval, paired_difference
 from workbench.store.store import Store
 from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
 
@@ -208,7 +208,7 @@ class Comparer(Page):
         for row in ranked.itertuples():
             rankings.setdefault(row.image_id, []).append(row)
         accuracy = {
-            name: bootstrap_interval(part["correct"], part["prompt"])
+            name: accuracy_interval(part["correct"], part["prompt"])
             for name, part in self._slices(outcomes)
         }
         seconds = self._seconds(setting.inverter, setting.gamma)

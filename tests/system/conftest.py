@@ -1,0 +1,5 @@
+"""A hub on this computer, for every test here."""
+
+from __future__ import annotations
+
+from tests.support.repositories import folders  # noqa: F401

@@ -1,0 +1,43 @@
+"""Look into pictures however they are given: paths, folders, PIL pictures, arrays, bytes, files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from workbench import images, quiet
+from workbench.evidence.inspection import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+@quiet.warnings_logged()
+def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = None) -> pd.DataFrame:
+    """Tell what each picture itself says of its origin.
+
+    Args:
+        pictures: a path of a picture or a folder, a PIL picture, an (H, W, 3) uint8 array, bytes,
+            a file object, or a list of these. What is no path is named "picture 1", "picture 2",
+            … by its place; of a PIL picture there is what it still carries.
+        progress: called with ("inspect", done, total).
+
+    Returns:
+        what `evidence.frame` returns: path, kind, state, source, prompt, text. What lies in a
+        folder and is no picture is counted in a logged warning; what was done to colours
+        (`images.notes`) is logged at info.
+
+    Raises:
+        TypeError: something given is no picture, and no path of one.
+        ValueError: nothing but folders without pictures is given.
+    """
+    wanted = images.given(pictures)
+    files = images.find(wanted)
+    found = frame(files, progress)
+    images.log_notes(files, log)
+    if omitted := images.left_out(wanted):
+        log.warning("%s", omitted)
+    return found

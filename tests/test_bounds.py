@@ -131,7 +131,7 @@ def test_a_folder_names_a_pipeline_of_diffusers_or_nothing_is_imported(tmp_path,
 
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
     (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(checkpoint.importlib, "import_module", lambda name: pytest.fail(name))
+    monkeypatch.setattr(checkpoint, "resolve_class", lambda name: pytest.fail(name))
     with pytest.raises(ValueError, match="which is no pipeline of diffusers: nothing of it is"):
         add.row_of(str(tmp_path), size=64)
 

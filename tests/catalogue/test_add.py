@@ -98,8 +98,11 @@ def test_a_new_row_takes_no_name_that_means_something(there, name, sentence):
 
 CONFIGS = {
     "is no JSON": ("model_index.json", "{not json"),
-    "no class 'diffusers.os.system'": ("model_index.json", {"_class_name": "os.system"}),
-    "takes no prompt: it is a AutoencoderKL": (
+    "names the class 'os.system', which is no pipeline of diffusers": (
+        "model_index.json",
+        {"_class_name": "os.system"},
+    ),
+    "names the class 'AutoencoderKL', which is no pipeline of diffusers": (
         "model_index.json",
         {"_class_name": "AutoencoderKL"},
     ),

@@ -111,7 +111,7 @@ def test_a_signal_while_the_command_is_still_being_imported_is_a_sentence(number
 
 def test_what_ignores_the_end_of_its_terminal_goes_on_ignoring_it():
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    code += "from workbench.cli import process; process._listen()\n"
+    code += "from workbench.cli import process; process.listen()\n"
     code += "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "True\n", done.stderr

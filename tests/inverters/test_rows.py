@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests import toys
+from tests.support import toys
 from workbench import images, pipeline
 from workbench.generators import Failure
 from workbench.inverters import Prompt, RowInverter

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,9 @@ def ask(question):
 def closed(filled, tmp_path):
     """Take away the right to write to a filled store."""
     paths = [filled, *filled.rglob("*")]
-    for path in [tmp_path, *tmp_path.parents[:2]]:
-        path.chmod(0o755)
+    for path in [tmp_path, *tmp_path.parents]:
+        if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
+            path.chmod(0o755)
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
     yield filled

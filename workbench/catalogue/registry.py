@@ -9,7 +9,11 @@ presets.toml; over them lie the user's own (`toml`).
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
+import sys
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +29,10 @@ MAX_REPR = 200_000
 """Characters that a repr may have; one with the longest known prompt fits."""
 MAX_DEPTH = 60
 """How deep its syntax may be nested: some ten plug-ins, each within the other."""
+
+
+PROTOCOLS = {(f"workbench.{folder}", role.capitalize()): role for role, folder in ROLES.items()}
+"""Where the Protocol of a role stands and its name there → the role."""
 
 
 def names(role: str) -> list[str]:
@@ -81,7 +89,7 @@ def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
     for each in [role] if role else ROLES:
         if name in (table := rows_of(each)):
             return _make(resolve_class(table[name].plugin), [_pinned(name)], fields)
-        if name in [*_weightless(each), *nested(each)]:
+        if name in _weightless(each) or _is_nested(ROLES[each], name):
             return _make(_class(ROLES[each], name), [], fields)
     known = names(role) if role else [n for each in ROLES for n in names(each)]
     raise unknown(role or "plug-in", name, known)
@@ -201,8 +209,8 @@ def _inside(plugin: Any) -> list[Checkpoint]:
 def _files(folder: str) -> dict[str, tuple[str, list[str]]]:
     """Read the plug-in files of a folder without importing any: stem → (class, needed fields).
 
-    Needed are those without a default, here by their type.
-    The class is the file's only public dataclass; a file without one is no plug-in.
+    Needed are those without a default. The class is the file's only public dataclass; a file
+    without one is no plug-in.
     """
     found = {}
     for path in sorted(Path(__file__).parents[1].joinpath(folder).glob("[!_]*.py")):
@@ -220,7 +228,7 @@ def _files(folder: str) -> dict[str, tuple[str, list[str]]]:
         if len(classes) == 1:
             fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
             fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
-            needed = [ast.unparse(node.annotation) for node in fields if not node.value]
+            needed = [ast.unparse(node.target) for node in fields if not node.value]
             found[path.stem] = classes[0].name, needed
     return found
 
@@ -237,8 +245,16 @@ def _weightless(role: str) -> list[str]:
 
 def nested(role: str) -> list[str]:
     """List the plug-ins of a role that need nothing but other plug-ins, by stem."""
-    files = _files(folder_of(role)).items()
-    return [stem for stem, (_, needed) in files if needed and all(map(_role, needed))]
+    return [stem for stem in _files(folder_of(role)) if _is_nested(folder_of(role), stem)]
+
+
+def _is_nested(folder: str, stem: str) -> bool:
+    """Return whether a file's plug-in needs other plug-ins and nothing else; imports it."""
+    _, needed = _files(folder).get(stem, ("", []))
+    if not needed:
+        return False
+    hints = _field_types(_class(folder, stem))
+    return all(_role(hints.get(name)) for name in needed)
 
 
 def _as_role(plugin: Any, role: str | None) -> Any:
@@ -297,17 +313,17 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
 def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
     """Call a plug-in class, with checkpoints and inner plug-ins looked up by their name."""
     label, fields, args = made.__name__, dict(fields), list(args)
-    known = {}
-    if dataclasses.is_dataclass(made):
-        known = {field.name: field for field in dataclasses.fields(made)}
-    for i, (field, value) in enumerate(zip(known.values(), args, strict=False)):
-        if isinstance(value, str) and "Checkpoint" in str(field.type):
+    known = _field_types(made) if dataclasses.is_dataclass(made) else {}
+    for i, (hint, value) in enumerate(zip(known.values(), args, strict=False)):
+        if isinstance(value, str) and Checkpoint in _choices(hint):
             args[i] = _pinned(value)
-        elif isinstance(value, str) and (role := _role(str(field.type))):
+        elif isinstance(value, str) and (role := _role(hint)):
             inner = {name: fields.pop(name) for name in list(fields) if name not in known}
             args[i] = load(value, role, **inner)
     for name, value in fields.items():
-        if isinstance(value, str) and name in known and (role := _role(str(known[name].type))):
+        if isinstance(value, str) and Checkpoint in _choices(known.get(name)):
+            fields[name] = _pinned(value)
+        elif isinstance(value, str) and (role := _role(known.get(name))):
             fields[name] = load(value, role)
     strange = [name for name in fields if name not in known]
     if strange and dataclasses.is_dataclass(made):
@@ -320,10 +336,33 @@ def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
         raise ValueError(f"{label} cannot be made like this: {first_line(error)}") from error
 
 
-def _role(annotation: str) -> str | None:
-    """Tell the role a field's type stands for: ``Encoder`` or ``Encoder | None`` → ``encoder``."""
-    role = annotation.removesuffix(" | None").rpartition(".")[2].lower()
-    return role if role in ROLES else None
+def _field_types(kind: Any) -> dict[str, Any]:
+    """Return field → type of a dataclass; None for a type imported for type checkers alone."""
+    scope: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        scope |= vars(sys.modules.get(base.__module__, types.SimpleNamespace()))
+    hints: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        holder = types.SimpleNamespace(__annotations__={field.name: field.type})
+        hints[field.name] = None
+        with contextlib.suppress(NameError, AttributeError, TypeError, SyntaxError):
+            hints |= typing.get_type_hints(holder, scope)
+    return hints
+
+
+def _choices(hint: Any) -> list[Any]:
+    """List the types of a union but None, or the one type that is no union."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    parts = typing.get_args(hint) if union else [hint]
+    return [part for part in parts if part is not type(None)]
+
+
+def _role(hint: Any) -> str | None:
+    """Return the role whose Protocol a field's type is: `Encoder`, or ``Encoder | None``."""
+    kinds = _choices(hint)
+    if len(kinds) != 1 or not isinstance(kinds[0], type):
+        return None
+    return PROTOCOLS.get((kinds[0].__module__, kinds[0].__name__))
 
 
 def commas(text: str) -> list[str]:

@@ -81,3 +81,9 @@ def test_a_preset_lends_no_more_than_it_has():
     assert repr(catalogue.load("pez", encoder="pocket-clip")) == 'Pez("pocket-clip")'
     with pytest.raises(ValueError, match=r"^Pez cannot be made like this: .*'encoder'$"):
         catalogue.load("pez", "inverter")
+
+
+def test_a_setting_under_another_seed_keeps_that_seed_for_a_report():
+    again = settle(settle("pocket", gamma=2), seed=7)
+    assert (again.seed, again.call["seed"], again.call["gamma"]) == (7, 7, 2)
+    assert settle(**again.call).seed == 7

@@ -41,8 +41,6 @@ MANIFEST = {
         }
     ],
 }
-
-
 EDIT = {
     "claim_generator_info": [{"name": "Test Editor", "version": "1"}],
     "assertions": [
@@ -290,96 +288,97 @@ def commented(comment: bytes | str, turned: int = 1, **tags: str) -> Image.Exif:
     return exif
 
 
-def write_files(folder: Path) -> Path:
-    """Write a table of files that carry each kind of evidence, forged and stripped ones too."""
-    photo = Image.fromarray(data.astronaut())
-    small = photo.resize((64, 64))
-    wide = photo.resize((64, 48))
-    text = A1111.format(size="64x64")
-    little = b"UNICODE\0" + text.encode("utf-16-le")
-    big = b"UNICODE\0" + text.encode("utf-16-be")
-    other = b"UNICODE\0" + A1111.format(size="64x48").encode("utf-16-be")
-    dark = Image.fromarray(data.coffee()[:384, :512])
-    ramp = np.zeros((256, 512, 3), np.uint8)
-    ramp[..., 2] = (np.arange(512) + 56) % 160 / 160 * 255
-    v1 = watermarked(photo, b"StableDiffusionV1")
-    xl = watermarked(photo, bytes.fromhex("b3ec907bb19e"), np.float32)
-    whole = signed(bytes_of(small), "image/png")
-    jpeg = signed(bytes_of(photo, "JPEG"), "image/jpeg")
-    written = {
-        "plain.png": bytes_of(photo),
+def photo() -> Image.Image:
+    """Return the photograph that most files show, 512×512."""
+    return Image.fromarray(data.astronaut())
+
+
+def small() -> Image.Image:
+    """Return it at 64×64."""
+    return photo().resize((64, 64))
+
+
+def wide() -> Image.Image:
+    """Return it at 64×48."""
+    return photo().resize((64, 48))
+
+
+def with_manifests() -> dict[str, bytes]:
+    """Sign pictures in every format, and change some afterwards."""
+    whole = signed(bytes_of(small()), "image/png")
+    jpeg = signed(bytes_of(photo(), "JPEG"), "image/jpeg")
+    return {
+        "plain.png": bytes_of(photo()),
         "signed.png": whole,
         "signed.jpg": jpeg,
         "tampered.png": repainted(whole),
         "tampered.jpg": jpeg[:-600] + bytes([jpeg[-600] ^ 1]) + jpeg[-599:],
-        "signed.webp": signed(bytes_of(small, "WEBP"), "image/webp"),
-        "signed.avif": signed(bytes_of(small, "AVIF"), "image/avif"),
-        "signed.gif": signed(bytes_of(small.convert("P"), "GIF"), "image/gif"),
-        "edited.jpg": signed(bytes_of(small, "JPEG"), "image/jpeg", jpeg),
+        "signed.webp": signed(bytes_of(small(), "WEBP"), "image/webp"),
+        "signed.avif": signed(bytes_of(small(), "AVIF"), "image/avif"),
+        "signed.gif": signed(bytes_of(small().convert("P"), "GIF"), "image/gif"),
+        "edited.jpg": signed(bytes_of(small(), "JPEG"), "image/jpeg", jpeg),
         "edited-forged.jpg": signed(
-            bytes_of(small, "JPEG"),
+            bytes_of(small(), "JPEG"),
             "image/jpeg",
             jpeg[:-600] + bytes([jpeg[-600] ^ 1]) + jpeg[-599:],
         ),
-        "elsewhere.jpg": signed(bytes_of(small, "JPEG"), "image/jpeg", address="http://a.test/b"),
-        "copied.png": repainted(whole, photo.resize((64, 64), box=(0, 0, 200, 200))),
+        "elsewhere.jpg": signed(bytes_of(small(), "JPEG"), "image/jpeg", address="http://a.test/b"),
+        "copied.png": repainted(whole, photo().resize((64, 64), box=(0, 0, 200, 200))),
         "renamed.jpg": jpeg.replace(b"Test Model", b"Best Model"),
         "stripped.png": bytes_of(Image.open(io.BytesIO(whole))),
-        "a1111.png": with_text(small, parameters=A1111.format(size="64x64")),
-        "a1111.jpg": bytes_of(small, "JPEG", exif=commented(big)),
-        "a1111-little.jpg": bytes_of(small, "JPEG", exif=commented(little)),
-        "a1111-ascii.webp": bytes_of(small, "WEBP", exif=commented(b"ASCII\0\0\0" + text.encode())),
-        "a1111.avif": bytes_of(small, "AVIF", exif=commented(big)),
-        "a1111.gif": bytes_of(small.convert("P"), "GIF", comment=text.encode()),
-        "turned.jpg": bytes_of(wide, "JPEG", exif=commented(other, turned=6)),
-        "twice.png": with_text(small, parameters=text.replace("blurry", "\nNegative prompt:")),
-        "endless.png": with_text(small, parameters=text * 500),
-        "spaces.png": with_text(small, **novel() | {"Source": " " * 49_000 + "!"}),
-        "forged.png": with_text(small, parameters=A1111.format(size="512x512")),
-        "noise.png": with_text(small, parameters="made by hand, honestly"),
-        "comfy.png": with_text(small, **comfy(64)),
-        "comfy-forged.png": with_text(small, **comfy(1024)),
-        "comfy-scaled.png": with_text(small, **comfy(32, more=("ImageScale", {"image": ["3", 0]}))),
-        "comfy-prompt.png": with_text(small, prompt=comfy(64)["prompt"]),
-        "comfy-drawn.png": with_text(small, workflow=json.dumps(DRAWN)),
-        "comfy-drawn-forged.png": with_text(wide, workflow=json.dumps(DRAWN)),
-        "comfy.webp": bytes_of(small, "WEBP", exif=commented("", **comfy(64))),
-        "comfy-odd.png": with_text(
-            small, **comfy(64, **{"4": ("CheckpointLoaderSimple", {"ckpt_name": {"a": 1}})})
-        ),
-        "fooocus.png": with_text(small, parameters=json.dumps(FOOOCUS)),
-        "fooocus.jpg": bytes_of(small, "JPEG", exif=commented(json.dumps(FOOOCUS))),
-        "fooocus-forged.png": with_text(wide, parameters=json.dumps(FOOOCUS)),
-        "invoke.png": with_text(small, invokeai_metadata=json.dumps(INVOKE)),
-        "invoke-forged.png": with_text(wide, invokeai_metadata=json.dumps(INVOKE)),
-        "novel.png": with_text(small, **novel()),
-        "novel-forged.png": with_text(small, **novel(width=832)),
-        "stealthy.png": bytes_of(stealthy(wide, A1111.format(size="64x48"))),
-        "stealthy-novel.png": bytes_of(stealthy(small, json.dumps(novel()))),
-        "swarm.png": with_text(small, parameters=json.dumps({"sui_image_params": SWARM})),
-        "easy.png": with_text(small, **EASY),
-        "draw.png": with_text(small, **{"XML:com.adobe.xmp": XMP.format(json.dumps(DRAW))}),
-        "watermark-v1.png": bytes_of(v1),
-        "watermark-xl.png": bytes_of(xl),
-        "watermark.jpg": bytes_of(v1, "JPEG", quality=75),
-        "watermark-dark.png": bytes_of(
-            watermarked(dark, bytes.fromhex("b3ec907bb19e"), np.float32)
-        ),
-        "watermark-dark-v2.png": bytes_of(watermarked(dark, b"SDV2")),
-        "ramp.png": bytes_of(Image.fromarray(ramp)),
-        "watermark-xl-red.png": bytes_of(red_first(photo)),
+    }
+
+
+def with_infotext() -> dict[str, bytes]:
+    """Write what Automatic1111 and its kin write, in every place where they do."""
+    text = A1111.format(size="64x64")
+    little = b"UNICODE\0" + text.encode("utf-16-le")
+    big = b"UNICODE\0" + text.encode("utf-16-be")
+    other = b"UNICODE\0" + A1111.format(size="64x48").encode("utf-16-be")
+    plain = b"ASCII\0\0\0" + text.encode()
+    return {
+        "a1111.png": with_text(small(), parameters=A1111.format(size="64x64")),
+        "a1111.jpg": bytes_of(small(), "JPEG", exif=commented(big)),
+        "a1111-little.jpg": bytes_of(small(), "JPEG", exif=commented(little)),
+        "a1111-ascii.webp": bytes_of(small(), "WEBP", exif=commented(plain)),
+        "a1111.avif": bytes_of(small(), "AVIF", exif=commented(big)),
+        "a1111.gif": bytes_of(small().convert("P"), "GIF", comment=text.encode()),
+        "turned.jpg": bytes_of(wide(), "JPEG", exif=commented(other, turned=6)),
+        "twice.png": with_text(small(), parameters=text.replace("blurry", "\nNegative prompt:")),
+        "endless.png": with_text(small(), parameters=text * 500),
+        "spaces.png": with_text(small(), **novel() | {"Source": " " * 49_000 + "!"}),
+        "forged.png": with_text(small(), parameters=A1111.format(size="512x512")),
+        "noise.png": with_text(small(), parameters="made by hand, honestly"),
         "grid.png": with_text(
-            photo.crop((0, 0, 512, 256)), parameters=A1111.format(size="256x256")
+            photo().crop((0, 0, 512, 256)), parameters=A1111.format(size="256x256")
         ),
-        "controlled.png": with_text(small, parameters=A1111.format(size="64x64") + CONTROLLED),
+        "controlled.png": with_text(small(), parameters=A1111.format(size="64x64") + CONTROLLED),
         "controlled-forged.png": with_text(
-            small, parameters=A1111.format(size="512x512") + CONTROLLED
+            small(), parameters=A1111.format(size="512x512") + CONTROLLED
         ),
         "quoted.png": with_text(
-            small, parameters=A1111.format(size="64x64").replace("v1-5-pruned", '"a, b: c"')
+            small(), parameters=A1111.format(size="64x64").replace("v1-5-pruned", '"a, b: c"')
+        ),
+        "<b>.png": with_text(small(), parameters="<b>" + A1111.format(size="64x64")),
+    }
+
+
+def with_graphs() -> dict[str, bytes]:
+    """Write graphs of ComfyUI, executed and drawn."""
+    scaled = comfy(32, more=("ImageScale", {"image": ["3", 0]}))
+    return {
+        "comfy.png": with_text(small(), **comfy(64)),
+        "comfy-forged.png": with_text(small(), **comfy(1024)),
+        "comfy-scaled.png": with_text(small(), **scaled),
+        "comfy-prompt.png": with_text(small(), prompt=comfy(64)["prompt"]),
+        "comfy-drawn.png": with_text(small(), workflow=json.dumps(DRAWN)),
+        "comfy-drawn-forged.png": with_text(wide(), workflow=json.dumps(DRAWN)),
+        "comfy.webp": bytes_of(small(), "WEBP", exif=commented("", **comfy(64))),
+        "comfy-odd.png": with_text(
+            small(), **comfy(64, **{"4": ("CheckpointLoaderSimple", {"ckpt_name": {"a": 1}})})
         ),
         "comfy-turned.png": with_text(
-            wide,
+            wide(),
             **comfy(
                 64,
                 **{
@@ -390,7 +389,7 @@ def write_files(folder: Path) -> Path:
             ),
         ),
         "comfy-saved-forged.png": with_text(
-            wide,
+            wide(),
             **comfy(
                 64,
                 **{
@@ -399,10 +398,52 @@ def write_files(folder: Path) -> Path:
                 },
             ),
         ),
-        "comfy-wired.png": with_text(small, workflow=json.dumps(DRAWN | {"links": WIRES})),
-        "cut.png": bytes_of(photo)[:2000],
-        "<b>.png": with_text(small, parameters="<b>" + A1111.format(size="64x64")),
+        "comfy-wired.png": with_text(small(), workflow=json.dumps(DRAWN | {"links": WIRES})),
     }
-    for name, content in written.items():
-        (folder / name).write_bytes(content)
+
+
+def with_front_ends() -> dict[str, bytes]:
+    """Write what other front ends write."""
+    return {
+        "fooocus.png": with_text(small(), parameters=json.dumps(FOOOCUS)),
+        "fooocus.jpg": bytes_of(small(), "JPEG", exif=commented(json.dumps(FOOOCUS))),
+        "fooocus-forged.png": with_text(wide(), parameters=json.dumps(FOOOCUS)),
+        "invoke.png": with_text(small(), invokeai_metadata=json.dumps(INVOKE)),
+        "invoke-forged.png": with_text(wide(), invokeai_metadata=json.dumps(INVOKE)),
+        "novel.png": with_text(small(), **novel()),
+        "novel-forged.png": with_text(small(), **novel(width=832)),
+        "stealthy.png": bytes_of(stealthy(wide(), A1111.format(size="64x48"))),
+        "stealthy-novel.png": bytes_of(stealthy(small(), json.dumps(novel()))),
+        "swarm.png": with_text(small(), parameters=json.dumps({"sui_image_params": SWARM})),
+        "easy.png": with_text(small(), **EASY),
+        "draw.png": with_text(small(), **{"XML:com.adobe.xmp": XMP.format(json.dumps(DRAW))}),
+    }
+
+
+def with_watermarks() -> dict[str, bytes]:
+    """Mark pictures as the Stable Diffusion scripts and SDXL do, and some that seem marked."""
+    dark = Image.fromarray(data.coffee()[:384, :512])
+    ramp = np.zeros((256, 512, 3), np.uint8)
+    ramp[..., 2] = (np.arange(512) + 56) % 160 / 160 * 255
+    v1 = watermarked(photo(), b"StableDiffusionV1")
+    xl = watermarked(photo(), bytes.fromhex("b3ec907bb19e"), np.float32)
+    return {
+        "watermark-v1.png": bytes_of(v1),
+        "watermark-xl.png": bytes_of(xl),
+        "watermark.jpg": bytes_of(v1, "JPEG", quality=75),
+        "watermark-dark.png": bytes_of(
+            watermarked(dark, bytes.fromhex("b3ec907bb19e"), np.float32)
+        ),
+        "watermark-dark-v2.png": bytes_of(watermarked(dark, b"SDV2")),
+        "ramp.png": bytes_of(Image.fromarray(ramp)),
+        "watermark-xl-red.png": bytes_of(red_first(photo())),
+        "cut.png": bytes_of(photo())[:2000],
+    }
+
+
+def write_files(folder: Path) -> Path:
+    """Write a table of files that carry each kind of evidence, forged and stripped ones too."""
+    for part in (with_manifests, with_infotext, with_graphs, with_front_ends, with_watermarks):
+        for name, content in part().items():
+            (folder / name).write_bytes(content)
     return folder

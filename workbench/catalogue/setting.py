@@ -136,7 +136,7 @@ def settle(
         if call.keys() - {"preset", "seed"}:
             raise ValueError("a setting is settled: give its options to `settle` with a preset")
         check_seed(seed)
-        return dataclasses.replace(preset, seed=seed)
+        return dataclasses.replace(preset, seed=seed, call={**preset.call, "seed": seed})
     _check_options(inverter, prompt, aggregate, gamma, seed)
     if not isinstance(preset, (str, Preset)):
         raise ValueError(f"a preset is a name, a Preset or a Setting; seen {brief(preset, 80)}")

@@ -15,7 +15,7 @@ from huggingface_hub import get_token
 
 from workbench import catalogue
 from workbench.catalogue import hub, presets
-from workbench.catalogue.setting import make_inverter
+from workbench.catalogue.setting import settle
 from workbench.cli import terminal
 from workbench.paths import data_folder, expanded, user_folder
 from workbench.store.store import Store
@@ -119,11 +119,9 @@ def weight(row: Checkpoint) -> tuple[str, str]:
 def readiness(name: str) -> Fact:
     """Tell whether a preset is ready, and the command that makes it so."""
     try:
-        rows, setting = presets.members(name), presets.preset(name)
+        rows = presets.members(name)
         if all(row.hosted or is_downloaded(row) for row in rows):
-            catalogue.zoo(setting.zoo)
-            compare = catalogue.load(setting.similarity, "similarity")
-            make_inverter(setting.inverter, setting, compare)
+            settle(name)
     except (LookupError, ValueError) as error:
         edit = f"edit [presets.{name}] in {user_folder() / 'presets.toml'}"
         return Fact(f"preset {name}", str(error), edit)

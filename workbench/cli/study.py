@@ -29,8 +29,8 @@ def evaluate(
 ) -> None:
     """Measure a preset on fresh pictures of known source, beside its controls.
 
-    Accuracies are of the forced choice, a failed picture is a miss; 95 % intervals by bootstrap
-    over prompts.
+    Accuracies are of the forced choice, a failed picture is a miss; 95 % intervals reckon
+    with the prompts, each drawn by every model.
     """
     with terminal.answering():
         presets.preset(preset)

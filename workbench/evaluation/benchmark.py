@@ -149,7 +149,7 @@ def evaluate_preset(
         preset: a name, a `Preset`, or a `Setting`.
         n: prompts, drawn with the seed from the preset's evaluation prompts.
         gamma: candidate images per model.
-        seed: of the draw, the pictures and the bootstrap.
+        seed: of the draw and the pictures.
         store: where everything made is kept; the user's own when left out.
         progress: called with (stage, done, total).
         zoo: another zoo: a name, ``"A,B"``, a list, or name → Generator.

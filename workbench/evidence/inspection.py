@@ -7,13 +7,11 @@ All of it is lost when a picture is saved again, so its absence says nothing. Ne
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import images
+from workbench import images, quiet
 from workbench.evidence.base import Evidence, opened
 from workbench.evidence.c2pa import read_manifest
 from workbench.evidence.origin import read_origin
@@ -40,7 +38,7 @@ def inspect(path: str | Path) -> list[Evidence]:
     """
     data = images.read_bytes(path)
     picture = images.decode(data)
-    with _quietly():
+    with quiet.warnings_logged():
         told = read_parameters(data, picture.size)
         found = [read_manifest(data), told, read_watermark(picture)]
         origin = read_origin(data, parameters=told.settings is not None)
@@ -48,18 +46,10 @@ def inspect(path: str | Path) -> list[Evidence]:
     return [*found, *(each for each in (origin, traces) if each is not None)]
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep what Pillow warns of in damaged metadata from the screen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def parameters(path: str | Path) -> Evidence:
     """Look for generation parameters alone; ImageError where the file cannot be opened."""
     data = images.read_bytes(path)
-    with _quietly():
+    with quiet.warnings_logged():
         return read_parameters(data, images.decode(data).size)
 
 

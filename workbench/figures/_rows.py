@@ -63,6 +63,6 @@ def rows(
     ax.set_xlim(min(0.0, float(table["low"].min())), 1.04)
     ax.xaxis.set_major_formatter("{x:.0%}")
     each = " each" if len(table) > 1 else ""
-    told = f"n = {count(table['n'])} pictures{each}; line: 95 % interval, bootstrap over prompts"
+    told = f"n = {count(table['n'])} pictures{each}; line: 95 % interval over prompts"
     tidy(ax, title, told, grid="x")
     return ax

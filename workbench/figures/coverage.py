@@ -34,7 +34,7 @@ def coverage(
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
-        the Axes; the band is a 95 % interval, by bootstrap over prompts.
+        the Axes; the band is a 95 % interval (`statistics.accuracy_interval`).
 
     Raises:
         ValueError: the table is empty.

@@ -55,7 +55,7 @@ class Result:
 class Comparer(Page):
     """Compare two settings on the same pictures: inverter × similarity × aggregation × layer × γ.
 
-    Shows for A and B the accuracy with its 95 % interval (bootstrap over prompts) and n, overall
+    Shows for A and B the accuracy with its 95 % interval over prompts and n, overall
     and by true model; the paired difference B − A with its interval and McNemar's p; the seconds a
     picture costs, to invert and to generate, as it was first made; and picture by picture who is
     right, and why. A γ below the largest takes the candidate images with a smaller index, which are

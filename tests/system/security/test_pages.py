@@ -11,9 +11,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import workbench as wb
+from tests.evidence.making import A1111, comfy
 from tests.support import toys
 from tests.support.page import Page, inert
-from tests.test_evidence import A1111, comfy
 from workbench import evaluation, evidence, figures, pipeline
 from workbench.cli import terminal
 from workbench.evaluation import benchmark

@@ -28,27 +28,29 @@ from PIL import Image
 import workbench as wb
 from tests.support import toys
 from workbench import frames
+from workbench.keys import digest, prompt_id
 from workbench.pipeline.cache import CachedPlugin
 
 n, store, encoder, rng = {POINTS}, wb.Store.temporary(), toys.Mean(), np.random.default_rng(0)
 pixels = rng.integers(0, 256, (300, 64, 64, 3), dtype=np.uint8)
 names = [store.put_picture(Image.fromarray(each)) for each in pixels]  # as many as can be seen
-names += [frames.digest(place) for place in range(n - len(names))]
+names += [digest(place) for place in range(n - len(names))]
 tests, made, zoo = names[:20], names[20:], [f"model-{{place}}" for place in range(6)]
 prompts = [f"a thing {{place}}" for place in range(20)]
 maker = CachedPlugin("encoder", encoder, store)
 keys = [maker.key(picture=name, size=64) for name in names]
 rows = rng.standard_normal((9, 3))[rng.integers(0, 9, n)] + 0.1 * rng.standard_normal((n, 3))
+rows /= np.linalg.norm(rows, axis=1, keepdims=True)
 store.put_features(dict(zip(keys, rows, strict=True)), 1.0, {{"role": "encoder"}})
 
 cells = [
-    dict(image_id=tests[i % 20], prompt_id=frames.prompt_id(prompts[i % 20]),
+    dict(image_id=tests[i % 20], prompt_id=prompt_id(prompts[i % 20]),
          generator=zoo[i // 20 % 6], index=i // 120, candidate_id=name, run_seed=0, seed=i,
          similarity="Cosine(Mean())", value=rng.random())
     for i, name in enumerate(made)
 ]
 told = [
-    dict(image_id=name, inverter="Teller()", prompt_id=frames.prompt_id(text), prompt=text,
+    dict(image_id=name, inverter="Teller()", prompt_id=prompt_id(text), prompt=text,
          truncated=False, source=zoo[i % 6])
     for i, (name, text) in enumerate(zip(tests, prompts, strict=True))
 ]

@@ -76,7 +76,8 @@ import resource, sys
 from dataclasses import dataclass
 import pandas as pd
 from tests.support import toys
-from workbench import evaluation, experiment
+from workbench import pipeline
+from workbench.evaluation import benchmark
 from workbench.attributors.regeneration import Regeneration
 from workbench.similarities.cosine import Cosine
 from workbench.store.store import Store
@@ -89,9 +90,9 @@ class Large(toys.Toy):
 SIDE, n, log = int(sys.argv[2]), int(sys.argv[3]), []
 store = Store(sys.argv[1])
 zoo = {name: Large(tint, log=log) for name, tint in toys.TINTS.items()}
-images, truth = evaluation.queries([f"scene {i}" for i in range(n // 8)], zoo, store)
+images, truth = pipeline.make_queries([f"scene {i}" for i in range(n // 8)], zoo, store)
 queries = sum(len(batch) for batch in log)
-found = experiment.evaluate(
+found = benchmark.evaluate(
     [Regeneration(toys.Teller(), Cosine(toys.Mean()), "mean", 2, SIDE)],
     images, zoo, truth=truth, attacks=[toys.Stain(10)], store=store,
 )

@@ -85,6 +85,13 @@ def test_without_any_stderr_the_results_are_told(tmp_path):
     assert "pictures" in done.stdout
 
 
+def _as_in_a_terminal():
+    """Ignore no signal, even where these tests run in the background or under nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
@@ -101,7 +108,7 @@ def test_a_signal_while_the_command_is_still_being_imported_is_a_sentence(number
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_in_a_terminal,
     )
     assert child.stdout.readline() == "now\n"
     child.send_signal(number)

@@ -133,7 +133,7 @@ def test_equal_meta_is_stored_once(tmp_path) -> None:
 @pytest.mark.parametrize("bad", ["", "x", "A" * 64, "g" * 64, "0" * 63, "0" * 64 + "\n", None])
 def test_a_key_is_a_sha256(bad: str, tmp_path) -> None:
     held = Store(tmp_path)
-    sentence = f"a key is 64 hexadecimal digits (frames.digest), not {bad!r}"
+    sentence = f"a key is 64 hexadecimal digits (keys.digest), not {bad!r}"
     for ask in (
         lambda: held.features([bad]),
         lambda: held.picture(bad),

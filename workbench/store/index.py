@@ -315,5 +315,5 @@ def check_keys(keys: Iterable[str]) -> list[str]:
     wanted = list(dict.fromkeys(keys))
     for key in wanted:
         if not is_key(key):
-            raise ValueError(f"a key is 64 hexadecimal digits (frames.digest), not {key!r}")
+            raise ValueError(f"a key is 64 hexadecimal digits (keys.digest), not {key!r}")
     return wanted

@@ -10,30 +10,33 @@ TO ?= out/bundle
 BIN := $(VENV)/bin
 MADE := $(VENV)/made
 
-.PHONY: help demo test lab lint audit notebooks course bundle
+.PHONY: help demo test bench lab lint audit notebooks docs course bundle
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       attribute the bundled samples, write out/report.html'
 	@echo 'make test       run every test, notebooks included'
+	@echo 'make bench      measure speed and memory into data/reference/bench; takes a quiet half hour'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make lint       ruff, mypy, the import contract and circles'
 	@echo 'make audit      look the pinned versions up among known vulnerabilities; needs a network'
 	@echo 'make notebooks  run every notebook and keep its outputs in it'
-	@echo 'make course     build what students and lecturers get into out/course'
+	@echo 'make docs       build the documentation into out/docs/html, offline'
+	@echo 'make course     build what students get into out/handout, what lecturers get into out/course'
 	@echo 'make bundle     write every wheel into out/bundle, for a classroom without a network'
 
 demo: $(MADE)
 	$(BIN)/workbench attribute data/samples --report out/report.html
 	@echo
-	@echo 'Open out/report.html in a browser. Next: make lab, and notebooks/01_attribution_step_by_step.ipynb.'
+	@echo 'Open out/report.html in a browser. Next: make lab, and notebooks/00_start_here.ipynb.'
 
-# Two at a time; what has a budget of time, drives a browser or starts a cluster, then alone.
-ALONE := tests/benchmarks tests/browser tests/runners
-
+# Two at a time, shared out by tests/conftest.py; then what has a budget on the clock, alone.
 test: $(MADE)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not alone'
+	$(BIN)/python -m pytest -m alone tests/benchmarks
+
+bench: $(MADE)
+	$(BIN)/python -m tests.benchmarks.bench --out data/reference/bench
 
 lab: $(MADE)
 	$(BIN)/jupyter lab notebooks
@@ -55,6 +58,9 @@ audit:
 notebooks: $(MADE)
 	$(BIN)/python notebooks/run.py
 
+docs: $(MADE)
+	$(BIN)/python docs/build.py
+
 course: $(MADE)
 	$(BIN)/python notebooks/exercises/build.py out/course
 
@@ -64,7 +70,7 @@ bundle: $(MADE)
 	cp notebooks/exercises/BUNDLE.md '$(TO)/README.md'
 	$(BIN)/python -c 'import platform as p; print("Python", p.python_version(), p.system(), p.machine())' >> '$(TO)/MADE_ON.txt'
 	@echo
-	@echo 'Copy $(TO) and this checkout to a stick. On each laptop: make demo BUNDLE=DIR. See $(TO)/README.md.'
+	@echo 'Copy $(TO) and this checkout (of a course: out/handout) to a stick. On each laptop: make demo BUNDLE=DIR. See $(TO)/README.md.'
 
 # Made once; again only when what it is made from has changed.
 $(MADE): pyproject.toml constraints.txt

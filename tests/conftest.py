@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHIPPED = Path(__file__).parents[1] / "data"
 
 OFFLINE = Path(__file__).parent / "support" / "offline"
+OTHERS = tuple(SHIPPED.parent / "tests" / name for name in ("browser", "runners"))
+"""Tests that wait for programs of others, a browser, JupyterLab, Ray, which have deadlines."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,12 +33,102 @@ def pytest_configure(config: pytest.Config) -> None:
     runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: what a parallel run ends with is short.
+
+    Where a deadline of another program was missed, the test is tried once more, and counted as
+    "rerun" in the summary: a defect to look at, but none of the change.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in OTHERS):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any):
+    """Share out a parallel run: a file to one process, for its fixtures; notebooks one by one.
+
+    All browser tests go to one process, for their JupyterLab.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shares(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if "::test_it_runs_top_to_bottom_offline[" in nodeid:
+                return nodeid
+            return "tests/browser" if "tests/browser/" in nodeid else nodeid.partition("::")[0]
+
+    return Shares(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory):
-    """Send whoever opens the default store or catalogue to a folder of this run."""
+    """Send whoever opens the default store or catalogue to a folder of this run.
+
+    The processes of a run share the store: what one made, the others find.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_CATALOGUE", str(tmp_path_factory.mktemp("workbench-catalogue")))
-        patch.setenv("WORKBENCH_STORE", str(tmp_path_factory.mktemp("workbench-store")))
+        patch.setenv("WORKBENCH_STORE", str(run / "workbench-store"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_server():
+    """Start the process that forks Pythons (`tests.support.warm`); the environment to ask it.
+
+    They draw with one thread each: two processes of a run share two cores.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # a short path: that of a socket has few letters
+        door = Path(folder, "door")
+        command = [sys.executable, "-m", "tests.support.warm.serve", str(door)]
+        how = {"cwd": SHIPPED.parent, "stdin": subprocess.PIPE, "start_new_session": True}
+        how["env"] = os.environ | {"OMP_THREAD_LIMIT": "1"}
+        with subprocess.Popen(command, **how) as server:
+            while not door.with_suffix(".ready").exists():
+                assert server.poll() is None, "the process that forks Pythons did not start"
+                time.sleep(0.05)
+            yield {"WARM_PYTHON": str(door), "JUPYTER_PATH": str(OFFLINE.parent / "warm")}
+            server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def sketched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which the pocket models draw in two steps, two pictures a model.
+
+    For processes that are asked whether all runs, not what is drawn: drawing is nearly all that
+    they do. Their pictures have keys of their own in the store.
+    """
+    from workbench import catalogue
+    from workbench.catalogue import toml
+
+    folder = tmp_path_factory.mktemp("sketched")
+    presets = tomllib.loads((SHIPPED / "catalogue" / "presets.toml").read_text())["presets"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_CATALOGUE", str(folder))
+        for name, row in catalogue.rows_of("generator").items():
+            options = {key: list(x) if isinstance(x, tuple) else x for key, x in row.options}
+            if row.folder is not None and "steps" in options:
+                few = [2] * len(options["steps"]) if isinstance(options["steps"], list) else 2
+                toml.write("generators.toml", name, {"options": options | {"steps": few}})
+        own = {name: row | {"gamma": 2} for name, row in presets.items() if row["zoo"] == "pocket"}
+        toml.write("presets.toml", "presets", own)
+    return {"WORKBENCH_CATALOGUE": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def warm_kernels(warm_server: dict[str, str], sketched: dict[str, str]):
+    """Let every kernel of a module's notebooks be forked from a process that has imported torch.
+
+    The pocket models sketch there: a notebook is asked whether it runs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (warm_server | sketched).items():
+            patch.setenv(name, value)
         yield
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workbench import frames
 from workbench.frames import Features
-from workbench.keys import candidate_seed, digest, prompt_id, query_seed
+from workbench.keys import candidate_seed, digest, prompt_id, query_seed, redrawn_seed
 
 # Derived by hand: sha256 of the canonical JSON, written out as bytes.
 ANSWER = {"role": "generator", "steps": 20, "eta": 0.0, "stages": ["a", "b"], "none": None}
@@ -85,6 +85,14 @@ def test_seeds_golden() -> None:
     assert query_seed(0, "a red heart") == 132451036280897
 
 
+def test_further_seeds_are_golden_and_apart():
+    """sha256 of '["redrawn",7,1]', its first 12 digits; no seed follows two others."""
+    assert redrawn_seed(7, 1) == int(hashlib.sha256(b'["redrawn",7,1]').hexdigest()[:12], 16)
+    seeds = {redrawn_seed(seed, number) for seed in range(50) for number in range(1, 5)}
+    assert len(seeds) == 200
+    assert all(0 <= seed < 2**48 for seed in seeds)
+
+
 @settings(deadline=None)
 @given(st.integers(0, 2**40), st.text(), st.integers(0, 500))
 def test_query_and_candidate_never_share_a_seed(run_seed: int, prompt: str, index: int) -> None:
@@ -99,7 +107,7 @@ def test_the_tables_are_those_of_the_design() -> None:
     assert columns == {
         "images": "image_id path source prompt split parent_id attack intensity failure",
         "prompts": "image_id inverter prompt_id prompt score truncated failure seconds",
-        "candidates": "prompt_id generator index run_seed seed candidate_id failure seconds",
+        "candidates": "prompt_id generator index run_seed seed candidate_id failure seconds unread",
         "similarities": "image_id prompt_id generator index similarity value",
         "scores": "image_id attributor generator score",
         "rankings": "image_id attributor generator score rank",
@@ -237,3 +245,11 @@ def test_features_answer_in_the_order_asked() -> None:
         Features(("a", "b"), np.eye(3), "E")
     with pytest.raises(ValueError, match=r"^the id 'a' is there twice$"):
         Features(("a", "a"), np.eye(2), "E")
+
+
+def test_a_table_kept_before_a_column_came_is_still_one():
+    old = frames.build("candidates", []).drop(columns="unread")
+    assert list(frames.check(old, "candidates")) == [*old, "unread"]
+    row = {"prompt_id": "a", "generator": "g", "index": 0, "run_seed": 0, "seed": 1}
+    kept = frames.build("candidates", [row]).drop(columns="unread")
+    assert frames.check(kept, "candidates")["unread"].isna().all()

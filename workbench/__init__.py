@@ -12,6 +12,7 @@ names           ``load`` a plug-in, ``zoo`` of candidate models, ``preset`` of n
 the stages      ``pipeline``: (``attack`` →) ``invert`` → ``generate`` → ``encode`` →
                 ``similarity``; ``ranking``: ``score`` (aggregate), ``rank``, ``decide``;
                 ``ranking.conformal``: attribution sets, and "none of these"
+in a notebook   ``notebook``: figures for light and dark pages, progress in long cells
 plug-ins        folders ``inverters``, ``generators``, ``encoders``, ``similarities``,
                 ``attacks``, ``calibrations``, ``attributors``, ``experiments``: one file, one
                 frozen dataclass; ``figures``: one file, one function of a frame
@@ -36,9 +37,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "attribute": "attribution.attribute",
+    "verify": "attribution.verification",
     "inspect": "evidence.pictures",
     "evaluate": "evaluation.benchmark",
     "evaluate_preset": "evaluation.benchmark",
+    "notebook": "widgets.notebook",
     "load": "catalogue.registry",
     "zoo": "catalogue.registry",
     "preset": "catalogue.presets",
@@ -57,11 +60,16 @@ _HOME = {
     "Adaptive": "attributors.adaptive",
     "Chance": "attributors.chance",
     "DeFake": "attributors.defake",
+    "Family": "attributors.family",
     "Fusion": "attributors.fusion",
     "KNN": "attributors.knn",
+    "Layers": "attributors.layers",
     "Probe": "attributors.probe",
+    "Prototype": "attributors.prototype",
     "ReferenceBank": "attributors.reference_bank",
     "Regeneration": "attributors.regeneration",
+    "Shortcut": "attributors.shortcut",
+    "Spectrum": "attributors.spectrum",
     "Blip": "inverters.blip",
     "Captioner": "inverters.captioner",
     "Chat": "inverters.chat",
@@ -160,7 +168,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Moved:
-    """What was one module: its names are looked up in the modules that hold them now."""
+    """An old module: its names are looked up in the modules that hold them now."""
 
     def __init__(self, places: list[str]) -> None:
         self._modules = [import_module(place) for place in places]

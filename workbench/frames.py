@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from workbench import paths
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -21,11 +23,13 @@ class Schema:
     """The columns of one table, in order, and which of them are its key.
 
     `columns` maps a name to "str", "float64", "int64" or "bool". A "str" or "float64" cell
-    outside the key may be missing (NaN); every other cell has a value.
+    outside the key may be missing (NaN); every other cell has a value. A column in `later` came
+    after the first tables were kept: where one lacks it, all of its cells are missing.
     """
 
     key: tuple[str, ...]
     columns: dict[str, str]
+    later: tuple[str, ...] = ()
 
 
 SCHEMAS: dict[str, Schema] = {
@@ -67,7 +71,9 @@ SCHEMAS: dict[str, Schema] = {
             "candidate_id": "str",
             "failure": "str",
             "seconds": "float64",
+            "unread": "float64",
         },
+        later=("unread",),
     ),
     "similarities": Schema(
         ("image_id", "prompt_id", "generator", "index", "similarity"),
@@ -122,14 +128,14 @@ SCHEMAS: dict[str, Schema] = {
 
 
 def schema(name: str) -> Schema:
-    """Look up the schema of the table `name`; ValueError if there is none."""
+    """Return the schema of the table `name`; ValueError if there is none."""
     if name not in SCHEMAS:
         raise ValueError(f"no table named {name!r}; there are: {', '.join(SCHEMAS)}")
     return SCHEMAS[name]
 
 
 def empty(name: str) -> pd.DataFrame:
-    """Make the table `name` without rows.
+    """Return the table `name` without rows.
 
     >>> list(empty("scores").columns)
     ['image_id', 'attributor', 'generator', 'score']
@@ -138,7 +144,7 @@ def empty(name: str) -> pd.DataFrame:
 
 
 def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make the table `name` from rows; a "str" or "float64" cell that is left out is missing.
+    """Return the table `name` made from rows; a "str" or "float64" cell left out is missing.
 
     A left-out "int64" or "bool" cell, or one of the key, is a ValueError (see `check`).
 
@@ -160,7 +166,7 @@ def build(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Hold `frame` to the schema of `name`; return its named columns, in order, 0…n-1 indexed.
+    """Return `frame` checked against the schema of `name`: its columns in order, index 0…n-1.
 
     Harmless differences of dtype are mended (integers stored as floats, None for NaN); columns
     beyond the schema are dropped.
@@ -171,6 +177,8 @@ def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     import pandas as pd
 
     shape = schema(name)
+    if added := [column for column in shape.later if column not in frame.columns]:
+        frame = frame.assign(**dict.fromkeys(added))
     absent = [column for column in shape.columns if column not in frame.columns]
     if absent:
         raise ValueError(
@@ -196,8 +204,19 @@ def check(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
+def without_folders(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts tell no folder: see `paths.names_only`; prompts stay."""
+    copied = frame.copy()
+    for name in copied.columns.difference(["prompt"]):
+        texts = [each for each in copied[name].unique() if isinstance(each, str)]
+        shorter = {each: paths.names_only(each) for each in texts}
+        if any(new != old for old, new in shorter.items()):
+            copied[name] = copied[name].replace(shorter)
+    return copied
+
+
 def _column(series: pd.Series, dtype: str, where: str) -> pd.Series:
-    """Cast one column to `dtype`, refusing what would change a value."""
+    """Return one column cast to `dtype`; raise ValueError where that changes a value."""
     import pandas as pd
 
     if str(series.dtype) == dtype:
@@ -256,11 +275,11 @@ class Features:
 
     def rows(self, ids: Iterable[str]) -> np.ndarray:
         """Return the vectors of `ids`, (n, D) float32, in that order; LookupError if one lacks."""
-        wanted = list(ids)
-        absent = [name for name in wanted if name not in self._row]
+        names = list(ids)
+        absent = [name for name in names if name not in self._row]
         if absent:
             raise LookupError(
-                f"no features of {self.encoder} for {len(absent)} of {len(wanted)} pictures, "
+                f"no features of {self.encoder} for {len(absent)} of {len(names)} pictures, "
                 f"the first is {absent[0]!r}"
             )
-        return self.matrix[[self._row[name] for name in wanted]]
+        return self.matrix[[self._row[name] for name in names]]

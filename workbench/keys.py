@@ -1,4 +1,4 @@
-"""Digests and seeds: what names a thing in the store, and what its random numbers derive from.
+"""Digests that name things in the store, and the seeds derived from them.
 
 What is written here cannot be changed after the first stored picture: it enters every key.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from numbers import Integral
 from typing import Any
 
 from workbench.text import brief
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 MAX_GAMMA = 10_000
 """Candidate images a model may be asked for of one prompt."""
 MAX_PROMPT = 10_000
@@ -21,7 +24,7 @@ SEEDS = 2**63
 
 
 def digest(value: Any) -> str:
-    """Hash a value: sha256, 64 hex digits, of its canonical JSON. All keys are made by this.
+    """Return the sha256, 64 hex digits, of a value's canonical JSON; every key is made by this.
 
     Canonical: keys sorted, no white space, non-ASCII escaped. Note that 1 and 1.0 differ.
 
@@ -30,18 +33,40 @@ def digest(value: Any) -> str:
     >>> digest({"b": [1, 2], "a": "é"}) == digest({"a": "é", "b": (1, 2)})
     True
     """
+    return hashlib.sha256(canonical(value).encode("ascii")).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """Return a value as canonical JSON; ValueError as of `digest`.
+
+    >>> canonical({"b": [1, 2], "a": "x"})
+    '{"a":"x","b":[1,2]}'
+    """
+    if type(value) is str:
+        return encode_basestring_ascii(value)
+    if type(value) is int:
+        return repr(value)
     _text_keys(value)
     try:
-        text = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
+        return _JSON.encode(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"a key is made of plain JSON values, but: {error}") from None
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def digest_fields(fields: Mapping[str, str]) -> str:
+    """Return the `digest` of a mapping whose values are canonical JSON already.
+
+    For many digests that share most of their fields.
+
+    >>> digest_fields({"b": "[1,2]", "a": '"x"'}) == digest({"a": "x", "b": [1, 2]})
+    True
+    """
+    parts = [f"{encode_basestring_ascii(name)}:{fields[name]}" for name in sorted(fields)]
+    return hashlib.sha256(f"{{{','.join(parts)}}}".encode("ascii")).hexdigest()
 
 
 def _text_keys(value: Any) -> None:
-    """Refuse mapping keys that JSON would silently turn into text (1 and "1" would be equal)."""
+    """Raise ValueError for mapping keys that JSON turns into text (1 and "1" would be equal)."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -53,7 +78,7 @@ def _text_keys(value: Any) -> None:
 
 
 def prompt_id(text: str) -> str:
-    """Hash a prompt: sha256, 64 hex digits, of its UTF-8 bytes.
+    """Return the sha256, 64 hex digits, of a prompt's UTF-8 bytes.
 
     >>> prompt_id("")[:8]
     'e3b0c442'
@@ -62,7 +87,7 @@ def prompt_id(text: str) -> str:
 
 
 def candidate_seed(run_seed: int, prompt: str, index: int) -> int:
-    """Derive the seed, 48 bits, of the candidate picture number `index` (from 0) of a prompt.
+    """Return the seed, 48 bits, of the candidate image number `index` (from 0) of a prompt.
 
     Neither γ, picture, batch nor generator enters: γ = 8 extends γ = 4, and the same caption
     reuses its candidates.
@@ -73,20 +98,29 @@ def candidate_seed(run_seed: int, prompt: str, index: int) -> int:
     return _seed("candidate", run_seed, prompt, index)
 
 
-def query_seed(run_seed: int, prompt: str, index: int = 0) -> int:
-    """Derive the seed of a query (a test picture we make); it never equals a candidate's.
+def query_seed(run_seed: int, prompt: str, index: int = 0, model: str = "") -> int:
+    """Return the seed of a query (a test image made here); it never equals a candidate's.
 
-    Seeds leave traces in pictures (Xu et al., WACV 2025), so the two are drawn apart.
+    Seeds leave traces in pictures (Xu et al., WACV 2025), so the two are drawn apart. With the
+    name of a `model` each draws its own noise, where else all draw a prompt from the same.
     """
-    return _seed("query", run_seed, prompt, index)
+    return _seed("query", run_seed, prompt, index, *filter(None, [model]))
 
 
-def _seed(tag: str, run_seed: int, prompt: str, index: int) -> int:
-    return int(digest([tag, int(run_seed), prompt, int(index)])[:12], 16)
+def redrawn_seed(seed: int, number: int) -> int:
+    """Return the seed that follows a candidate's, or a query's, own; `number` counts from 1.
+
+    For a picture that the safety checker of a model blacked.
+    """
+    return int(digest(["redrawn", int(seed), int(number)])[:12], 16)
+
+
+def _seed(tag: str, run_seed: int, prompt: str, index: int, *more: str) -> int:
+    return int(digest([tag, int(run_seed), prompt, int(index), *more])[:12], 16)
 
 
 def check_gamma(gamma: Any) -> None:
-    """Raise ValueError for what is no number of candidate images per model."""
+    """Raise ValueError unless γ, the candidate images per model, is a positive integer."""
     if isinstance(gamma, bool) or not isinstance(gamma, Integral):
         raise ValueError(
             f"gamma, the candidate images per model, is a whole number; seen {_brief(gamma)}"
@@ -101,7 +135,7 @@ def check_gamma(gamma: Any) -> None:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise ValueError for what is no seed of a run."""
+    """Raise ValueError unless the value can be the seed of a run."""
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if not whole or not -SEEDS <= int(seed) < SEEDS:
         raise ValueError(
@@ -110,7 +144,7 @@ def check_seed(seed: Any) -> None:
 
 
 def check_prompt(prompt: Any) -> None:
-    """Raise ValueError for what is no prompt, or too long for one."""
+    """Raise ValueError unless the value is a prompt of permitted length."""
     if not isinstance(prompt, str):
         raise ValueError(f"a prompt is text; seen {_brief(prompt)}")
     if len(prompt) > MAX_PROMPT:
@@ -120,7 +154,7 @@ def check_prompt(prompt: Any) -> None:
 
 
 def _brief(value: Any) -> str:
-    """Write a value so that it fits into a sentence, whatever it is."""
+    """Return any value as text short enough for a sentence."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a number of more than 30 digits"
     return brief(repr(value), 80)

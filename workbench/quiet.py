@@ -1,4 +1,4 @@
-"""What libraries say, kept from the screen."""
+"""Redirect the warnings of libraries, and their stderr, to the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALONE = threading.RLock()
 
 @contextlib.contextmanager
 def warnings_logged() -> Iterator[None]:
-    """Log at debug what Python's warnings say inside, whatever the filters are; show nothing.
+    """Log Python warnings at debug level inside the block, whatever the filters; show none.
 
     A library warns its caller, which is us: a user can do nothing about it.
     """
@@ -35,7 +35,7 @@ def _logged(
 
 @contextlib.contextmanager
 def stderr_logged(wanted: bool = True) -> Iterator[None]:
-    """Log at debug what a library written in C writes on stderr inside; show nothing.
+    """Log at debug level what C libraries write to stderr inside the block; show nothing.
 
     It is for moments alone: whatever else the process writes there meanwhile is kept from the
     screen, too.

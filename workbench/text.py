@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def plain(text: str) -> str:
-    """Write as escapes what UTF-8 cannot hold: lone surrogates, of which no table can be made.
+    """Return text with lone surrogates, which UTF-8 cannot encode, written as escapes.
 
     >>> plain("a \\ud800 b")
     'a \\\\ud800 b'
@@ -13,7 +13,7 @@ def plain(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Write text so that nothing in it can act on a terminal, turn a line around or break it.
+    """Return text with control, bidirectional and line-break characters written as escapes.
 
     >>> shown("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -22,7 +22,7 @@ def shown(value: object) -> str:
 
 
 def brief(value: object, longest: int = 1000) -> str:
-    """Write text as `shown`, cut after so many characters.
+    """Return text as `shown`, cut after a number of characters.
 
     >>> brief("a red star on snow", 10)
     'a red sta…'

@@ -1,8 +1,10 @@
 """Build the course from its sources: `python notebooks/exercises/build.py [FOLDER]`.
 
-The folder (out/course when left out) becomes a course of nbgrader: `source`, `release` (what
-students get: solutions cleared, hidden tests removed), `gradebook.db`, and besides `solutions`,
-executed, to look at and to show. No server and no network are needed.
+The folder (out/course when left out) becomes a course of nbgrader, for the lecturer: `source`,
+`release` (solutions cleared, hidden tests removed), `gradebook.db`, and besides `solutions`,
+executed, to look at and to show. What students get is another folder beside it, `handout`: this
+checkout with the released units, without sources, solutions, guide and the tests of the course. No
+server and no network are needed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OURS = ("notebooks/exercises", "tests/course", "out", ".git", ".venv")
+"""What students do not get of a checkout, beside caches."""
+CACHES = ("__pycache__", ".*_cache", ".ipynb_checkpoints", "*.egg-info")
 MARKS = re.compile(r"^ *### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.MULTILINE)
 
 
@@ -62,6 +68,24 @@ def release(out: Path, unit: str) -> None:
     GenerateAssignment(coursedir=course, config=config, force=True).start()
 
 
+def handout(out: Path, to: Path, root: Path = ROOT) -> Path:
+    """Copy a checkout for students, with the released units of a course in it; answer the folder.
+
+    Args:
+        out: the course, built.
+        to: the folder to write; what lies there under the same names is replaced.
+        root: the checkout.
+    """
+    caches, ours = shutil.ignore_patterns(*CACHES), {root / name for name in OURS} | {to, out}
+
+    def left(folder: str, names: list[str]) -> set[str]:
+        return caches(folder, names) | {name for name in names if Path(folder, name) in ours}
+
+    shutil.copytree(root, to, ignore=left, dirs_exist_ok=True)
+    shutil.copytree(out / "release", to / "notebooks" / "exercises", dirs_exist_ok=True)
+    return to
+
+
 def opened(out: Path, unit: str) -> tuple[CourseDirectory, Config]:
     """Open the course in `out` at a unit, for any converter of nbgrader."""
     beside = str(Path(sys.executable).parent)  # nbgrader calls alembic, and looks for it in PATH
@@ -86,4 +110,6 @@ if __name__ == "__main__":
     where = Path(sys.argv[1] if len(sys.argv) > 1 else "out/course")
     print(f"Building the course into {where}; running its solutions takes two minutes or so.")
     for name in build(where):
-        print(f"  {where / 'release' / name}  for students;  {where / 'solutions' / name}  for you")
+        print(f"  {where / 'release' / name}  as students see it;  {where / 'solutions' / name}")
+    students = handout(where.resolve(), where.resolve().with_name("handout"))
+    print(f"For you alone: {where}. For students, the whole of it: {students}")

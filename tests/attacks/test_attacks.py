@@ -84,6 +84,10 @@ def test_a_light_webp_is_nearly_the_picture_and_a_heavy_one_is_not():
 def test_the_levels_of_refprint_have_their_intensities():
     assert [Blur(intensity=x).sigma(512) for x in (0, 10, 20, 30)] == [0, 1, 2, 3]
     assert Blur(intensity=20).sigma(64) == 0.25
+    assert [Blur(intensity=x, side=64).sigma(64) for x in (10, 20, 30)] == [1, 2, 3]
+    assert repr(Blur(intensity=20)) == "Blur(intensity=20)"  # as it was before there was a side
+    with pytest.raises(ValueError, match=r"^a side is of at least 1 pixel; seen 0$"):
+        Blur(side=0)
     for intensity, factor in ((25, 0.75), (50, 0.5), (65, 0.35)):
         side = round(100 * factor)
         (picture,) = pictures(1, 100)

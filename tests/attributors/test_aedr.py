@@ -10,7 +10,7 @@ from tests.attributors.conftest import accuracy
 from tests.support import toys
 from tests.support.models import tiny
 from workbench import frames, images, pipeline
-from workbench.attributors.aedr import AEDR, _kde_quantile
+from workbench.attributors.aedr import AEDR, _kde_quantile, homogeneity
 from workbench.generators.diffusers import Diffusers
 
 
@@ -50,6 +50,31 @@ def test_the_score_is_minus_the_log_of_the_ratio_of_the_losses(store):
     assert scores["quarter"] == pytest.approx(-np.log((48**2 + rounding) / (12**2 + rounding)))
     assert scores["still"] == 0  # a fixed point: neither pass changes anything
     assert np.isnan(scores["none"])
+
+
+def test_homogeneity_is_the_mean_likeness_of_neighbours():
+    # 0 | 8 | 255: neighbours 1 and 30 of 32 levels apart, each pair as often
+    pixels = np.repeat(np.array([[0, 8, 255]]), 4, axis=0).astype(np.uint8)
+    found = homogeneity(Image.fromarray(pixels).convert("RGB"))
+    assert found == pytest.approx((1 / 2 + 1 / (1 + 30**2)) / 2)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (9, 9), dtype=np.uint8)
+    left, right = noise[:, :-1].astype(int) // 8, noise[:, 1:].astype(int) // 8
+    found = homogeneity(Image.fromarray(noise).convert("RGB"))
+    assert found == pytest.approx(np.mean(1 / (1 + (left - right) ** 2)))
+
+
+def test_homogeneity_moves_every_score_of_an_image_alike(store):
+    pixels = np.full((8, 8, 3), 160, dtype=np.uint8)
+    pixels[:, ::2] = 192
+    picture = Image.fromarray(pixels)
+    table = frames.build("images", [{"image_id": store.put_picture(picture), "source": "half"}])
+    scores = scored(AEDR()(table, ZOO, store=store))
+    # all distances to grey are halved: the ratio is that of 64² + 32² to 32² + 16², both halved
+    losses = [(32**2 + 16**2) / 2, (16**2 + 8**2) / 2]
+    ratio = np.log(losses[0] + 1 / 12) - np.log(losses[1] + 1 / 12)
+    assert scores["half"] == pytest.approx(-ratio - np.log(1 / (1 + 4**2)))
+    assert scores["still"] == pytest.approx(-np.log(1 / (1 + 4**2)))
 
 
 def test_the_loss_is_taken_at_the_size_of_the_model(store):
@@ -130,4 +155,5 @@ def test_a_real_autoencoder_reconstructs_test_pictures(images, store):
         )
         losses = [np.mean((x - one) ** 2), np.mean((one - two) ** 2)]
         score = scores.loc[scores["image_id"] == image, "score"].max()
-        assert score == pytest.approx(-np.log(losses[0] / losses[1]), abs=1e-2)
+        alike = homogeneity(store.picture(image))
+        assert score == pytest.approx(-np.log(losses[0] / losses[1] * alike), abs=1e-2)

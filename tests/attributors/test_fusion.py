@@ -116,6 +116,44 @@ def test_tuned_weights_trust_the_part_that_is_right(images, training, store):
         fusion(images, toys.zoo(), store=store)
 
 
+@dataclass(frozen=True)
+class Hesitant:
+    """Score a model of its own with a margin that differs from image to image."""
+
+    name: str
+    margins: tuple[float, ...]
+
+    def __call__(self, images, zoo, *, store, seed=0, progress=None) -> Stages:
+        order = sorted(images["image_id"])
+        rows = [
+            {"image_id": image, "attributor": repr(self), "generator": name,
+             "score": self.margins[order.index(image) % len(self.margins)] * (name == self.name)}
+            for image in images["image_id"]
+            for name in NAMES
+        ]  # fmt: skip
+        return only_scores(frames.build("scores", rows))
+
+
+def test_scores_that_keep_their_confidence_weigh_more_where_they_differ_more(
+    images, training, store
+):
+    sure, even = Hesitant("red", (4.0, 1.0)), Hesitant("blue", (2.0,))
+    keeping = Fusion((sure, even), confident=True)
+    assert keeping.unfitted
+    made = keeping.fit(training, toys.zoo(), store=store)
+    ratio = ((16 + 1) / 2) ** 0.5 / 2  # root mean squares of the deviations, half of each margin
+    assert made.fitted["spreads"][0] / made.fitted["spreads"][1] == pytest.approx(ratio)
+
+    def called(fusion) -> list[str]:
+        scores = fusion(images, toys.zoo(), store=store).scores
+        best = scores.loc[scores.groupby("image_id")["score"].idxmax()]
+        return best.sort_values("image_id")["generator"].tolist()
+
+    assert called(made) == ["red", "blue"] * 4  # 4 / 2.9 beats 2 / 2, and 1 / 2.9 does not
+    flat = fused(Fusion((sure, even)), images, store)
+    assert flat[0] == pytest.approx(flat[3])  # image by image each is as sure as the other
+
+
 def test_the_held_out_half_shares_no_prompt_with_the_other(training):
     from workbench.attributors.fusion import _held_out
 

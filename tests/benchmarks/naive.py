@@ -16,13 +16,15 @@ from workbench.keys import candidate_seed
 from workbench.weights.checkpoint import Checkpoint
 
 
-def attribute(paths: Iterable[Path], preset: str = "pocket", seed: int = 0) -> list[list[str]]:
+def attribute(
+    paths: Iterable[Path], preset: str = "pocket", seed: int = 0, gamma: int | None = None
+) -> list[list[str]]:
     """Rank the candidate models of each picture, best first, as `workbench.attribute` does.
 
     The same models, steps, seeds, similarity and aggregation; every model is called with one input
     at a time, on all cores. Models stay loaded from call to call.
     """
-    setting = settle(preset)
+    setting = settle(preset, gamma=gamma)
     method = alone(setting.attributor)
     zoo = {name: alone(generator) for name, generator in setting.zoo.items()}
     found = []

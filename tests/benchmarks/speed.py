@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import naive
+from tests.support.imports import POCKET
 from workbench import pipeline
 from workbench.attribution.attribute import attribute
 from workbench.catalogue import presets
@@ -31,34 +32,12 @@ ROOT = Path(__file__).parents[2]
 COLD, WARM = 15.0, 1.0
 """Budgets of one picture in seconds, for a quiet two-core machine."""
 
-IMPORTS = (
-    "pandas:DataFrame",
-    "torchvision:transforms",
-    "open_clip:CLIP",
-    *(
-        f"diffusers:{name}"
-        for name in (
-            "AutoencoderKL StableDiffusionPipeline LDMTextToImagePipeline IFPipeline "
-            "IFSuperResolutionPipeline UNet2DConditionModel VQModel DPMSolverMultistepScheduler "
-            "DDIMScheduler DDPMScheduler"
-        ).split()
-    ),
-    *(
-        f"transformers:{name}"
-        for name in (
-            "BartForConditionalGeneration BertTokenizer BlipForConditionalGeneration BlipProcessor "
-            "CLIPTextModel CLIPTokenizer T5EncoderModel T5Tokenizer"
-        ).split()
-    ),
-)
-"""What the pocket zoo imports; whatever is missing here counts against the workbench."""
 
-
-def once(paths: Sequence[str | Path], folder: str | Path, zoo: str | None = None) -> dict[str, Any]:
+def once(paths: Sequence[str | Path], folder: str | Path, **options: Any) -> dict[str, Any]:
     """Attribute pictures with a store: seconds, pictures made, and the rankings, best first."""
     store = Store(folder)
     before, started = store.info()["generations"], time.perf_counter()
-    result = attribute(paths, store=store, zoo=zoo)
+    result = attribute(paths, store=store, **options)
     rankings = [[row["generator"] for row in record["ranking"]] for record in result.records()]
     seconds = time.perf_counter() - started
     made = store.info()["generations"] - before
@@ -142,7 +121,7 @@ def main() -> None:
     parser.add_argument("--once", nargs=2, metavar=("PICTURE", "STORE"), help="one run, as JSON")
     given = parser.parse_args()
     if given.once:
-        for name in IMPORTS:
+        for name in POCKET:
             pkgutil.resolve_name(name)
         sys.stdout.write(json.dumps(once(given.once[:1], given.once[1])) + "\n")
         return

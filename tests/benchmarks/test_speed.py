@@ -11,6 +11,7 @@ SAMPLE = speed.ROOT / "data" / "samples" / "sample-03.png"
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
 
 
+@pytest.mark.alone
 def test_one_picture_stays_within_three_times_its_budget(tmp_path):
     cold, warm = speed.fresh(SAMPLE, tmp_path / "store"), speed.fresh(SAMPLE, tmp_path / "store")
     assert (cold["made"], warm["made"]) == (16, 0)

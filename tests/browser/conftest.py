@@ -108,6 +108,8 @@ class Notebook:
 
     page: Any
     kernel: Any = field(repr=False)
+    errors: list[str] = field(default_factory=list)
+    """What the browser's console called an error, from the opening of the page on."""
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression in the kernel: what its repr tells, a literal."""
@@ -159,31 +161,43 @@ class Lab:
         self, name: str, *, dark: bool = False, wide: int = 1280, high: int = 1000
     ) -> Notebook:
         """Open a notebook that lies in the server's folder, as `open` does."""
+        return self._opened(name, dark, wide, high, run=True)
+
+    def look(
+        self, name: str, *, dark: bool = False, wide: int = 1280, high: int = 1000
+    ) -> Notebook:
+        """Open a notebook that lies in the server's folder; nothing is run, nor trusted."""
+        return self._opened(name, dark, wide, high, run=False)
+
+    def _opened(self, name: str, dark: bool, wide: int, high: int, run: bool) -> Notebook:
         context = self.browser.new_context(viewport={"width": wide, "height": high})
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.goto(f"{self.url}/doc/tree/{name}?token={self.token}")
         page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context?.isReady")
         failed = page.evaluate(
-            """async (theme) => {
+            """async ([theme, run]) => {
               const lab = window.jupyterapp;
               await lab.restored;
               await lab.commands.execute('apputils:change-theme', { theme });
               const { context } = lab.shell.currentWidget;
               await context.ready;
               await context.sessionContext.ready;
-              await lab.commands.execute('notebook:run-all-cells');
+              if (run) await lab.commands.execute('notebook:run-all-cells');
               return context.model.toJSON().cells.flatMap((cell) => cell.outputs ?? [])
                 .filter((output) => output.output_type === 'error')
                 .map((output) => `${output.ename}: ${output.evalue}`);
             }""",
-            THEMES[dark],
+            [THEMES[dark], run],
         )
         page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[dark]}']", state="attached")
         number, kernel = self._kernel(name)
         self.open_ones.append((context, number, kernel))
         assert not failed, "\n".join(failed)
-        return Notebook(page, kernel)
+        return Notebook(page, kernel, errors)
 
     def close(self) -> None:
         """Close what was opened, and end its kernels."""
@@ -213,7 +227,9 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
+def lab_server(
+    tmp_path_factory: pytest.TempPathFactory, warm_server: dict[str, str]
+) -> Iterator[tuple[str, str, Path]]:
     """Start a JupyterLab on a free port, with settings and folders of its own."""
     folder = tmp_path_factory.mktemp("lab")
     for name, values in SETTINGS.items():
@@ -226,7 +242,7 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     token = secrets.token_hex(16)
     places = {"CONFIG_DIR": "config", "RUNTIME_DIR": "runtime", "DATA_DIR": "data"}
     own = {f"JUPYTER_{key}": str(folder / name) for key, name in places.items()}
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    own |= warm_server | {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "JUPYTER_TOKEN": token}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]

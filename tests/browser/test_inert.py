@@ -52,7 +52,7 @@ def test_a_report_and_what_a_notebook_shows_run_nothing(page, result, tmp_path):
     assert page.locator("blockquote").inner_text() == ATTACK
     assert page.evaluate(ACTS) == [None, 0]
     page.set_content(result._repr_html_())  # without the policy of a report
-    assert page.locator("blockquote").inner_text() == ATTACK
+    assert page.locator("q").inner_text() == ATTACK
     page.wait_for_timeout(200)
     assert page.evaluate(ACTS) == [None, 0]
 
@@ -69,6 +69,13 @@ def test_the_javascript_of_widgets_sets_texts_as_texts(page):
             "selected": [ATTACK],
             "hovered": ATTACK,
         },
+        "_legend": {"entries": [[ATTACK, ATTACK, 1]], "hidden": [ATTACK], "words": ATTACK},
+        "_table": {
+            "columns": [ATTACK],
+            "rows": [{"id": ATTACK, "chosen": True, "cells": [ATTACK]}],
+            "by": ATTACK,
+            "down": False,
+        },
         "confusion": {
             "rows": [ATTACK],
             "columns": [ATTACK],
@@ -83,15 +90,13 @@ def test_the_javascript_of_widgets_sets_texts_as_texts(page):
     assert page.evaluate(ACTS) == [None, 0]
 
 
-def test_a_prompt_in_a_file_turns_nothing_around_that_follows(page):
+def test_a_prompt_in_a_file_turns_nothing_around_that_follows(page, result, tmp_path):
     """A right-to-left override ends with the quotation: the letters after it keep their order."""
-    from workbench.attribution import report
-
-    empty = report._template().render(fragment=True, cards=[], more="")
-    page.set_content(empty.replace("</div>", f"<p><q>{ROUND}</q><b>123xyz</b></p></div>"))
+    whole = result.report(tmp_path / "report.html").read_text("utf-8")
+    page.set_content(whole.replace("</main>", f"<p><q>{ROUND}</q><b>123xyz</b></p></main>"))
     ends = page.evaluate(
         """() => {
-          const text = document.querySelector('b').firstChild;
+          const text = document.querySelector('main > p:last-child > b').firstChild;
           return [0, 5].map((at) => {
             const range = document.createRange();
             range.setStart(text, at);
@@ -100,7 +105,7 @@ def test_a_prompt_in_a_file_turns_nothing_around_that_follows(page):
           });
         }"""
     )
-    quote = page.locator("q").bounding_box()
+    quote = page.locator("main > p:last-child > q").bounding_box()
     assert quote["x"] < ends[0] < ends[1]
 
 

@@ -19,7 +19,7 @@ mine._shown.observe(lambda seen: "generate: 4 of" in seen.new and go_on.wait(60)
 
 def upload(page, name, data):
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload a picture").click()
+        page.get_by_role("button", name="Choose a picture").click()
     chooser.value.set_files([{"name": name, "mimeType": "image/png", "buffer": data}])
 
 
@@ -37,22 +37,22 @@ def test_a_picture_is_uploaded_cancelled_and_then_ranked(lab, tmp_path):
     start.click()
     page.get_by_text("generate: 4 of 16", exact=True).wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("cancelling: stops after the batch in the making").wait_for()
-    notebook.execute("go_on.set()")
     page.get_by_text("Cancelled. What was made stays in the store").wait_for()
+    notebook.execute("go_on.set()")
+    notebook.execute("mine.wait()")
     assert notebook.evaluate("mine.result") is None
     made = notebook.evaluate("wb.Store('a-new-store').info()['generations']")
     assert 4 <= made < 16
     start.focus()
     page.keyboard.press("Enter")
-    link = page.get_by_role("link", name="Download report")
+    link = page.get_by_role("link", name="Download the report")
     link.wait_for()
-    ranking = page.locator("table.models tbody th").all_inner_texts()
+    ranking = page.locator("table.models tbody th .model").all_inner_texts()
     known = "mine.result.rankings.sort_values('rank').generator.tolist()"
-    assert [each.split()[-1] for each in ranking] == notebook.evaluate(known)
+    assert ranking == notebook.evaluate(known)
     assert len(ranking) == 4
     assert page.locator(".stages .done").count() == 6
-    assert page.locator("h2 .path").inner_text() == NAME
+    assert page.locator("h3 .path").inner_text() == NAME
     with page.expect_download() as download:
         link.click()
     assert download.value.suggested_filename == "attribution-b-my-picture.html"

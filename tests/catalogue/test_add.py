@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.support.repositories import REPOSITORIES, SD, zoo
 from workbench import catalogue
+from workbench.weights import loading
 from workbench.weights.checkpoint import is_downloaded
 
 
 def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path):
     code, said = zoo("add", SD, "--name", "mine", "--steps", "2")
     assert code == 0, said
-    assert said.startswith("mine: generator, diffusers.StableDiffusionPipeline, 32 px")
+    assert said.startswith("mine: generator, diffusers.StableDiffusionPipeline, 32 px, float16 on")
     assert "Next: `workbench zoo download mine`" in said
-    assert not [path for _, path, _ in there.asked if path.endswith(".safetensors")]
+    heads = [part for _, path, part in there.asked if path.endswith(".safetensors")]
+    assert all(part.startswith("bytes=0-") for part in heads), "no more than a head is asked for"
     row = catalogue.checkpoint("mine")
+    loaded = loading.needs(replace(row, source=str(folders[SD])))
+    assert row.memory == pytest.approx(sum(loaded.values()) / 2 / 2**30, rel=0.3)
+    assert row.largest == pytest.approx(max(loaded.values()) / 2 / 2**30, rel=0.3)  # and heads
     assert (row.licence, row.revision, row.option("steps")) == ("mit", "", 2)
     assert not is_downloaded(row)
     assert zoo("download", "mine", "--yes")[0] == 0
@@ -28,6 +36,53 @@ def test_a_row_is_written_for_a_hub_id_and_for_a_folder(there, folders, tmp_path
         assert is_downloaded(catalogue.checkpoint(f"my-{name}-{len(repository)}"))
     kinds = {row.name: row.plugin for row in map(catalogue.checkpoint, ["my-tiny-blip-37"])}
     assert kinds == {"my-tiny-blip-37": "workbench.inverters.blip.Blip"}
+
+
+FULL = {"unet/a.safetensors": torch.float32, "text_encoder/model.safetensors": torch.bfloat16}
+BOTH = FULL | {"unet/a.fp16.safetensors": torch.float16}
+
+
+@pytest.mark.parametrize(
+    ("files", "asked", "dtype", "numbers"),
+    [
+        (FULL, [], "bfloat16", 1000),
+        (FULL, ["--dtype", "float32"], "float32", 1000),
+        (BOTH, [], "float16", 1000),
+        (BOTH, ["--dtype", "bfloat16"], "bfloat16", 1000),
+        ({"unet/a.fp16.safetensors": torch.float16}, [], "float16", 1000),
+        ({"unet/a.safetensors": torch.bfloat16}, [], "bfloat16", 1000),
+        (BOTH | {"unet/a.int4.safetensors": torch.uint8}, [], "float16", 1000),
+    ],
+)
+def test_a_new_row_runs_on_a_gpu_as_its_files_tell(there, tmp_path, files, asked, dtype, numbers):
+    parts = {name.partition("/")[0] for name in files}
+    index = {part: ["diffusers", "UNet2DConditionModel"] for part in parts}
+    folder = tmp_path / "made"
+    configs = {"model_index.json": {"_class_name": "StableDiffusionPipeline"} | index}
+    pipeline(folder, "", configs | {"unet/config.json": {"sample_size": 8}})
+    for name, kind in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        save_file({"x": torch.zeros(numbers, dtype=kind)}, folder / name)
+    there.folders["org/made"] = folder
+    for source in ("org/made", str(folder)):
+        name = f"mine-{len(source)}"
+        assert zoo("add", source, "--name", name, *asked)[0] == 0
+        row = catalogue.checkpoint(name)
+        each = getattr(torch, dtype).itemsize
+        assert row.dtype == dtype
+        assert row.memory == pytest.approx(len(parts) * numbers * each / 2**30, rel=0.1)
+        assert row.largest == pytest.approx(numbers * each / 2**30, rel=0.1)
+
+
+def test_a_damaged_head_and_a_strange_dtype_are_told(there, tmp_path):
+    folder = pipeline(tmp_path / "odd", "StableDiffusionPipeline", {"unet/config.json": {}})
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "unet" / "a.safetensors").write_bytes(b"0123456789" * 10)
+    there.folders["org/odd"] = folder
+    assert "the head of unet/a.safetensors of org/odd cannot be read" in zoo("add", "org/odd")[1]
+    said = zoo("add", "org/odd", "--dtype", "int8")[1]
+    assert said == "workbench: there is no dtype 'int8'; there are: float32, float16, bfloat16"
 
 
 def test_what_cannot_become_a_row_is_told(there, tmp_path):

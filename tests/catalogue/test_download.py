@@ -11,8 +11,8 @@ from huggingface_hub import constants
 from tests.support.repositories import CLIP, SD, zoo
 from workbench import catalogue
 from workbench.catalogue import download, hub, presets, toml
-from workbench.weights import loading
-from workbench.weights.checkpoint import is_downloaded
+from workbench.weights import loading, memory
+from workbench.weights.checkpoint import DTYPES, is_downloaded
 from workbench.weights.repository import snapshot
 
 
@@ -123,6 +123,21 @@ def test_gated_missing_and_withdrawn_checkpoints_are_told(there, monkeypatch):
     code, said = zoo("download", "sd-1-5", "--yes")
     assert code == 1
     assert "the network went away" in said
+
+
+def test_what_this_machine_cannot_hold_is_not_fetched_unless_for_another(there, monkeypatch):
+    monkeypatch.setattr(memory, "total", lambda device: 2**32)
+    code, said = zoo("download", "small", "--yes")
+    assert code == 2
+    assert (
+        "'sd-1-5' needs about 6.2 GiB as float32, and there are 4.0 GiB on the CPU; a GPU with "
+        "about 0.6 GiB would do, in halves and groups of layers; --anyway fetches it for another"
+    ) in said
+    assert "blip-base: here" in said
+    assert not [path for _, path, _ in there.asked if path.startswith(SD)], "nobody was asked"
+    assert not is_downloaded(catalogue.checkpoint("sd-1-5"))
+    assert zoo("download", "sd-1-5", "--yes", "--anyway")[0] == 0
+    assert is_downloaded(catalogue.checkpoint("sd-1-5"))
 
 
 def test_a_disk_without_room_is_told_before_anything_is_fetched(there, monkeypatch):
@@ -254,17 +269,40 @@ def test_a_part_that_is_there_as_a_variant_alone_names_the_option(there):
     pickled = weights.with_suffix(".bin")
     kept = pickled.read_bytes()
     pickled.unlink()
-    weights.with_suffix(".safetensors").rename(weights.with_suffix(".fp16.safetensors"))
+    weights.with_suffix(".safetensors").rename(weights.with_suffix(".fp8.safetensors"))
     try:
         code, said = zoo("download", "sd-1-5", "--yes")
     finally:
-        weights.with_suffix(".fp16.safetensors").rename(weights.with_suffix(".safetensors"))
+        weights.with_suffix(".fp8.safetensors").rename(weights.with_suffix(".safetensors"))
         pickled.write_bytes(kept)
     assert code == 2
     assert said == (
-        "workbench: sd-1-5: the weights unet/diffusion_pytorch_model.fp16.safetensors are there as "
-        'a variant alone (fp16): write variant = "fp16" into the options of the row'
+        "workbench: sd-1-5: the weights unet/diffusion_pytorch_model.fp8.safetensors are there as "
+        'a variant alone (fp8): write variant = "fp8" into the options of the row'
     )
+
+
+def test_the_variant_that_is_fetched_follows_the_dtype_and_no_other_counts_as_plain(there):
+    """As SDXL's, whose plain weights are twice the halves, and Sana's, which has an int4 too."""
+    plain = there.folders[SD] / "unet" / "diffusion_pytorch_model.safetensors"
+    others = [plain.with_suffix(f".{infix}.safetensors") for infix in ("fp16", "int4", "non_ema")]
+    for path in others:
+        shutil.copy(plain, path)
+    row = catalogue.checkpoint("sd-1-5")
+    try:
+        chosen = {dtype: download.plan(dataclasses.replace(row, dtype=dtype)) for dtype in DTYPES}
+    finally:
+        for path in others:
+            path.unlink()
+    names = {
+        dtype: [x.name for x in plan.files[0] if x.name.endswith(".safetensors")]
+        for dtype, plan in chosen.items()
+    }
+    assert row.dtype == "float16"
+    assert names["float32"] == names["bfloat16"]
+    assert f"unet/{plain.name}" in names["float32"]
+    assert f"unet/{others[0].name}" in names["float16"]
+    assert [len(x) for x in names.values()] == [3, 3, 3], "of each part one"
 
 
 def test_files_of_another_revision_are_no_fault_of_a_row(there):
@@ -329,4 +367,4 @@ def test_commits_and_names_that_are_none_are_told(there):
     assert f"--revision COMMIT` pins another, see {there.url}/{SD}/commits/main" in said
     said = zoo("download", "glide", "--revision", "deadbeef")[1]
     assert said == "workbench: 'glide' lies at an address without commits: no --revision"
-    assert zoo("download", "sd-15")[1].endswith("did you mean 'sd-1-5'?")
+    assert "; did you mean 'sd-1-5'? There are: " in zoo("download", "sd-15")[1]

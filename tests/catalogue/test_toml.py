@@ -100,7 +100,7 @@ ROWS = {
     "stages = [1]": r"stages should be a list, each text; it is \[1\]$",
     "options = { a = { b = 1 } }": "options should be a table of values; it is ",
     "size = 0": "checkpoint 'mine' needs batch, threads and size of at least 1",
-    "memory = inf": "memory of 0 or more; they are 4, 2, 64 and inf$",
+    "memory = inf": "memory of 0 or more, of which .*; they are 4, 2, 64, inf and 0.0$",
     "": "lacks plugin, source$",
 }
 

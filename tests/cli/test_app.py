@@ -34,6 +34,7 @@ COMMANDS = [
     (["generate", "--generator", "nope", "--prompt", "p", "--out", "o"], 2),
     (["evaluate", "--preset", "poket"], 2),
     (["calibrate", "--preset", "poket"], 2),
+    (["calibrate", "--attack", "jpeg"], 2),  # without --select
     (["figures", "--venue", "chi"], 2),
     (["nope"], 2),
 ]
@@ -73,7 +74,7 @@ def test_help_and_unknown_names_answer_without_torch_or_pandas(words, code, answ
 
 def test_a_help_text_flows_at_80_columns():
     told = CliRunner().invoke(app.app, ["attribute", "--help"], env={"COLUMNS": "80"}).stdout
-    assert "fresh pictures of all models" in told
+    assert "pictures of all models, once" in told
 
 
 def test_the_module_is_the_command():
@@ -84,7 +85,15 @@ def test_the_module_is_the_command():
 def test_attribute_prints_a_ranking_and_a_verdict_on_stdout(run, pictures):
     result = run("attribute", pictures / "one.png")
     assert (result.exit_code, result.stderr) == (0, "")
-    for words in ("one.png", "prompt: ", "1  tiny-", "2  tiny-", "█", "margin 0.", "not prove"):
+    for words in (
+        "one.png",
+        "prompt: ",
+        "1  tiny-",
+        "2  tiny-",
+        "█",
+        "margin 0.",
+        "None of this proves",
+    ):
         assert words in result.stdout
 
 
@@ -100,6 +109,15 @@ def test_a_changed_setting_says_that_it_is_not_calibrated(run, pictures):
     other = run("attribute", pictures / "one.png", "--gamma", 1)
     assert "not calibrated for this setting" not in plain.stdout
     assert "not calibrated for this setting" in " ".join(other.stdout.split())
+
+
+def test_candidates_are_treated_alike_on_request(run, pictures):
+    done = run("attribute", pictures / "two.jpg", "--treat-alike")
+    assert done.exit_code == 0
+    assert "compressed with JPEG of quality 75" in " ".join(done.stdout.split())
+    refused = run("attribute", pictures / "two.jpg", "--treat-alike", "--attributor", "knn")
+    assert refused.exit_code == 2
+    assert "knn has no use for treat_alike" in refused.stderr
 
 
 def test_a_calibration_is_an_option_and_is_not_calibrated(run, pictures):
@@ -121,7 +139,8 @@ def test_a_preset_that_always_abstains_says_no_call(run, pictures):
 def test_a_calibrated_preset_tells_the_set_or_none_of_these(run, pictures):
     said = run("attribute", pictures / "one.png", "--preset", "calibrated").stdout
     said = " ".join(said.split())
-    assert re.search("One of tiny-.., tiny-..: 90 % of such sets hold the true model, if ", said)
+    assert re.search("Narrowed to: tiny-.., tiny-... ", said)
+    assert "Narrowed to: such sets hold the true model 9 times in 10, if it is" in said
     assert "None of these." not in said
     strange = run("attribute", pictures / "one.png", "--preset", "strange")
     assert strange.exit_code == 0
@@ -254,3 +273,29 @@ def test_ctrl_c_leaves_a_sentence_and_a_store_to_go_on_from(tiny_data, tmp_path)
     store = Store(tmp_path / "store")
     assert store.info()["generations"] > 0
     assert store.verify() == []
+
+
+def test_a_model_that_could_not_draw_leaves_no_call_and_the_status_1(run, pictures, monkeypatch):
+    from workbench.generators.diffusers import Diffusers
+
+    draw = Diffusers.__call__
+
+    def refuse(self, prompts, seeds):
+        if self.checkpoint.name == "tiny-ld":
+            raise MemoryError("it is too large for this memory")
+        return draw(self, prompts, seeds)
+
+    monkeypatch.setattr(Diffusers, "__call__", refuse)
+    options = [pictures / "one.png", "--prompt", "never drawn before", "--gamma", 1]
+    result = run("attribute", *options, "--json")
+    record = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert record["predicted"] is None
+    assert list(record["not_drawn"]) == ["tiny-ld"]
+    assert "it is too large" in record["not_drawn"]["tiny-ld"]
+    assert "it is too large" in record["ranking"][1]["error"]
+    said = " ".join(run("attribute", *options).stdout.split())
+    assert "No call. Not drawn: tiny-ld (it is too large" in said
+    forced = run("attribute", *options, "--without-missing")
+    assert forced.exit_code == 1
+    assert "Only tiny-sd made a picture that could be compared." in " ".join(forced.stdout.split())

@@ -9,8 +9,8 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from workbench import paths
-from workbench.cli import app
+from workbench import catalogue, experiments, paths
+from workbench.cli import app, terminal
 from workbench.paths import data_folder
 
 
@@ -21,13 +21,16 @@ def evaluated(tiny_data, shared_store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "PLACES", [tiny_data])
         patch.setenv("WORKBENCH_STORE", str(shared_store.path))
-        words = ["evaluate", "--n", "2", "--gamma", "1", "--out", str(out)]
+        words = ["evaluate", "--n", "2", "--gamma", "1", "--controls", "all", "--out", str(out)]
         return CliRunner().invoke(app.app, words), out
 
 
 def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, evaluated):
     plain, out = evaluated
-    assert (plain.exit_code, plain.stderr) == (0, f"Frames and figure: {out}\n")
+    assert plain.exit_code == 0, plain.output
+    told, where = plain.stderr.splitlines()
+    assert re.match(r"(Will make up to \d+ pictures, |Nothing is to be drawn)", told)
+    assert where == f"Frames and figure: {out}"
     for words in ("inverted prompt", "matched bank", "chance", "only tiny-sd", "→ tiny-ld"):
         assert words in plain.stdout
     assert (out / "evaluation.png").stat().st_size > 10_000
@@ -37,11 +40,13 @@ def test_evaluate_prints_measures_and_leaves_frames_and_a_figure(run, evaluated)
     assert list(json.loads(lines[0])) == [
         "settings",
         "accuracy",
+        "warnings",
         "coverage",
         "accuracy_accepted",
         "per_model",
         "top2",
         "mrr",
+        "cllr",
         "confusion",
         "controls",
     ]
@@ -100,3 +105,59 @@ def test_calibrate_prints_the_lines_for_the_presets(run):
         "tiny-ld": 2,
         "tiny-sd": 2,
     }
+
+
+def test_an_experiment_is_reproduced_value_by_value(run, tiny):
+    folder = tiny / "reference" / "leakage"
+    try:
+        made = run("experiment", "leakage", "--n", 2, "--out", folder)
+        assert made.exit_code == 0
+        same = run("reproduce", "leakage")
+        assert (same.exit_code, same.stderr) == (0, "")
+        assert re.fullmatch(r"(\d+) of \1 values are the same\.\n", same.stdout)
+        text = (folder / "results.csv").read_text()
+        row = next(line for line in text.splitlines() if line.startswith("sides,"))
+        parts = row.split(",")
+        moved = ",".join([*parts[:2], "0.123456", *parts[3:]])  # within every interval, but another
+        (folder / "results.csv").write_text(text.replace(row, moved))
+        again = run("reproduce", "leakage")
+        assert again.exit_code == 1
+        assert "0.123456" in again.stdout
+        told = re.search(r"(\d+) of (\d+) values are the same\.\n$", again.stdout)
+        assert int(told[2]) - int(told[1]) == 1
+    finally:
+        shutil.rmtree(tiny / "reference", ignore_errors=True)
+
+
+def test_robustness_takes_some_attacks_and_candidates_treated_alike(run, monkeypatch):
+    def drawn(name, bench, **fields):
+        raise ValueError(repr(catalogue.load(name, "experiment", **fields)))
+
+    monkeypatch.setattr(experiments, "run", drawn)
+    words = ("experiment", "robustness", "--n", 1, "--attacks")
+    done = run(*words, "jpeg,resize", "--treat-alike")
+    assert "Robustness(attacks=('jpeg', 'resize'), alike=True)" in done.stderr.replace("\n", " ")
+    wrong = run(*words, "jpg")
+    assert wrong.exit_code == 2
+    assert "no levels of 'jpg'; there are: jpeg, resize, blur" in wrong.stderr
+
+
+def test_an_interval_that_excludes_nothing_is_a_dash(capsys):
+    """Of one prompt alone: four pictures, all right, say nothing of other prompts."""
+    one = {"value": 1.0, "low": 0.0, "high": 1.0, "n": 4}
+    many = {"value": 0.9, "low": 0.81, "high": 0.96, "n": 400}
+    summary = {"accuracy": one, "controls": {"natural": many, "chance": {"value": 0.25}}}
+    summary |= {
+        "per_model": {},
+        "coverage": 0.0,
+        "accuracy_accepted": None,
+        "top2": 1.0,
+        "mrr": 1.0,
+    }
+    summary |= {"confusion": {"labels": ["a"], "counts": [[4]]}, "cllr": None, "warnings": []}
+    terminal.print_evaluation(summary)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    told = {" ".join(line[:2]): line for line in lines if line}
+    assert told["inverted prompt"] == ["inverted", "prompt", "100.0", "%", "–", "4"]
+    assert told["natural 90.0"] == ["natural", "90.0", "%", "81.0", "%", "–", "96.0", "%", "400"]
+    assert told["chance 25.0"] == ["chance", "25.0", "%"]

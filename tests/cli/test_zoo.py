@@ -28,9 +28,20 @@ def test_a_narrow_terminal_cuts_nothing_and_leaves_the_classes_out(width, shown,
     console = partial(terminal.results, width)
     monkeypatch.setattr(terminal, "results", console)
     text = CliRunner().invoke(app, ["zoo", "list"]).stdout.split("\n\n")[0]
-    assert {line.split()[0] for line in text.splitlines()[1:]} == {*catalogue.all_rows()}
+    lines = [line for line in text.splitlines()[1:] if not line.startswith(" ")]  # a licence wraps
+    assert {line.split()[0] for line in lines} == {*catalogue.all_rows()}
     assert "…" not in text
     assert ("StableDiffusionPipeline" in text) is shown
+
+
+def test_what_is_here_is_listed_first_then_what_fits():
+    lines = CliRunner().invoke(app, ["zoo", "list"]).stdout.split("\n\n")[0].splitlines()[1:]
+    rows = [(line.split()[0], " here " in line, " no " in line) for line in lines]
+    here = [place for place, (_, there, _) in enumerate(rows) if there]
+    assert here == list(range(len(here)))
+    assert {"pocket-sd", "pocket-blip", "pocket-clip"} <= {rows[place][0] for place in here}
+    large = [place for place, (_, _, no) in enumerate(rows) if no]
+    assert large == [] or large[0] > here[-1]
 
 
 def test_a_row_without_its_package_names_it(monkeypatch):
@@ -84,8 +95,8 @@ def test_a_preset_with_a_misspelt_model_stops_no_listing_and_is_not_ready(tmp_pa
         f'[presets.z]\nzoo = "pocket-sd, pocket-ld"\n{rest}'
     )
     x, y, z = map(doctor.readiness, "xyz")
-    assert x.found.startswith("x: no generator named 'pocket-lld'; there are: ")
-    assert x.found.endswith("did you mean 'pocket-ld'?")
+    nearest = "x: no generator named 'pocket-lld'; did you mean 'pocket-ld'? There are: "
+    assert x.found.startswith(nearest)
     assert x.todo == f"edit [presets.x] in {tmp_path / 'presets.toml'}"
     assert y.found.startswith("y: no generator named 'gone'")
     assert z.found == "ready"

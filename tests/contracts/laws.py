@@ -12,6 +12,7 @@ from tests.contracts.laws_of_all import (
     its_repr_reads_back,
     shows_an_example,
     travels_to_another_process,
+    what_it_holds_is_given_by_name,
 )
 from tests.contracts.laws_of_attacks import (
     answers_rgb_of_the_same_shape,
@@ -60,6 +61,7 @@ Law = Callable[[Any], None]
 OF_ALL: list[Law] = [
     is_a_frozen_value,
     its_repr_reads_back,
+    what_it_holds_is_given_by_name,
     has_a_revision,
     has_an_identity,
     travels_to_another_process,

@@ -180,7 +180,10 @@ def _banks(kind: type) -> tuple[Any, ...]:
 def _fusions(kind: type) -> tuple[Any, ...]:
     (regeneration,), (knn,) = samples("attributors", "regeneration"), samples("attributors", "knn")
     (aedr,) = samples("attributors", "aedr")
-    return (kind((regeneration, knn), weights=(0.7, 0.3)), kind((knn, aedr), tune=True))
+    return (
+        kind((regeneration, knn), weights=(0.7, 0.3)),
+        kind((knn, aedr), tune=True, confident=True),
+    )
 
 
 def _clip() -> Any:
@@ -200,6 +203,10 @@ EXAMPLES = {
     "KNN": lambda kind: kind(toys.Mean(), k=3, size=16),
     "Probe": lambda kind: kind(toys.Mean(), size=16),
     "DeFake": lambda kind: kind(toys.Teller(), toys.Mean(), size=16, epochs=3, batch=5),
+    "Prototype": lambda kind: kind(toys.Mean(), size=16),
+    "Spectrum": lambda kind: kind(size=16),
+    "Family": lambda kind: kind(toys.Mean(), families={"red": "warm", "grey": "warm"}, size=16),
+    "Layers": lambda kind: kind(toys.Teller(), toys.Mean(), gamma=2, size=16),
     "Fusion": _fusions,
     "Hybrid": _hybrid,
     "Launder": lambda kind: kind(tiny.checkpoint("tiny-sd")),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,7 +13,8 @@ from workbench.attacks.jpeg import JPEG
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import presets
 from workbench.catalogue.presets import Preset
-from workbench.evaluation import benchmark
+from workbench.catalogue.setting import settle
+from workbench.evaluation import benchmark, calibration
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
 from workbench.similarities.cosine import Cosine
@@ -34,14 +37,16 @@ def preset(tmp_path):
 
 def evaluate(preset, store, n=5, **options):
     given = {"zoo": toys.zoo(), "inverter": toys.Teller(), "similarity": Cosine(toys.Mean())}
+    given["controls"] = "all"
     return benchmark.evaluate_preset(preset, n, store=store, **(given | options))
 
 
 def test_a_hybrid_is_fitted_before_it_is_evaluated(preset, store):
     found = evaluate(preset, store, similarity="Hybrid((NegativeMSE(), PSNR()))")
-    assert set(found.attributors) == {"regeneration", "natural", "arbitrary_bank"}
-    for name in found.attributors.values():
-        assert "Hybrid((NegativeMSE(), PSNR()), means=(" in name
+    kinds = {"regeneration", "natural", "arbitrary_bank"}
+    assert set(found.attributors) == {*kinds, "colour_alone"}
+    for kind in kinds:
+        assert "Hybrid((NegativeMSE(), PSNR()), means=(" in found.attributors[kind]
     assert found.summary["settings"]["threshold"] is None
 
 
@@ -49,14 +54,17 @@ def test_the_summary_has_everything_the_command_prints(preset, store):
     found = evaluate(preset, store)
     summary = json.loads(json.dumps(found.summary, allow_nan=False))
     assert set(summary) == {
-        "settings", "accuracy", "coverage", "accuracy_accepted", "per_model", "top2", "mrr",
-        "confusion", "controls",
+        "settings", "accuracy", "warnings", "coverage", "accuracy_accepted", "per_model", "top2",
+        "mrr", "cllr", "confusion", "controls",
     }  # fmt: skip
     assert summary["accuracy"]["n"] == 20
     assert set(summary["accuracy"]) == {"value", "low", "high", "n"}
     assert summary["confusion"]["labels"] == ["red", "green", "blue", "grey"]
     assert sum(map(sum, summary["confusion"]["counts"])) == 20
-    assert set(summary["controls"]) == {"natural", "arbitrary_bank", "matched_bank", "chance"}
+    assert set(summary["controls"]) == {
+        "natural", "arbitrary_bank", "matched_bank", "colour_alone", "size_alone", "chance",
+    }  # fmt: skip
+    assert summary["controls"]["size_alone"] == {"value": 0.25}, "toys draw one size"
     assert summary["controls"]["chance"] == {"value": 0.25}
     assert summary["settings"]["gamma"] == 2
     assert summary["settings"]["threshold"] is None
@@ -68,6 +76,32 @@ def test_distinct_tints_are_told_apart_with_the_natural_prompt(preset, store):
     assert found.summary["controls"]["natural"]["value"] == 1.0
     assert found.summary["controls"]["matched_bank"] is None  # no text tower
     assert found.sentence == ""
+
+
+@pytest.mark.parametrize(
+    ("controls", "run"),
+    [
+        ("none", {"regeneration", "colour_alone"}),
+        ("natural", {"regeneration", "colour_alone", "natural"}),
+    ],
+)
+def test_only_the_controls_asked_for_are_run(preset, store, controls, run):
+    found = evaluate(preset, store, n=2, controls=controls)
+    assert set(found.attributors) == run
+    assert found.summary["controls"]["arbitrary_bank"] is None
+    with pytest.raises(ValueError, match=r"^no controls named 'some'; there are: none"):
+        evaluate(preset, store, controls="some")
+
+
+def test_a_confidence_decides_and_its_ratios_have_a_cost(preset, store):
+    learned = calibration.threshold(settle(preset, zoo=toys.zoo()), 5, store=store)
+    setting = replace(settle(preset, zoo=toys.zoo()), confidence=learned.confidence)
+    found = benchmark.evaluate_preset(setting, 5, store=store)
+    limits = set(learned.confidence.thresholds.values())
+    assert found.summary["coverage"] == (0.0 if limits == {math.inf} else 1.0)
+    assert found.summary["cllr"]["n"] == 20
+    assert 0 <= found.summary["cllr"]["minimum"] <= found.summary["cllr"]["cllr"] < 0.5
+    assert len(found.frames["probabilities"]) == 80
 
 
 def test_every_model_gets_the_same_prompts_and_more_extend_fewer(preset, store):

@@ -53,6 +53,17 @@ def test_select_compares_every_layer_aggregation_and_similarity(preset, store):
     assert "--preset toy --n 5 --seed 0: " in found.provenance
 
 
+def test_select_under_an_attack_compares_attacked_pictures(preset, store):
+    given = settle(preset, zoo=toys.zoo())
+    options = {"encoder": toys.Mean(), "store": store}
+    attack = toys.Black()  # nothing is left to tell the models by
+    under = calibration.select(given, 3, attack=attack, **options)
+    plain = calibration.select(given, 3, **options)
+    assert plain.grid["accuracy"].max() == 1
+    assert under.grid["accuracy"].max() < 1
+    assert f"--select --attack '{attack!r}' --preset toy" in under.provenance
+
+
 def test_equals_go_to_the_earlier_in_the_grid(preset, store):
     found = calibration.select(settle(preset, zoo=toys.zoo()), 3, encoder=toys.Mean(), store=store)
     best = found.grid[found.grid["accuracy"] == found.grid["accuracy"][0]]
@@ -75,7 +86,10 @@ def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset
     table = tomllib.loads(easy.toml())["presets"]["toy"]
     assert table["threshold"] == easy.value
     assert table["threshold_from"].startswith("workbench calibrate --preset ")
+    assert set(easy.confidence.thresholds.values()) != {math.inf}
+    assert "accepts 240 of 240 calibration pictures, 0 of them wrong" in easy.provenance
     few = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)  # below 59
+    assert set(few.confidence.thresholds.values()) == {math.inf}
     assert few.value == math.inf
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
 
@@ -102,6 +116,7 @@ def test_what_is_printed_reads_back_as_the_preset(preset, store, tmp_path, monke
     for name, scores in row.known:
         np.testing.assert_allclose(scores, found.known[name], rtol=1e-5)
     assert len(row.known) == 4
+    assert row.confidence == found.confidence
 
 
 def test_a_name_that_is_no_bare_key_reads_back_too():
@@ -119,7 +134,7 @@ def test_twins_leave_nothing_to_accept(preset, store):
 
 
 def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):
-    parts = ("bank", "selection", "threshold", "evaluation")
+    parts = ("bank", "selection", "stopping", "threshold", "evaluation")
     texts = [text for part in parts for text in presets.prompts(preset, part)]
     assert len(texts) == len(set(texts)) == 240
 
@@ -149,13 +164,13 @@ def test_fit_makes_fresh_pictures_of_the_selection_prompts_and_only_once(preset,
 
 
 def test_fit_takes_25_prompts_or_all_there_are(preset, store, tmp_path):
-    one = fit(method(calibration=Learned()), settle(preset, zoo=toys.zoo()), 0, store)
-    assert one.calibration.fitted.pictures == 25 * 4
-    path = tmp_path / "few.csv"
-    path.write_text("prompt,split\n" + "".join(f"scene {i},calibration\n" for i in range(12)))
-    few = preset.override(prompts=str(path))
-    two = fit(method(calibration=Learned()), settle(few, zoo=toys.zoo()), 0, store)
-    assert two.calibration.fitted.pictures == 3 * 4
+    for prompts, taken in ((200, 25), (20, 4)):
+        path = tmp_path / f"{prompts}.csv"
+        rows = "".join(f"scene {i},calibration\n" for i in range(prompts))
+        path.write_text(f"prompt,split\n{rows}")
+        own = settle(preset.override(prompts=str(path)), zoo=toys.zoo())
+        found = fit(method(calibration=Learned()), own, 0, store)
+        assert found.calibration.fitted.pictures == taken * 4
 
 
 def test_fit_leaves_alone_what_is_not_unfitted(preset, store):

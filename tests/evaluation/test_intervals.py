@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import beta
+from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.evaluation.statistics import (
+    Interval,
     accuracy_interval,
-    bootstrap_interval,
+    influence_interval,
+    influence_test,
     mean_interval,
     wilson,
 )
@@ -55,11 +58,26 @@ def test_an_accuracy_is_covered_at_95_percent_where_clusters_are_few(
 
 @pytest.mark.parametrize(("clusters", "share"), [(10, 0.9), (25, 0.97)])
 def test_the_percentile_bootstrap_does_not_cover_there(clusters, share):
+    """What the intervals were before: of whole clusters, drawn with replacement."""
     runs = simulated(clusters, 1, share, 0.0, seed=clusters)
-    assert coverage(runs, share, bootstrap_interval) < 0.7
+    drawn = np.random.default_rng(0).multinomial(clusters, np.full(clusters, 1 / clusters), 2000)
+
+    def bootstrap(values, _):
+        low, high = np.quantile(drawn @ values / clusters, [0.025, 0.975])
+        return Interval(values.mean(), low, high, clusters)
+
+    assert coverage(runs, share, bootstrap) < 0.7
 
 
-@pytest.mark.parametrize(("clusters", "gained", "lost"), [(10, 0.2, 0.05), (25, 0.1, 0.04)])
+@pytest.mark.parametrize(("clusters", "share"), [(100, 0.9), (100, 0.99)])
+def test_an_accuracy_of_a_hundred_clusters_is_covered(clusters, share):
+    runs = simulated(clusters, 1, share, 0.0, seed=clusters)
+    assert coverage(runs, share, accuracy_interval) >= 0.95 - 2 * math.sqrt(0.95 * 0.05 / RUNS)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "gained", "lost"), [(10, 0.2, 0.05), (25, 0.1, 0.04), (100, 0.1, 0.04)]
+)
 def test_a_paired_difference_is_covered_where_clusters_are_few(clusters, gained, lost):
     rng = np.random.default_rng(clusters)
     rates = rng.dirichlet(np.array([gained, lost, 1 - gained - lost]) * 6, (RUNS, clusters))
@@ -124,6 +142,42 @@ def test_the_standard_error_is_that_of_statsmodels():
     found = mean_interval(values, places)
     assert found.value == pytest.approx(float(fit.params[0]), abs=1e-9)
     assert (found.low, found.high) == pytest.approx(tuple(fit.conf_int()[0]), abs=1e-9)
+
+
+def test_a_difference_of_two_groups_is_that_of_a_regression_with_clusters():
+    """The influence of each row written out, against statsmodels' CR1 of a slope."""
+    from statsmodels.api import OLS, add_constant
+
+    rng = np.random.default_rng(6)
+    places, first = rng.integers(0, 20, 120), rng.random(120) < 0.4
+    values = rng.random(120) * 0.5 + 0.2 * first
+    means = [values[first].mean(), values[~first].mean()]
+    influence = np.where(
+        first, (values - means[0]) / first.sum(), -(values - means[1]) / (~first).sum()
+    )
+    fit = OLS(values, add_constant(first.astype(float))).fit(
+        cov_type="cluster", cov_kwds={"groups": places, "df_correction": True}, use_t=True
+    )
+    scale = (118 / 119) ** 0.5  # statsmodels corrects for the number of regressors, too
+    gain = means[0] - means[1]
+    found = influence_interval(gain, influence, places, (-1, 1))
+    half = (fit.conf_int()[1, 1] - fit.params[1]) * scale
+    assert found.value == pytest.approx(fit.params[1], abs=1e-9)
+    assert found.high - found.value == pytest.approx(half, abs=1e-9)
+    t = gain / (fit.bse[1] * scale)
+    assert influence_test(gain, influence, places) == pytest.approx(
+        2 * student.sf(abs(t), len(set(places)) - 1), abs=1e-9
+    )
+
+
+def test_a_test_by_influence_agrees_with_its_interval_and_needs_two_clusters():
+    values = np.array([0.5, 0.25, 0.75, 0.5])
+    mean = values.mean()
+    one = influence_test(mean, (values - mean) / 4, range(4))
+    t = mean / (values.std(ddof=1) / 2)
+    assert one == pytest.approx(2 * student.sf(t, 3), abs=1e-9)
+    assert influence_test(mean, (values - mean) / 4, [0] * 4) == 1.0
+    assert influence_test(0.5, [0.0, 0.0], range(2)) == 1.0
 
 
 @pytest.mark.parametrize("value", [0, 1])

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from tests.evaluation.conftest import MODELS, perfect, table
 from workbench import evaluation, frames, ranking
+from workbench.evaluation import metrics
 
 
 def values(outcomes) -> dict[str, float]:
@@ -119,3 +120,12 @@ def test_set_metrics_count_what_holds_the_true_model():
     assert found["set_coverage", "sd"] == 0.5
     assert found["set_size", "all"] == pytest.approx(3 / 4)
     assert found["set_size", "ld"] == 0.0
+
+
+def test_a_control_is_warned_of_from_five_points_below():
+    controls = {"colour_alone": {"value": 0.76}, "size_alone": {"value": 0.74}}
+    (told,) = metrics.warnings(0.8, controls)
+    assert told.startswith("colour alone reaches 76.0%, within 5 points of the accuracy")
+    assert metrics.warnings(0.9, controls) == []
+    assert metrics.warnings(None, controls) == []
+    assert metrics.warnings(0.7, {"colour_alone": None, "size_alone": {"value": None}}) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
 from workbench import evaluation
@@ -63,3 +64,53 @@ def test_a_failed_picture_is_the_least_known():
     nan = float("nan")
     assert evaluation.auroc([0.5, nan], [0.1]) == 0.5
     assert evaluation.auroc([0.5], [nan]) == 1.0
+
+
+def test_an_area_is_that_of_the_curve_with_its_interval_by_hand():
+    known, correct, unknown = open_set()
+    scores, label = np.concatenate([known, unknown]), np.repeat([True, False], [300, 200])
+    right = np.concatenate([correct, np.zeros(200, bool)])
+    places = np.arange(500) % 125
+    found = evaluation.area_interval(scores, label, places)
+    assert found.value == pytest.approx(evaluation.auroc(known, unknown), abs=1e-9)
+    assert found.n == 500
+    area = evaluation.oscr_area(evaluation.oscr(known, correct, unknown))
+    assert evaluation.area_interval(scores, label, places, right).value == pytest.approx(area)
+    assert found.low < found.value < found.high
+
+
+def test_without_clusters_the_error_is_that_of_delong():
+    """V = Var(V10) / m + Var(V01) / n of the structural components (DeLong et al. 1988)."""
+    rng = np.random.default_rng(3)
+    known, unknown = rng.normal(1, 1, 400), rng.normal(0, 1, 400)
+    pairs = known[:, None] > unknown[None, :]
+    delong = pairs.mean(axis=1).var(ddof=1) / 400 + pairs.mean(axis=0).var(ddof=1) / 400
+    scores, label = np.concatenate([known, unknown]), np.repeat([True, False], 400)
+    found = evaluation.area_interval(scores, label, range(800))
+    error = (found.high - found.value) / t.ppf(0.975, 799)
+    assert error**2 == pytest.approx(delong * (399 / 400) * (800 / 799), rel=1e-9)
+
+
+@pytest.mark.parametrize(("clusters", "least"), [(10, 0.91), (25, 0.93), (100, 0.935)])
+def test_an_area_is_covered_where_known_and_unknown_share_scenes(clusters, least):
+    """Three known pictures and an unknown one a scene, as where one of four models is left out."""
+    rng, held, shift = np.random.default_rng(clusters), 0, 1.2
+    truth = norm.cdf(shift / 2**0.5)  # of pictures of different scenes; of one they are alike
+    label, places = np.tile([True, True, True, False], clusters), np.repeat(range(clusters), 4)
+    for _ in range(1000):
+        shared = 0.4 * rng.standard_normal((clusters, 1))
+        drawn = (shared + 0.84**0.5 * rng.standard_normal((clusters, 4))).ravel() + shift * label
+        found = evaluation.area_interval(drawn, label, places)
+        held += found.low <= truth <= found.high
+    assert held / 1000 >= least
+
+
+def test_an_area_never_has_zero_width_and_one_scene_tells_nothing():
+    apart = [3.0, 2.0, 1.0, 0.0], [True, True, False, False]
+    found = evaluation.area_interval(*apart, list("abcd"))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.025 ** (1 / 4))  # Clopper & Pearson for 4 of 4
+    found = evaluation.area_interval(*apart, list("aaaa"))
+    assert (found.low, found.high) == (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"known and unknown pictures; 2 of 2 are known$"):
+        evaluation.area_interval([1.0, 0.0], [True, True], "ab")

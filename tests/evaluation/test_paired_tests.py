@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, nct
+from scipy.stats import binomtest, nct, permutation_test
 from scipy.stats import t as student
 
 from workbench.evaluation.statistics import mcnemar, minimal_detectable_difference, sign_flip
@@ -26,6 +26,19 @@ def test_clusters_of_one_picture_give_the_p_of_mcnemar():
     found = sign_flip(first - second, range(31))
     assert found == pytest.approx(mcnemar(first, second), abs=1e-9)
     assert found == pytest.approx(binomtest(2, 11).pvalue, abs=1e-9)
+
+
+def test_whole_numbers_are_exact_however_many_clusters_there_are():
+    """Forty clusters all in favour: two of 2^40 signs; McNemar's law for sums of 1."""
+    assert sign_flip([1.0] * 40, range(40)) == pytest.approx(2 / 2**40, rel=1e-12)
+    values = np.array([1] * 70 + [-1] * 31 + [0] * 299)
+    assert sign_flip(values, range(400)) == pytest.approx(binomtest(31, 101).pvalue, rel=1e-9)
+    rng = np.random.default_rng(5)
+    whole = rng.integers(-3, 4, 12).astype(float)
+    other = permutation_test(
+        (whole[whole != 0],), np.sum, permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip(whole, range(12)) == pytest.approx(other.pvalue, abs=1e-9)
 
 
 def test_many_clusters_are_drawn_with_a_seed():

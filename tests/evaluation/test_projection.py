@@ -52,6 +52,7 @@ def test_points_tell_the_outcome_of_the_first_attributor(store):
     assert (tests["generator"] == told["truth"]).all()
     assert (tests["predicted"] == told["predicted"]).all()
     assert ((tests["outcome"] == "right") == told["correct"]).all()
+    assert (tests["margin"] == told["margin"]).all()
 
 
 def test_points_of_unknown_source_have_an_unknown_outcome(store):
@@ -106,6 +107,21 @@ def test_a_run_without_pictures_has_no_points():
 
 
 @pytest.mark.slow
+def test_umap_tells_its_epochs_and_is_kept(store):
+    features, epochs = clusters(), []
+    assert not projection.kept(features, "umap", seed=2, store=store)
+    told = projection.project(
+        features, "umap", seed=2, store=store, progress=lambda *step: epochs.append(step)
+    )
+    done, total = zip(*epochs, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == total[-1] == total[0]
+    assert projection.kept(features, "umap", seed=2, store=store)
+    assert not projection.kept(features, "umap", seed=3, store=store)
+    np.testing.assert_array_equal(told, projection.project(features, "umap", seed=2))
+
+
+@pytest.mark.slow
 def test_umap_is_seeded_and_keeps_clusters_apart():
     features = clusters()
     places = projection.project(features)
@@ -155,7 +171,7 @@ def test_a_map_is_made_once(store, monkeypatch):
 
 @pytest.mark.parametrize("change", ["features", "method", "seed", "neighbours", "shape"])
 def test_what_changes_a_map_makes_another(store, monkeypatch, change):
-    monkeypatch.setattr(projection, "_umap", lambda matrix, seed, neighbours: matrix[:, :2])
+    monkeypatch.setattr(projection, "_umap", lambda matrix, *_: matrix[:, :2])
     given = {"features": clusters(), "method": "umap", "seed": 0, "neighbours": 15}
     other = {"method": "pca", "seed": 1, "neighbours": 5, "features": clusters(seed=1)}
     projection.project(**given, store=store)

@@ -1,64 +1,16 @@
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
-from scipy.stats import beta, bootstrap
+from scipy.stats import beta
 
 from workbench.evaluation.statistics import (
-    bootstrap_interval,
     clopper_pearson,
     holm,
+    mcnemar,
     paired_difference,
+    paired_tests,
+    sign_flip,
 )
-
-
-def test_equal_values_have_no_width():
-    found = bootstrap_interval([1.0] * 8, list("aabbccdd"))
-    assert (found.value, found.low, found.high, found.n) == (1.0, 1.0, 1.0, 8)
-
-
-def test_groups_are_drawn_whole():
-    """Two prompts, one all right and one all wrong: a draw is 0, ½ or 1, however many pictures."""
-    found = bootstrap_interval([1] * 50 + [0] * 50, ["a"] * 50 + ["b"] * 50)
-    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
-
-
-def test_order_and_names_of_the_groups_do_not_matter():
-    rng = np.random.default_rng(0)
-    values, groups = rng.random(60), np.repeat(np.arange(20), 3)
-    one = bootstrap_interval(values, groups)
-    order = rng.permutation(60)
-    two = bootstrap_interval(values[order], groups[order])
-    assert (one.low, one.high) == pytest.approx((two.low, two.high))
-
-
-def test_scipy_agrees_where_every_group_is_one_value():
-    values = np.random.default_rng(1).random(80)
-    found = bootstrap_interval(values, range(80), draws=20000)
-    other = bootstrap((values,), np.mean, method="percentile", n_resamples=20000, rng=0)
-    low, high = other.confidence_interval
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
-
-
-def test_the_interval_covers_as_often_as_it_says():
-    rng = np.random.default_rng(2)
-    hits = 0
-    for trial in range(200):
-        rates = rng.beta(8, 2, 60)  # prompts differ
-        values = (rng.random((60, 4)) < rates[:, None]).astype(float)
-        found = bootstrap_interval(values.ravel(), np.repeat(np.arange(60), 4), 500, trial)
-        hits += found.low <= 0.8 <= found.high
-    assert hits >= 180
-
-
-def test_missing_values_are_left_out_and_nothing_gives_nothing():
-    found = bootstrap_interval([1.0, math.nan, 0.0], ["a", "a", "b"])
-    assert (found.value, found.n) == (0.5, 2)
-    nothing = bootstrap_interval([math.nan], ["a"])
-    assert math.isnan(nothing.value)
-    assert nothing.n == 0
 
 
 def test_clopper_pearson_is_the_beta_quantile():
@@ -90,6 +42,24 @@ def test_a_paired_difference_is_the_gain_and_mcnemars_p():
     assert gain.n == 6
     assert gain.low <= gain.value <= gain.high
     assert p == pytest.approx(binomtest(3, 4).pvalue)  # 3 gained, 1 lost
+
+
+def test_two_methods_are_compared_over_scenes_and_over_pictures():
+    one, two = outcomes("111101"), outcomes("100011")
+    found = paired_tests(one, two)
+    assert (found.difference, found.mcnemar) == paired_difference(one, two)
+    differences = [0, 1, 1, 1, -1, 0]
+    assert found.sign_flip == sign_flip(differences, list("aabbcc"))
+    assert found.mcnemar == mcnemar([0, 1, 1, 1, 0, 1], [0, 0, 0, 0, 1, 1])
+    assert found.scenes == 3
+
+
+def test_a_scene_drawn_in_two_media_is_one_cluster():
+    prompts = ["a red star on grass", "an ink drawing of a red star on grass"]
+    one, two = outcomes("11", prompts), outcomes("00", prompts)
+    assert paired_tests(one, two).scenes == 1
+    assert paired_tests(one, two).sign_flip == 1
+    assert paired_tests(outcomes("11", "ab"), outcomes("00", "ab")).sign_flip == 0.5
 
 
 def test_equal_methods_differ_by_nothing():

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 
 import c2pa
 import numpy as np
+import pillow_heif
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from PIL import Image
 
-from tests.evidence.making import AUTHORITY, MANIFEST, OWN, ROOT, bytes_of, certificate
+from tests.evidence.making import (
+    AUTHORITY,
+    MANIFEST,
+    OWN,
+    ROOT,
+    bytes_of,
+    certificate,
+    commented,
+    repainted,
+    signed,
+    small,
+)
 from workbench import evidence
 from workbench.evidence import c2pa as reading
 from workbench.evidence.c2pa import _wrong, read_manifest
@@ -43,7 +56,8 @@ def test_a_manifest_names_its_maker_and_says_that_the_signer_is_unchecked(files)
 def test_a_manifest_tells_of_what_a_picture_was_made_from(files):
     texts = [evidence.inspect(files / f"edited{end}.jpg")[0].text for end in ("", "-forged")]
     assert all("It names “Test Editor”, signed" in text for text in texts)
-    assert all("An ingredient names “Test Model” as made by a model." in text for text in texts)
+    base = "An ingredient, “base” (which it was made from), names “Test Model” as made by a model."
+    assert all(base in text for text in texts)
     assert ["An ingredient was broken" in text for text in texts] == [False, True]
 
 
@@ -84,8 +98,22 @@ KEYS = {
 }
 
 
-def signed_as(form="JPEG", by="es256", usages=(), seconds=86400, more=(), **settings) -> bytes:
-    """Sign a picture in a format, by an algorithm, with a certificate of these usages."""
+def plain_in(form: str) -> bytes:
+    """Save the picture in a format, or in one of its kinds (`KINDS`)."""
+    if form == "HEIF":
+        made = io.BytesIO()
+        pillow_heif.from_pillow(PICTURE).save(made)
+        return made.getvalue()
+    return bytes_of(PICTURE.convert(MODES.get(form, "RGB")), form.split()[0], **KINDS.get(form, {}))
+
+
+def signed_as(
+    form="JPEG", by="es256", usages=(), seconds=86400, more=(), told=None, parts=0, url="", **how
+) -> bytes:
+    """Sign a picture in a format, by an algorithm, with a certificate of these usages.
+
+    With more assertions, other fields of the manifest, so many ingredients, an address.
+    """
     key = KEYS[by]()
     leaf = certificate("Leaf", key, "Test CA", ROOT, ca=False, usages=usages, seconds=seconds)
     private = key.private_bytes(
@@ -93,19 +121,25 @@ def signed_as(form="JPEG", by="es256", usages=(), seconds=86400, more=(), **sett
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    how = {"verify": {"verify_after_sign": False}, **settings}
+    how = {"verify": {"verify_after_sign": False}, **how}
     how |= {"trust": {"trust_config": "\n".join(usages)}} if usages else {}
-    told = MANIFEST | {"assertions": [*MANIFEST["assertions"], *more]}
+    told = MANIFEST | {"assertions": [*MANIFEST["assertions"], *more]} | (told or {})
     builder = c2pa.Builder(told, context=c2pa.Context(c2pa.Settings.from_dict(how)))
+    for number in range(parts):
+        base = signed_as() if number % 2 else bytes_of(PICTURE, "JPEG")
+        part = {"title": f"part {number}", "relationship": "componentOf"}
+        builder.add_ingredient(part, "image/jpeg", io.BytesIO(base))
+    if url:
+        builder.set_remote_url(url)
     info = c2pa.C2paSignerInfo(by.encode(), leaf + AUTHORITY, private, None)
-    made, plain = io.BytesIO(), io.BytesIO(bytes_of(PICTURE, form))
-    builder.sign(c2pa.Signer.from_info(info), f"image/{form.lower()}", plain, made)
+    made, plain = io.BytesIO(), io.BytesIO(plain_in(form))
+    builder.sign(c2pa.Signer.from_info(info), f"image/{form.split()[0].lower()}", plain, made)
     return made.getvalue()
 
 
 def repainted_inside(signed: bytes, form: str) -> bytes:
     """Change one bit of what was the picture's own data before it was signed."""
-    plain = bytes_of(PICTURE, form)
+    plain = plain_in(form)
     place = next(
         at
         for start in range(len(plain) // 2, len(plain) - 12)
@@ -114,8 +148,30 @@ def repainted_inside(signed: bytes, form: str) -> bytes:
     return signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
 
 
+KINDS = {
+    "JPEG progressive": {"progressive": True, "subsampling": 0},
+    "JPEG with EXIF": {"exif": commented(b"ASCII\0\0\0a kettle")},
+    "PNG of 16 bits": {},
+    "PNG with a palette": {},
+    "WEBP lossless": {"lossless": True},
+    "WEBP with alpha": {},
+    "TIFF packed": {"compression": "tiff_lzw"},
+    "TIFF of ink": {},
+    "AVIF of few bits": {"quality": 20},
+}
+MODES = {"PNG of 16 bits": "I;16", "PNG with a palette": "P", "WEBP with alpha": "RGBA"}
+MODES |= {"TIFF of ink": "CMYK", "GIF": "P"}
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF")
 WAYS = {
-    **{form: {"form": form} for form in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF")},
+    **{form: {"form": form} for form in (*FORMATS, *KINDS)},
+    **{alg: {"told": {"alg": alg}} for alg in ("sha384", "sha512")},
+    "sha512 in PNG": {"told": {"alg": "sha512"}, "form": "PNG"},
+    "a claim of version 1": {"told": {"claim_version": 1}},
+    "a claim of version 1 in PNG": {"told": {"claim_version": 1}, "form": "PNG"},
+    "a title and a format": {"told": {"title": "a kettle", "format": "image/jpeg"}},
+    "ingredients": {"parts": 3},
+    "an ingredient, in AVIF": {"parts": 1, "form": "AVIF"},
+    "an address beside the manifest": {"url": "http://a.test/b"},
     **{by: {"by": by} for by in KEYS},
     "claim signing alone": {"usages": (CLAIM_SIGNING,)},
     "claim and document signing": {"usages": (CLAIM_SIGNING, DOCUMENT_SIGNING)},
@@ -134,6 +190,65 @@ def test_what_is_signed_is_never_broken_and_what_was_changed_since_always_is(way
     assert (found.state, found.source) == ("signed", "Test Model")
     assert found.text.startswith("Valid: unchanged since it was signed. It names “Test Model”")
     assert read_manifest(repainted_inside(whole, form)).state == "broken"
+
+
+def test_ingredients_are_told_with_what_they_are_and_what_they_carry():
+    text = read_manifest(signed_as(parts=6)).text
+    assert " An ingredient, “part 0” (a part of it), carries no manifest." in text
+    assert " An ingredient, “part 1” (a part of it), names “Test Model” as made by" in text
+    assert text.count("An ingredient") == 5
+    assert text.endswith(" More ingredients: 1.")
+
+
+def test_what_is_broken_is_held_to_the_thumbnail_that_was_signed():
+    whole = signed(bytes_of(small()), "image/png")
+    again, other = repainted(whole, small().point(lambda x: min(x + 2, 255))), repainted(whole)
+    said = "The thumbnail that was signed and this picture are"
+    near, far = (float(read_manifest(x).text.split(said)[1].split()[0]) for x in (again, other))
+    assert near < 20 < 50 < far
+    renamed = whole.replace(b"Test Model", b"Best Model")  # what was signed is not what is there
+    assert "thumbnail" not in read_manifest(renamed).text
+    bare = signed_as(**WAYS["no thumbnail"])
+    assert "thumbnail" not in read_manifest(repainted_inside(bare, "JPEG")).text
+
+
+def trusted_entities(*services: tuple[str, bytes]) -> str:
+    """Write a list of trusted entities as C2PA publishes it: a status and a certificate each."""
+
+    def service(status: str, pem: bytes) -> dict:
+        value = "".join(pem.decode().split("-----")[2].split())
+        status = f"http://c2pa.org/conformance/trust-list/{status}"
+        identity = {"X509Certificates": [{"val": value}]}
+        information = {"ServiceDigitalIdentity": identity, "ServiceStatus": status}
+        return {"ServiceInformation": information}
+
+    entity = {"TrustedEntityServices": [service(*each) for each in services]}
+    return json.dumps({"LoTE": {"TrustedEntitiesList": [entity]}})
+
+
+ELSE = certificate("Else", OWN, "Else", OWN, ca=True)
+LISTS = [
+    (trusted_entities(("trusted", ELSE), ("trusted", AUTHORITY)), "verified"),
+    (trusted_entities(("trusted", ELSE), ("untrusted", AUTHORITY)), "signed"),
+    ("# Root\n" + ELSE.decode() + "# Test CA\n" + AUTHORITY.decode(), "verified"),
+]
+
+
+@pytest.mark.parametrize(("text", "state"), LISTS, ids=range(len(LISTS)))
+def test_the_list_of_conforming_signers_is_read_in_both_its_forms(
+    text, state, tmp_path, monkeypatch
+):
+    (tmp_path / "list").write_text(text)
+    monkeypatch.setenv("WORKBENCH_SIGNERS", str(tmp_path / "list"))
+    assert read_manifest(signed_as()).state == state
+
+
+@pytest.mark.parametrize("text", ['{"LoTE": 7}', "{}", '{"LoTE": {"TrustedEntitiesList": []}}'])
+def test_a_list_without_a_certificate_is_one_sentence(text, tmp_path, monkeypatch):
+    (tmp_path / "list").write_text(text)
+    monkeypatch.setenv("WORKBENCH_SIGNERS", str(tmp_path / "list"))
+    with pytest.raises(ValueError, match=r"WORKBENCH_SIGNERS names .*, which holds no certificate"):
+        read_manifest(signed_as())
 
 
 def test_an_identity_that_would_have_to_be_asked_for_is_said_to_be_unchecked():

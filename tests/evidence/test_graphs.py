@@ -38,6 +38,7 @@ BASE = {
     "9": ("SaveImage", {"images": ["8", 0], "filename_prefix": "x"}),
 }
 TOLD = {
+    "negative_prompt": "NEGATIVE",
     "seed": 42,
     "steps": 21,
     "guidance": 6.5,
@@ -120,7 +121,12 @@ GRAPHS = {
         },
         {},
     ),
-    "a guider": (FLUX, {"loras": [SHINY]}),
+    "a guider": (FLUX, {"loras": [SHINY], "negative_prompt": None}),
+    "a negative prompt of nothing": (
+        {"10": ("ConditioningZeroOut", {"conditioning": ["6", 0]}), "3": sampler(negative="10")},
+        {"negative_prompt": None},
+    ),
+    "one text for both prompts": ({"3": sampler(negative="6")}, {"negative_prompt": None}),
     "an addition": (
         {
             "10": ("LoraLoader", {"model": ["4", 0], "clip": ["4", 1], "lora_name": "shiny",
@@ -168,7 +174,8 @@ def test_what_leads_to_the_saved_picture_is_told(name):
     more, settings = GRAPHS[name]
     found = frontends.read({"prompt": json.dumps(graph(more))})
     assert (found.front, found.models, found.prompt) == ("ComfyUI", ("kettleMix",), PROMPT)
-    assert found.told() == TOLD | settings
+    wanted = TOLD | settings
+    assert found.told() == {key: each for key, each in wanted.items() if each is not None}
 
 
 def test_of_two_pictures_shown_both_are_told():
@@ -231,7 +238,7 @@ def test_nodes_that_were_switched_off_in_a_drawing_count_for_nothing():
     drawn = {"nodes": nodes, "links": [*links, [5, 6, 0, 7, 0, "I"]]}
     found = frontends.read({"workflow": json.dumps(drawn)})
     assert (found.models, found.prompt) == (("kettleMix",), PROMPT)
-    wanted = {key: value for key, value in TOLD.items() if key != "size"}
+    wanted = {k: each for k, each in TOLD.items() if k not in ("size", "negative_prompt")}
     assert found.told() == wanted
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 import workbench as wb
 from tests.evidence.making import A1111 as A1111
+from tests.evidence.making import bytes_of, small, write_files
 from tests.evidence.making import comfy as comfy
-from tests.evidence.making import write_files
+from tests.images.making import chunk, profile, with_chunks
 from workbench import evidence
 from workbench.cli.app import app
 
@@ -106,10 +109,16 @@ PROMPTS = [
 ]
 
 
+def photographed(name: str) -> bool:
+    """Tell whether a file shows scikit-image's astronaut in full size, which was resized once."""
+    return name in ("plain.png", "grid.png") or name.startswith("watermark-")
+
+
 @pytest.mark.parametrize(("name", "manifest", "parameters", "watermark"), TABLE)
 def test_each_kind_is_told_apart(files, name, manifest, parameters, watermark):
-    found = evidence.inspect(files / name)
+    *found, traces = [*evidence.inspect(files / name), None][:4]
     assert [each.kind for each in found] == ["C2PA", "parameters", "watermark"]
+    assert traces is None or (traces.kind, photographed(name)) == ("traces", True)
     assert [each.state for each in found] == [manifest, parameters, watermark]
     assert {each.state for each in found} <= set(evidence.STATES)
 
@@ -145,7 +154,7 @@ def test_a_folder_is_a_frame_and_a_broken_file_is_a_row(files, tmp_path):
 def test_a_missing_library_is_told_with_the_way_to_install_it(files, monkeypatch):
     for name in ("c2pa", "sd_parsers", "imwatermark"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
-    found = evidence.inspect(files / "plain.png")
+    found = evidence.inspect(files / "plain.png")[:3]
     assert [each.state for each in found] == ["unchecked"] * 3
     assert all("pip install 'attribution-workbench[evidence]'" in each.text for each in found)
 
@@ -208,3 +217,35 @@ def test_each_file_tells_its_own_prompt_though_the_pixels_are_the_same(
     prompts = [json.loads(line)["prompt"] for line in found.stdout.splitlines()]
     assert prompts == ["a red star on snow", "a blue ring", None, None]
     assert found.exit_code == 1
+
+
+COLOURS = {
+    "wide.png": (
+        lambda: bytes_of(small(), icc_profile=profile()),
+        "Opened here, its colours were converted to sRGB from those that it tells (wide).",
+    ),
+    "gamma.png": (
+        lambda: with_chunks(bytes_of(small()), chunk(b"gAMA", struct.pack(">I", 100_000))),
+        "Opened here, its colours were converted to sRGB from those that it tells (gAMA).",
+    ),
+    "ink.jpg": (
+        lambda: bytes_of(small().convert("CMYK"), "JPEG"),
+        "Opened here, its inks (CMYK) were converted by the plain formula, without a profile.",
+    ),
+    "deep.png": (
+        lambda: bytes_of(Image.fromarray(np.full((64, 64), 7000, np.uint16))),
+        "Opened here, the upper 8 of the 16 bits of each channel were kept.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_what_was_done_to_colours_is_a_row(name, tmp_path):
+    made, text = COLOURS[name]
+    (tmp_path / name).write_bytes(made())
+    last = evidence.inspect(tmp_path / name)[-1]
+    assert (last.kind, last.state, last.text) == ("colours", "done", text)
+    said = CliRunner().invoke(app, ["inspect", str(tmp_path / name)])
+    assert f"colours, done: {text}" in " ".join(said.stdout.split())
+    table = wb.inspect(tmp_path / name)
+    assert table["text"].tolist()[-1] == text

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tests.evidence.making import bytes_of, with_text
+from tests.evidence.making import bytes_of, comfy, with_text
 from workbench import evidence
 from workbench.evidence import frontends
 from workbench.evidence.parameters import read_parameters
@@ -285,3 +286,25 @@ def test_the_frame_and_its_json_hold_the_settings(tmp_path):
     (tmp_path / "it.png").write_bytes(with_text(PICTURE, parameters=f"{WORDS}\n{TAIL}"))
     table = evidence.frame([tmp_path / "it.png"])
     assert table["settings"].tolist() == [None, TOLD, None]
+
+
+def with_chunk(kind: bytes, body: bytes) -> bytes:
+    """Write a chunk before the pixels of the picture."""
+    data, told = bytes_of(PICTURE), struct.pack(">I", len(body)) + kind + body
+    at = data.index(b"IDAT") - 4
+    return data[:at] + told + struct.pack(">I", zlib.crc32(kind + body)) + data[at:]
+
+
+def test_a_graph_of_more_than_a_mebibyte_is_read():
+    graph = json.loads(comfy(64)["prompt"])
+    graph["9"] = {"class_type": "LoadImageBase64", "inputs": {"data": "QUJD" * 500_000}}
+    packed = b"prompt\0\0" + zlib.compress(json.dumps(graph).encode())
+    found = read_parameters(with_chunk(b"zTXt", packed), PICTURE.size)
+    assert (found.state, found.prompt) == ("claimed", "a blue ring")
+
+
+def test_a_text_that_is_not_read_is_never_told_as_absent():
+    data = with_chunk(b"zTXt", b"prompt\0\0" + zlib.compress(bytes(2**25)))
+    found = read_parameters(data, PICTURE.size)
+    assert found.state == "unchecked"
+    assert found.text.endswith(" Not read: “prompt” (it has more than 8,388,608 bytes).")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 from skimage import data
 
 from workbench import evidence
-from workbench.evidence.watermark import read_watermark
+from workbench.evidence.watermark import bits, read_watermark
 
 
 def test_watermarks_are_named_and_counted(files):
@@ -42,3 +43,15 @@ def unmarked(count: int):
 def test_pictures_without_a_watermark_seldom_seem_to_have_one():
     found = [read_watermark(each).state for each in unmarked(24)]
     assert found == ["absent"] * 24
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("size", [(256, 256), (259, 301), (260, 255)])
+def test_bits_are_those_that_the_library_reads_block_by_block(size, kind):
+    from imwatermark import WatermarkDecoder
+
+    pixels = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(kind)
+    blocks = (size[0] // 8) * (size[1] // 8)
+    assert size[0] * size[1] >= 256 * 256
+    found = WatermarkDecoder("bits", blocks).decode(pixels, "dwtDct")
+    np.testing.assert_array_equal(bits(pixels), found)

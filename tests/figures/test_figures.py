@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.support import toys
+from tests.support.boxes import faults
 from workbench import evaluation, figures, frames, ranking
 from workbench.catalogue.presets import Preset
 from workbench.evaluation import benchmark
@@ -78,7 +79,7 @@ def test_a_ranking_is_of_one_image(rankings):
 def test_an_accuracy_shows_value_interval_and_n(outcomes):
     table = evaluation.measure(outcomes)
     ax = figures.accuracy(table, names={"m": "ours"}, chance=1 / 3)
-    assert "n = 2 pictures; line: 95 % interval" in ax.get_xlabel()
+    assert "n = 2 pictures; bar: 95% interval" in ax.get_xlabel()
     assert "50.0%" in text(ax)
     assert "ours" in text(ax)
     assert "chance" in text(ax)
@@ -146,8 +147,8 @@ def test_a_distribution_shows_every_value_its_mean_and_interval(similarities):
     expected = similarities.loc[similarities["image_id"] == "x", "value"]
     assert sorted(dots) == sorted(expected)
     assert [x.get_xdata()[0] for x in ax.lines if x.get_marker() == "D"] == [3 / 16, 5 / 16, 7 / 16]
-    assert "n = 4 candidate images a strip; ◆ mean, line: 95 % interval" in ax.get_xlabel()
-    assert "bootstrap over candidate images" in ax.get_xlabel()
+    assert "n = 4 candidate images a strip; ◆ mean, line: 95% interval" in ax.get_xlabel()
+    assert "t over candidate images" in ax.get_xlabel()
     assert "for 2 test images" in figures.distributions(similarities).get_xlabel()
 
 
@@ -249,7 +250,10 @@ def test_an_oscr_tells_the_area_and_its_interval():
     ]
     ax = figures.oscr(pd.DataFrame(rows))
     (label,) = ax.get_legend().get_texts()
-    assert label.get_text() == "real: 1.00 (1.00 to 1.00)"
+    low = evaluation.area_interval(
+        [0.1, 0.2, 0.8, 0.9], [False, False, True, True], list("abcd")
+    ).low
+    assert label.get_text() == f"real: 1.00 ({low:.2f} to 1.00)"
     assert "n = 2 known, 2 unknown" in ax.get_xlabel()
     with pytest.raises(ValueError, match=r"^'real' needs known and unknown pictures; 2 of 2 are "):
         figures.oscr(pd.DataFrame(rows[2:]))
@@ -279,10 +283,22 @@ def test_an_evaluation_fits_one_sheet(tmp_path, store):
         inverter=toys.Teller(),
         similarity=Cosine(toys.Mean()),
         store=store,
+        controls="all",
     )
     above, below, right = figures.evaluation(found)
     labels = [t.get_text() for t in above.get_yticklabels()]
-    assert labels == ["inverted prompt", "natural prompt", "arbitrary bank", "matched bank"]
+    assert labels == [
+        "inverted prompt",
+        "natural prompt",
+        "arbitrary bank",
+        "matched bank",
+        "colour alone",
+    ]
     assert [t.get_text() for t in below.get_yticklabels()] == list(toys.zoo())
     assert "n = 8 pictures" in right.get_xlabel()
-    above.figure.savefig(tmp_path / "sheet.png")
+    assert "bold: the preset, the others its controls" in above.get_xlabel().replace("\n", " ")
+    for venue in ("acm", "cvpr", "ieee", "neurips", "thesis"):
+        with figures.venue(venue):
+            sheet = figures.evaluation(found)[0].figure
+        figures.settle(sheet)
+        assert faults(sheet) == [], venue

@@ -64,7 +64,7 @@ def test_a_tippett_plot_shows_the_share_of_trials_with_at_least_each_ratio(ratio
         assert (line["high"] > line["low"]).all()
         assert line["value"].is_monotonic_decreasing
     assert "n = 80 and 160 trials of 20 prompts" in ax.get_xlabel()
-    assert "95 % interval" in ax.get_xlabel()
+    assert "95% interval" in ax.get_xlabel()
 
 
 def test_a_tippett_plot_tells_what_misleads(ratios):
@@ -101,7 +101,7 @@ def test_a_reliability_diagram_shows_how_often_each_bin_is_right(predictions):
     last = drawn.iloc[-1]
     assert (last["value"], last["low"], last["high"]) == (found.value, found.low, found.high)
     assert "n = 200 pictures, 40 a point" in ax.get_xlabel()
-    assert "95 % interval" in ax.get_xlabel()
+    assert "95% interval" in ax.get_xlabel()
 
 
 def test_each_model_called_has_its_colour(predictions):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 import re
@@ -18,6 +17,7 @@ from pyarrow import parquet
 from workbench import catalogue
 from workbench.generators import Failure, _archive_files
 from workbench.generators.archive import Archive
+from workbench.paths import data_folder
 from workbench.plugin import identity
 
 
@@ -212,19 +212,49 @@ def _zipped(folder, file):
     return file
 
 
-EXAMPLES = {
-    "FaceResyn": [f"100people/images/bing/images/firefly/0000{n}-0.png" for n in (1, 2)],
-    "BC-Attr-6": [f"references/resynthesis/firefly/bing/0000{n}_0.png" for n in (1, 2)],
+SHIPPED = {
+    "faceresyn": ("100people/images/bing/images/firefly/0000{}-0.png", "bing/0000{}"),
+    "bc-attr-6": ("references/resynthesis/firefly/bing/0000{}_0.png", "bing/0000{}"),
+    "coco-attr": ("references/resynthesis/firefly/bing/0000{}_0.png", "bing/0000{}"),
+    "imagen": ("output/renders/panda-{}/firefly-3.png", "panda-{}"),
+    "folders": ("panda-{}/firefly-3.png", "panda-{}"),
 }
+"""A shipped layout → a file, and the prompt that it is of."""
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_layouts_of_the_docstring_read_what_they_describe(tmp_path, name):
-    text = inspect.cleandoc(Archive.__doc__).partition(f"{name}")[2]
-    layout = re.search(r"::\n\n((    .*\n)+)", text)[1]
-    _write(tmp_path, {file: _png(n) for n, file in enumerate(EXAMPLES[name])})
-    (tmp_path / "archive.toml").write_text(inspect.cleandoc(layout))
-    assert _greys(Archive(str(tmp_path), generator="firefly"), "bing/00002", 1) == [1]
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_layout_reads_what_it_describes(tmp_path, name):
+    file, prompt = SHIPPED[name]
+    _write(tmp_path, {file.format(n): _png(n) for n in (1, 2)})
+    _write(tmp_path, {file.format(1).replace("firefly", "other"): _png(9)})
+    every = Archive(str(tmp_path), layout=name)
+    assert every.models() == ["firefly", "other"]
+    archive = Archive(str(tmp_path), generator="firefly", layout=name)
+    assert archive.prompts() == {prompt.format(n): [file.format(n)] for n in (1, 2)}
+    assert _greys(archive, prompt.format(2), 1) == [2]
+
+
+def test_every_shipped_layout_is_tried():
+    folder = data_folder() / "catalogue" / "archives"
+    assert {path.stem for path in folder.glob("*.toml")} == set(SHIPPED)
+
+
+def test_a_layout_that_is_named_goes_first_and_may_be_any_file(tmp_path):
+    _write(tmp_path / "box", {"a fish/one_1.png": _png(1)})
+    (tmp_path / "box" / "archive.toml").write_text("files = 'nothing'")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(r"files = '(?P<prompt>[^/]+)/(?P<generator>.+)_\d+\.png'")
+    archive = Archive(str(tmp_path / "box"), "one", layout=str(mine))
+    assert _greys(archive, count=1) == [1]
+    assert repr(archive).endswith(f'layout="{mine}")')
+    with pytest.raises(LookupError, match=r"^no layout of an archive named 'x'; there are: bc-"):
+        Archive(str(tmp_path / "box"), layout="x")(["a fish"], [0])
+
+
+def test_rows_without_a_model_name_none(folder):
+    assert Archive(str(folder)).models() == ["one", "two"]
+    (folder / "generations.csv").write_text("file,prompt\n0.png,a fish\n")
+    assert Archive(str(folder)).models() == []
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
@@ -15,9 +17,10 @@ import zlib
 
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from tests.generators.test_archive_tables import greys, pictures, png, shard, write, zip_of
+from tests.images.test_fuzz import cut, flipped, holed, numbered, swapped
 from workbench.generators import _archive_index, _archive_tables
 from workbench.generators.archive import Archive
 from workbench.plugin import identity
@@ -225,15 +228,16 @@ def test_a_bad_cell_of_parquet_ends_not_the_rest(tmp_path):
 
 
 MEASURE = """
-import resource, sys
+import sys
+from tests.support.memory import peak
 from workbench.generators.archive import Archive
 import pyarrow, pyarrow.parquet, regex
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 try:
     Archive(sys.argv[1])(["p"], [0]); said = "read"
 except ValueError as error:
     said = str(error)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, said)
+print(round(peak() - before), said)
 """
 
 
@@ -271,10 +275,88 @@ def rows_of_tar(folder):
         made.addfile(info)
 
 
+def first_page_of_parquet(folder):
+    """Write one page of 270 MB, of which the footer says that it has 7 bytes."""
+    table = pa.table({"file": ["x.png"], "prompt": ["x" * 270_000_000]})
+    options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    parquet.write_table(table, folder / "x.parquet", **options)
+    data = (folder / "x.parquet").read_bytes()
+    told = parquet.ParquetFile(folder / "x.parquet").metadata.row_group(0)
+    for number in (told.total_byte_size, told.column(1).total_uncompressed_size):
+        assert data.count(varint(2 * number)) >= 1
+        data = data.replace(varint(2 * number), varint(14, len(varint(2 * number))))
+    (folder / "x.parquet").write_bytes(data)
+    lying = parquet.ParquetFile(folder / "x.parquet").metadata.row_group(0)
+    assert lying.column(1).total_uncompressed_size == 7
+
+
+def varint(number, length=0):
+    """Write a number seven bits a byte, in so many bytes at least."""
+    found = []
+    while number or not found or len(found) < length:
+        found.append(number & 0x7F)
+        number >>= 7
+    return bytes([*(byte | 0x80 for byte in found[:-1]), found[-1]])
+
+
+def repeated_picture_of_parquet(folder):
+    picture = png(1) + bytes(2**20)
+    held = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [picture])
+    table = pa.table({"image": held.cast(pa.binary()), "prompt": ["p"] * 1000})
+    parquet.write_table(table, folder / "x.parquet", dictionary_pagesize_limit=2**22)
+
+
+def packed_buffers_of_arrow(folder):
+    table = pa.table({"file": ["x.png"], "prompt": ["x" * 600_000_000]})
+    feather.write_feather(table, folder / "x.feather", compression="zstd")
+
+
+def rows_of_arrow(folder):
+    """Write two thousand million rows without a cell in any of them."""
+    nothing = pa.Array.from_buffers(pa.null(), 2**31 - 1, [None])
+    batch = pa.record_batch([nothing, nothing], ["file", "prompt"])
+    with pa.OSFile(str(folder / "x.arrow"), "w") as file, pa.ipc.new_file(file, batch.schema) as to:
+        to.write_batch(batch)
+
+
+def offsets_of_arrow(folder):
+    table = pa.table({"file": ["x.png"] * 3, "prompt": ["abcdefghij"] * 3})
+    feather.write_feather(table, folder / "x.arrow", compression="uncompressed")
+    data = (folder / "x.arrow").read_bytes()
+    good, bad = (struct.pack("<4i", *each) for each in ((0, 10, 20, 30), (0, 2**30, 20, 30)))
+    assert good in data
+    (folder / "x.arrow").write_bytes(data.replace(good, bad))
+
+
+def members_of_packed_tar(folder):
+    with tarfile.open(folder / "x.tar.gz", "w:gz") as made:
+        info = tarfile.TarInfo("0.png")
+        info.size = 300_000_000
+        made.addfile(info, Zeros())
+
+
+class Zeros:
+    """A file without end."""
+
+    def read(self, count):
+        return bytes(count)
+
+
 TABLES = [
-    *(rows_of_parquet, text_of_parquet, repeated_text_of_parquet),
-    *(rows_of_csv, columns_of_csv, rows_of_tar),
+    *(rows_of_parquet, text_of_parquet, repeated_text_of_parquet, first_page_of_parquet),
+    *(repeated_picture_of_parquet, packed_buffers_of_arrow, rows_of_arrow, offsets_of_arrow),
+    *(rows_of_csv, columns_of_csv, rows_of_tar, members_of_packed_tar),
 ]
+
+
+UNREAD = "the table x.{} of the archive cannot be read: "
+SAID = {
+    first_page_of_parquet: UNREAD.format("parquet") + "it holds 257 MiB of text",
+    repeated_picture_of_parquet: "read",
+    packed_buffers_of_arrow: UNREAD.format("feather")
+    + "unpacked it has more than 512 MiB: save it without compression, or as Parquet",
+    members_of_packed_tar: UNREAD.format("tar.gz") + "unpacked it has more than 77 MiB",
+}
 
 
 @pytest.mark.parametrize("make", TABLES)
@@ -289,14 +371,15 @@ def test_a_small_table_takes_no_large_memory(tmp_path, make):
     taken, said = answer.stdout.split(" ", 1)
     assert int(taken) < 200, said
     assert "\n" not in said.strip()
+    assert said.strip() == SAID.get(make, said.strip())
 
 
 def test_a_tar_file_that_is_cut_or_lies_is_a_failure_or_a_sentence(tmp_path):
     rows = [{"prompt": "p", "seed": i} for i in range(3)]
     file = shard(tmp_path / "x.tar", rows)
     data = file.read_bytes()
-    for cut in range(0, len(data), 700):
-        file.write_bytes(data[:cut])
+    for end in range(0, len(data), 700):
+        file.write_bytes(data[:end])
         found, said = asked(Archive(str(file)), 3)
         assert len(found) == (0 if said else 3)
         assert "\n" not in said
@@ -312,3 +395,24 @@ def test_limits_do_not_touch_what_honest_people_have(tmp_path):
     rows = "".join(f"{i}.png,p,{i}\n" for i in range(count))
     write(tmp_path, {"generations.csv": "file,prompt,seed\n" + rows, "14999.png": png(3)})
     assert greys(Archive(str(zip_of(tmp_path, tmp_path.parent / "x.zip"))), "p", 15_000)[-1] == 3
+
+
+def test_mutated_tables_of_arrow_are_read_or_told_in_a_sentence(tmp_path):
+    rows = [{"image": {"bytes": png(i), "path": None}, "prompt": "p", "seed": i} for i in range(40)]
+    table, good = pa.Table.from_pylist(rows), {}
+    for ending, save in {
+        "parquet": lambda file: parquet.write_table(table, file),
+        "feather": lambda file: feather.write_feather(table, file, compression="zstd"),
+        "arrow": lambda file: feather.write_feather(table, file, compression="uncompressed"),
+    }.items():
+        save(tmp_path / f"x.{ending}")
+        good[ending] = (tmp_path / f"x.{ending}").read_bytes()
+    chance, read = random.Random(16), 0
+    for ending, data in list(good.items()) * 100:
+        for way in chance.sample((flipped, cut, holed, swapped, numbered), chance.choice((1, 2))):
+            data = way(data or b"\0" * 8, b"", chance)
+        (tmp_path / f"x.{ending}").write_bytes(data)
+        found, said = asked(Archive(str(tmp_path / f"x.{ending}")), 2)
+        read += bool(found)
+        assert "\n" not in said
+    assert 10 < read < 290

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -11,7 +12,7 @@ import zipfile
 import pyarrow as pa
 import pytest
 from PIL import Image
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from workbench.generators import Failure
 from workbench.generators.archive import Archive
@@ -196,7 +197,7 @@ def test_an_image_folder_of_the_library_datasets_is_an_archive(tmp_path, kind):
 
 def shard(file, rows, start=0, more=()):
     """Write rows as the library webdataset does: files of one name, one after the other."""
-    with tarfile.open(file, "w") as made:
+    with tarfile.open(file, "w:gz" if file.suffix in (".gz", ".tgz") else "w") as made:
         for number, row in enumerate(rows, start):
             parts = {"png": png(number), "txt": row["prompt"].encode()}
             parts["json"] = json.dumps({"seed": row["seed"], "width": 4}).encode()
@@ -227,6 +228,87 @@ def test_the_shards_of_a_webdataset_are_an_archive(tmp_path, form):
     shard(box / "shard-000000.tar", [ROWS[1], ROWS[0], *ROWS[2:]])
     if form != "zip":
         assert identity(archive) != before
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz"])
+@pytest.mark.parametrize("form", ["folder", "zip", "one shard"])
+def test_shards_may_be_packed_by_gzip(tmp_path, form, ending):
+    box = tmp_path / "box"
+    box.mkdir()
+    shard(box / f"a.{ending}", ROWS[:2] if form != "one shard" else ROWS)
+    if form != "one shard":
+        shard(box / f"b.{ending}", ROWS[2:], 2)
+    source = {"folder": box, "one shard": box / f"a.{ending}"}.get(form)
+    archive = Archive(str(source or zip_of(box, tmp_path / "box.zip")))
+    assert greys(archive) == [2, 0, 1]
+    assert greys(archive, "a moon", 1) == [3]
+
+
+def test_a_packed_shard_is_known_by_its_members_whoever_packed_it(tmp_path):
+    file = shard(tmp_path / "a.tar.gz", ROWS)
+    before, plain = identity(Archive(str(file))), gzip.decompress(file.read_bytes())
+    file.write_bytes(gzip.compress(plain, 1, mtime=5))
+    assert identity(Archive(str(file))) == before
+    assert greys(Archive(str(file))) == [2, 0, 1]
+    shard(file, ROWS, 1)
+    assert identity(Archive(str(file))) != before
+    assert greys(Archive(str(file))) == [3, 1, 2]
+
+
+def test_a_packed_shard_that_is_cut_or_packed_otherwise_is_told_in_a_sentence(tmp_path):
+    file = shard(tmp_path / "a.tar.gz", ROWS)
+    data = file.read_bytes()
+    for damaged in (data[: len(data) // 2], data[:-8] + bytes(8), b"no gzip"):
+        file.write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"^the table a\.tar\.gz of the archive cannot be read: "
+        ):
+            Archive(str(file))([PROMPT], [0])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.tar.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    sentence = "zstd packed it, which is not read here: unpack it first"
+    with pytest.raises(ValueError, match=sentence):
+        Archive(str(tmp_path / "b"))([PROMPT], [0])
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4", "uncompressed"])
+@pytest.mark.parametrize("ending", ["feather", "arrow"])
+def test_a_table_of_feather_is_read(tmp_path, ending, compression):
+    table = pa.Table.from_pylist(ROWS)
+    table = table.set_column(1, "prompt", table["prompt"].dictionary_encode())
+    feather.write_feather(table, tmp_path / f"x.{ending}", compression=compression)
+    write(tmp_path, pictures())
+    assert greys(Archive(str(tmp_path))) == [2, 0, 1]
+    assert greys(Archive(str(zip_of(tmp_path, tmp_path.parent / "x.zip")))) == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data_page_version": "2.0"},
+        {"use_dictionary": False, "column_encoding": {"seed": "DELTA_BINARY_PACKED"}},
+        {"row_group_size": 2, "write_page_checksum": True, "compression": "gzip"},
+        {"data_page_size": 8, "write_page_index": True, "compression": "none"},
+    ],
+    ids=str,
+)
+def test_parquet_is_read_however_its_pages_are_written(tmp_path, options):
+    rows = [{**row, "image": {"bytes": png(i), "path": None}} for i, row in enumerate(ROWS)]
+    table = pa.Table.from_pylist(rows).drop(["file"])
+    parquet.write_table(table, tmp_path / "x.parquet", **options)
+    archive = Archive(str(tmp_path))
+    assert greys(archive) == [2, 0, 1]
+    assert greys(archive, "a moon", 1) == [3]
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_text_that_may_unfold_to_any_size_is_told(tmp_path, encoding, version):
+    options = {"use_dictionary": False, "column_encoding": {"prompt": encoding}}
+    table = pa.Table.from_pylist(ROWS)
+    parquet.write_table(table, tmp_path / "x.parquet", data_page_version=version, **options)
+    with pytest.raises(ValueError, match=r"its text is written in differences \(DELTA\)"):
+        Archive(str(tmp_path))([PROMPT], [0])
 
 
 def test_a_prompt_of_a_webdataset_may_stand_in_its_json(tmp_path):

@@ -48,6 +48,23 @@ def test_steps_and_guidance_override_the_row_s():
     assert digests(Diffusers(row, guidance=9.0)(PROMPTS, SEEDS)) != base
 
 
+@pytest.mark.parametrize("name", ["tiny-sd", "tiny-ld"])
+def test_a_bucket_has_sides_of_its_own(name):
+    model = Diffusers(tiny.checkpoint(name))
+    wide, tall = (model.shaped(sides)(PROMPTS[:1], SEEDS[:1])[0] for sides in ((10, 6), (6, 10)))
+    assert (wide.size, tall.size) == ((40, 24), (24, 40))
+    assert digests(model.shaped((8, 8))(PROMPTS, SEEDS)) == digests(model(PROMPTS, SEEDS))
+    assert model.shaped((9, 7)) is None, "32 pixels have no such sides in eights"
+    assert repr(model.shaped((10, 6))) == f'Diffusers("{name}", bucket=(10, 6))'
+
+
+def test_a_class_that_takes_no_sides_draws_squares_alone():
+    row = tiny.checkpoint("tiny-if")  # a cascade
+    assert Diffusers(row).shaped((10, 6)) is None
+    plain = dataclasses.replace(row, stages=(), class_name="diffusers.UnCLIPPipeline")
+    assert Diffusers(plain).shaped((10, 6)) is None
+
+
 def test_a_cascade_takes_one_number_a_stage():
     row = tiny.checkpoint("tiny-if")
     base = digests(Diffusers(row)(PROMPTS, SEEDS))

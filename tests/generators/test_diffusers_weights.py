@@ -96,3 +96,18 @@ def test_a_variant_of_the_weights_is_loaded_where_the_row_names_it(tmp_path):
     named = Diffusers(dataclasses.replace(row, options=options))
     plain = Diffusers(tiny.checkpoint("tiny-sd"))
     assert digests(named(PROMPTS, SEEDS)) == digests(plain(PROMPTS, SEEDS))
+
+
+@pytest.mark.parametrize("beside", [(), ("text_encoder",)])
+def test_a_variant_in_the_row_s_dtype_needs_no_naming(tmp_path, beside):
+    """As a download leaves them: some parts as fp16 alone, others plain, as they were published."""
+    row = tiny.checkpoint("tiny-sd")
+    folder = tmp_path / "tiny-sd"
+    shutil.copytree(row.source, folder)
+    for weights in folder.glob("*/*.safetensors"):
+        if weights.parent.name not in beside:
+            weights.rename(weights.with_suffix(".fp16.safetensors"))
+    (folder / "unet" / "diffusion_pytorch_model.int4.safetensors").write_bytes(b"another's")
+    half = Diffusers(dataclasses.replace(row, source=str(folder), dtype="float16"))
+    plain = Diffusers(row)
+    assert digests(half(PROMPTS, SEEDS)) == digests(plain(PROMPTS, SEEDS))

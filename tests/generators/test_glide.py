@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 
 from tests.support.models import tiny
 from tests.support.models.paper import GLIDE
+from workbench.generators import glide
 from workbench.generators.glide import PACKAGE, Glide
+from workbench.weights import inference, loading
 
 NAME = "tiny-glide"
 PROMPT = "a red circle"
@@ -87,10 +89,33 @@ def notebook(row, steps, guidance, temperature, seed):
     ],
 )
 def test_pictures_are_those_of_the_packages_notebook(plugin, fields, values):
-    with torch.random.fork_rng(), torch.inference_mode():
+    threads = inference.fixed_threads(plugin.checkpoint.threads)
+    with threads, torch.random.fork_rng(), torch.inference_mode():
         expected = notebook(plugin.checkpoint, *values, seed=5)
     assert replace(plugin, **fields)([PROMPT], [5]) == [expected]
     assert np.asarray(expected).std() > 0
+
+
+@needs_package
+def test_pictures_share_every_call_of_the_models_and_keep_their_own_noise(plugin):
+    """As on a GPU: two steps of each model, and last bits apart the pictures made alone."""
+    row, pairs = plugin.checkpoint, [(PROMPT, 1), ("a very long star of nine", 2), (PROMPT, 3)]
+    alone = plugin(*map(list, zip(*pairs, strict=True)))
+    stages = loading.load_weights(row, glide._load)
+    spaced = list(map(glide._diffusion, glide._options(row), (2, 2)))
+    sizes: list[int] = []
+    hooks = [
+        model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        for model in stages
+    ]
+    with torch.inference_mode():
+        together = glide._pictures(stages, spaced, glide.DEFAULTS, pairs)
+    for hook in hooks:
+        hook.remove()
+    assert sizes == [6, 6, 3, 3]
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(np.int16(one) - np.int16(other)).max() <= 1
+    assert alone[0] != alone[2]
 
 
 @needs_package

@@ -173,6 +173,7 @@ def test_a_picture_is_known_by_model_endpoint_and_settings(row):
 
 
 def test_a_killed_run_keeps_what_was_paid_and_the_collector_does_too(row, server, prompts, store):
+    row = replace(row, options=dict(row.options) | {"concurrent": 1})
     third = threading.Event()
 
     def hang(_):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 
@@ -61,6 +62,28 @@ def test_the_pictures_after_a_malformed_answer_come(row, server):
     bad, good = Hosted(row)(["a fish", "a moon"], [0, 0])
     assert isinstance(bad, Failure)
     assert good.size == (16, 16)
+
+
+def test_an_answer_without_end_is_a_failure_that_is_read_no_further(row, server):
+    sent = []
+
+    def endless():
+        yield b'{"data": [{"b64_json": "'
+        while len(sent) < 2**13:  # 8 GiB
+            sent.append(2**20)
+            yield b"A" * 2**20
+
+    server.script = [(200, {}, endless()), (200, {"content_encoding": "gzip"}, b"\x1f\x8b")]
+    tracemalloc.start()
+    long, packed, good = Hosted(row)(["a fish", "a moon", "a sun"], [0, 0, 0])
+    assert tracemalloc.get_traced_memory()[1] < 600 * 2**20
+    tracemalloc.stop()
+    assert sum(sent) < 1.5 * hosted.MAX_ANSWER
+    start = "what came is no picture: the answer cannot be read "
+    assert long.reason == start + "(it has more than 128 MiB)"
+    assert packed.reason == start + "(it is packed, and may have any size)"
+    assert good.size == (16, 16)
+    assert len(server.calls) == 3  # and none was paid for twice
 
 
 def test_a_pause_that_is_no_number_of_seconds_is_ours(row, server, monkeypatch):

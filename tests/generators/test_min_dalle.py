@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.models import paper, tiny
-from workbench.generators import Failure
+from workbench import catalogue
+from workbench.generators import Failure, min_dalle
 from workbench.generators.min_dalle import MinDalle, _load, _package
+from workbench.weights import inference
 from workbench.weights.loading import clear_weights
 
 STEMS = ("encoder", "decoder", "detoker")
@@ -38,6 +40,30 @@ def pickled(row):
         torch.save(load_file(safe), row.folder / f"{stem}.pt")
         safe.unlink()
     return row
+
+
+@pytest.mark.parametrize(("name", "mega"), [("dalle-mini", False), ("dalle-mega", True)])
+def test_the_rows_tell_the_memory_of_the_packages_own_sizes(name, mega, tmp_path):
+    """In halves, but for the detokeniser; nothing is loaded, as the parts lie on no device."""
+    package = _package()
+
+    class Sizes(package.MinDalle):
+        init_tokenizer = init_encoder = init_decoder = init_detokenizer = lambda self: None
+
+    sizes = vars(Sizes(str(tmp_path), is_mega=mega, is_verbose=False))
+    both = ("layer_count", "embed_count", "attention_head_count", "glu_embed_count")
+    with torch.device("meta"):
+        shared = {key: sizes[key] for key in both} | {"device": "meta"}
+        texts = {key: sizes[key] for key in ("text_vocab_count", "text_token_count")}
+        parts = [
+            (package.DalleBartEncoder(**shared, **texts), 2),
+            (package.DalleBartDecoder(image_vocab_count=sizes["image_vocab_count"], **shared), 2),
+            (package.VQGanDetokenizer(), 4),
+        ]
+    numbers = [sum(each.numel() for each in part.parameters()) * size for part, size in parts]
+    row = catalogue.checkpoint(name)
+    assert row.largest == pytest.approx(max(numbers) / 2**30, rel=0.02)
+    assert row.memory == pytest.approx(sum(numbers) / 2**30, rel=0.02)
 
 
 @pytest.mark.filterwarnings("ignore")  # the package speaks to the torch of 2022
@@ -64,15 +90,44 @@ def test_pictures_are_the_packages_own(tmp_path, monkeypatch):
 
     monkeypatch.setattr("requests.get", lambda _: None)
     theirs = Theirs(str(tmp_path), is_mega=False, is_verbose=False)
-    with torch.random.fork_rng(), torch.inference_mode():
+    threads = inference.fixed_threads(row.threads)
+    with threads, torch.random.fork_rng(), torch.inference_mode():
         expected = theirs.generate_image(PROMPT[0], seed=7, grid_size=1)
     assert ours(PROMPT, [7]) == [expected]
+
+
+def test_pictures_share_every_call_of_the_decoder_and_keep_their_own_noise(row):
+    """As on a GPU, where prompts of several lengths go together."""
+    pairs = [(PROMPT[0], 1), ("a", 2), (PROMPT[0], 3)]
+    model, sizes = _load(row), []
+    settings = min_dalle.DEFAULTS | {"top_k": 16}
+    with torch.inference_mode():
+        alone = torch.cat([min_dalle._codes(model, settings, [pair]) for pair in pairs])
+        model.decoder.register_forward_pre_hook(
+            lambda *parts: sizes.append(len(parts[-1]["prev_tokens"])), with_kwargs=True
+        )
+        together = min_dalle._codes(model, settings, pairs)
+    assert sizes == [3] * 256
+    assert torch.equal(together, alone)
+    assert len(alone.unique(dim=0)) == 3
 
 
 def test_settings_of_the_row_are_those_of_the_fields(row):
     other = {"guidance": 2, "temperature": 0.5, "top_k": 3}
     pictures = MinDalle(replace(row, options=other))(PROMPT, [7])
     assert pictures == MinDalle(row, **other)(PROMPT, [7]) != MinDalle(row)(PROMPT, [7])
+
+
+def test_the_sampling_of_the_original_is_an_option_named_by_its_source(row):
+    """Its notebook: cond_scale 10, temperature 1, no top-k, which is one of all codes."""
+    codes = len(_load(row).decoder.lm_head.weight)
+    expected = MinDalle(row, guidance=10.0, temperature=1.0, top_k=codes)(PROMPT, [7])
+    named = MinDalle(replace(row, options={"sampling": "dalle-mini"}))
+    assert named(PROMPT, [7]) == expected != MinDalle(row)(PROMPT, [7])
+    assert MinDalle(row, sampling="dalle-mini", guidance=2)(PROMPT, [7]) != expected
+    assert repr(MinDalle(row)) == 'MinDalle("tiny-min-dalle")', "keys stay as they were"
+    with pytest.raises(ValueError, match=r"^there is no sampling 'x'; there is: dalle-mini$"):
+        MinDalle(row, sampling="x")(PROMPT, [7])
 
 
 def test_safetensors_pickles_and_files_of_mini_answer_the_same(row):
@@ -128,8 +183,8 @@ def test_a_picture_that_cannot_be_drawn_is_a_failure(row):
 
 
 def test_unknown_options_of_the_row_are_refused(row):
-    sentence = "'tiny-min-dalle' has no option 'steps'; there are: guidance, temperature, top_k, va"
-    with pytest.raises(ValueError, match=f"^{sentence}riant$"):
+    sentence = "'tiny-min-dalle' has no option 'steps'; there are: guidance, sampling, temperature,"
+    with pytest.raises(ValueError, match=f"^{sentence} top_k, variant$"):
         MinDalle(replace(row, options={"steps": 3}))(PROMPT, [1])
 
 

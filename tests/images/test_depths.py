@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.images.making import chunk, encoded, opened, png, scene
+from tests.images.making import chunk, encoded, grey_profile, opened, png, scene
 from workbench import images
 
 WHITE = (255, 255, 255)
@@ -155,4 +155,19 @@ def test_a_plain_picture_keeps_the_pixels_that_name_it_in_stores(kind, mode, tmp
         cover = pixels[..., 3:]
         plain = (pixels[..., :3] * cover + 255 * (255 - cover) + 127) // 255
     np.testing.assert_array_equal(opened(tmp_path, data), np.asarray(plain))
-    assert images.notes(tmp_path / "picture.png") == ()
+    inks = "its inks (CMYK) were converted by the plain formula, without a profile"
+    with Image.open(io.BytesIO(data)) as there:
+        assert images.notes(tmp_path / "picture.png") == ((inks,) if there.mode == "CMYK" else ())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_the_bits_that_are_left_out_are_told(kind, tmp_path):
+    grey = Image.fromarray(np.arange(0, 64 * 1000, 1000, dtype=np.uint16).reshape(8, 8))
+    (tmp_path / "picture.png").write_bytes(encoded(grey, kind))
+    told = "the upper 8 of the 16 bits of each channel were kept"
+    assert images.notes(tmp_path / "picture.png") == (told,)
+    if kind == "PNG":
+        wide = encoded(grey, kind, icc_profile=grey_profile(1.0))
+        (tmp_path / "picture.png").write_bytes(wide)
+        colours = "its colours were converted to sRGB from those that it tells (grey)"
+        assert images.notes(tmp_path / "picture.png") == (colours, told)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from typer.testing import CliRunner
 
@@ -161,9 +162,8 @@ def test_a_kind_that_is_not_read_is_named(data, sentence, monkeypatch):
         images.decode(data)
 
 
-def test_heic_is_read_where_pillow_heif_is(tmp_path):
-    heif = pytest.importorskip("pillow_heif")
-    heif.from_pillow(scene()).save(tmp_path / "a.heic", quality=95)
+def test_heic_is_read(tmp_path):
+    pillow_heif.from_pillow(scene()).save(tmp_path / "a.heic", quality=95)
     got = images.open_image(tmp_path / "a.heic")
     assert got.size == scene().size
     assert wb.inspect(tmp_path)["kind"].tolist() == ["C2PA", "parameters", "watermark"]

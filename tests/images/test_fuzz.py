@@ -1,4 +1,4 @@
-"""Mutated files of twelve kinds get a picture or one sentence: no traceback, no wait, no flood.
+"""Mutated files of sixteen kinds get a picture or one sentence: no traceback, no wait, no flood.
 
 A thousand in the suite; ``WORKBENCH_FUZZ=20000`` makes as many, from the same seed.
 """
@@ -9,22 +9,29 @@ import io
 import os
 import resource
 import struct
+import tempfile
 import time
 from collections.abc import Callable
 from random import Random
 
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from tests.images.making import chunk, encoded, ink_profile, profile, scene, with_chunks
+import workbench as wb
+from tests.images.making import SIGNATURE, chunk, encoded, ink_profile, profile, scene, with_chunks
+from tests.support import toys
 from workbench import images
 from workbench.evidence.pictures import inspect
+from workbench.store.store import Store
 
 COUNT = int(os.environ.get("WORKBENCH_FUZZ", "1000"))
 SLOWEST, MEMORY = 20, 3 * 2**30
 """Seconds of work a file, and bytes of the whole process beyond what it began with."""
+TOGETHER = 50
+"""Files that are attributed in one run."""
 
 
 def wide_tiff() -> bytes:
@@ -59,7 +66,14 @@ def seeds() -> dict[str, bytes]:
         "jp2": encoded(small, "JPEG2000"),
         "ppm": encoded(small, "PPM"),
         "ico": encoded(small, "ICO", sizes=[(16, 16)]),
+        "heic": heic(small, exif),
     }
+
+
+def heic(picture: Image.Image, exif: Image.Exif) -> bytes:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(buffer, quality=80, exif=exif.tobytes())
+    return buffer.getvalue()
 
 
 def flipped(data: bytes, _: bytes, chance: Random) -> bytes:
@@ -99,8 +113,31 @@ def numbered(data: bytes, _: bytes, chance: Random) -> bytes:
     return data[:at] + struct.pack(chance.choice("<>") + "I", number) + data[at + 4 :]
 
 
+def rebuilt(data: bytes, other: bytes, chance: Random) -> bytes:
+    """Change, swap, drop or repeat whole chunks of a PNG, their checksums made right again."""
+    if not data.startswith(SIGNATURE):
+        return swapped(data, other, chance)
+    parts, at = [], 8
+    while at + 12 <= len(data):
+        length = struct.unpack(">I", data[at : at + 4])[0]
+        parts.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    for _ in range(chance.randint(1, 3)):
+        i, j = chance.randrange(len(parts)), chance.randrange(len(parts))
+        way = chance.randrange(4)
+        if way == 0:
+            parts[i], parts[j] = parts[j], parts[i]
+        elif way == 1 and len(parts) > 1:
+            del parts[i]
+        elif way == 2:
+            parts.insert(j, parts[i])
+        elif parts[i][1]:
+            parts[i] = parts[i][0], flipped(parts[i][1], b"", chance)
+    return SIGNATURE + b"".join(chunk(name, body) for name, body in parts)
+
+
 WAYS: tuple[Callable[[bytes, bytes, Random], bytes], ...] = (
-    flipped, cut, holed, swapped, repeated, spliced, numbered,
+    flipped, cut, holed, swapped, repeated, spliced, numbered, rebuilt,
 )  # fmt: skip
 
 
@@ -144,7 +181,34 @@ def test_mutated_files_get_a_picture_or_a_sentence(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_mutated_files_are_attributed_or_fail_each_with_a_sentence(capfd):
+    begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made, zoo, answered = mutants(COUNT), toys.zoo(), 0
+    for start in range(0, COUNT, TOGETHER):
+        names, files = zip(*made[start : start + TOGETHER], strict=True)
+        started = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"zoo": zoo, "similarity": "mse", "gamma": 1, "store": Store(folder)}
+            records = wb.attribute(list(files), prompt="a kettle", **options).records()
+        assert time.process_time() - started < SLOWEST, names[0]  # for all of them
+        assert [record["image"] for record in records] == [
+            f"picture {number}" for number in range(1, len(files) + 1)
+        ]
+        for name, record in zip(names, records, strict=True):
+            if record["error"] is None:
+                answered += 1
+                assert {each["generator"] for each in record["ranking"]} == set(zoo), name
+            else:
+                assert record["error"].isprintable(), name
+                assert "candidate" not in record["error"], name  # it is the file that fails
+    assert 0.1 * COUNT < answered < 0.9 * COUNT
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) * 1024
+    assert grown < MEMORY
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_mutated_files_are_inspected_without_a_traceback(capfd):
+    begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     inspect(scene(256, 256))  # the libraries are imported
     for name, data in mutants(COUNT):
         started = time.process_time()
@@ -154,4 +218,6 @@ def test_mutated_files_are_inspected_without_a_traceback(capfd):
             raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
         assert len(found) >= 1, name
         assert time.process_time() - started < SLOWEST, name
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) * 1024
+    assert grown < MEMORY
     assert "Traceback" not in "".join(capfd.readouterr())

@@ -14,6 +14,7 @@ from tests.images.making import SIGNATURE, chunk, encoded, opened, png, scene, w
 from workbench import images
 
 LONG = zlib.compress(b"QUJD" * 1_000_000)
+MORE = "it has more than 8,388,608 bytes"
 EXIF = Image.Exif()
 EXIF[0x0112] = 3
 
@@ -95,3 +96,49 @@ def test_what_stands_behind_the_end_is_not_read(tmp_path):
 def test_a_palette_keeps_its_transparency(tmp_path):
     data = png(2, 1, 8, 3, b"\0\0\1", chunk(b"PLTE", bytes(6)), chunk(b"tRNS", b"\x80\xff"))
     np.testing.assert_array_equal(opened(tmp_path, data)[0], [[127] * 3, [0] * 3])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        chunk(b"zTXt", b"workflow\0\0" + LONG),
+        chunk(b"iTXt", b"workflow\0\1\0en\0w\0" + LONG),
+        chunk(b"tEXt", b"workflow\0" + b"QUJD" * 1_000_000),
+    ],
+    ids=["zTXt", "iTXt", "tEXt"],
+)
+def test_a_text_of_more_than_a_mebibyte_is_read(text):
+    found = images.head(with_chunks(encoded(scene(), "PNG"), text))
+    assert found.text == {"workflow": "QUJD" * 1_000_000}
+    assert found.info[images.TEXTS_LEFT_OUT] == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**27))),
+            MORE,
+        ),
+        (chunk(b"tEXt", b"k\0" + bytes(2**24 + 1)), MORE),
+        (chunk(b"tEXt", b"k\0a kettle", check=1), "its checksum is wrong"),
+        (chunk(b"zTXt", b"k\0\0no zlib"), "it is damaged"),
+        (chunk(b"zTXt", b"k\0\0" + LONG[:-9]), "it is cut short"),
+        (chunk(b"zTXt", b"k\0\7" + LONG), "it is packed in a way that is not known"),
+        (chunk(b"iTXt", b"k\0\1\0"), "it is damaged"),
+    ],
+    ids=range(7),
+)
+def test_a_text_that_is_not_read_is_named_with_the_reason(text, why):
+    found = images.head(with_chunks(encoded(scene(), "PNG"), text))
+    assert found.text == {}
+    assert found.info[images.TEXTS_LEFT_OUT] == (f"“k” ({why})",)
+
+
+def test_all_texts_together_are_bounded_too():
+    texts = (chunk(b"tEXt", b"k%d\0" % n + bytes(2**23)) for n in range(5))
+    found = images.head(with_chunks(encoded(scene(), "PNG"), *texts))
+    assert sorted(found.text) == ["k0", "k1", "k2", "k3"]
+    assert found.info[images.TEXTS_LEFT_OUT] == (
+        "“k4” (with those before it there are more than 33,554,432 bytes)",
+    )

@@ -76,12 +76,41 @@ def test_company_and_order_do_not_matter(name):
 
 
 def test_pictures_of_other_sizes_take_other_numbers_of_tokens():
-    """Which is why a batch would be padded."""
+    """Which is why a batch of both would be padded."""
     small, large = pictures(1, 32)[0], pictures(1, 64)[0]
     counts = [plain("tiny-qwen3-vl", p)[2]["input_ids"].shape[1] for p in (small, large)]
     assert counts[1] == counts[0] + (64**2 - 32**2) // 16**2
     chat = Chat(tiny.checkpoint("tiny-qwen3-vl"))
     assert chat([small, large]) == [*chat([small]), *chat([large])]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_of_as_many_tokens_go_together_where_there_is_a_gpu(name, monkeypatch):
+    """The last bits of scores may differ then, and nothing else; answers end by themselves."""
+    row = tiny.checkpoint(name)
+    model, processor = load_seeing(row)
+    seen = [*pictures(3), pictures(1, 2 * pictures(1)[0].width)[0]]
+    chat = Chat(row)
+    tokens = processor.tokenizer(chat(seen[:1])[0].text, add_special_tokens=False)["input_ids"]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [tokens[1], 2])
+    sizes: list[int] = []
+    plain_call = model.generate
+
+    def generate(**inputs):
+        sizes.append(len(inputs["input_ids"]))
+        return plain_call(**inputs)
+
+    monkeypatch.setattr(model, "generate", generate)
+    with torch.no_grad():
+        alone = [chat._answers([picture], model, processor)[0] for picture in seen]
+        sizes.clear()
+        together = chat._answers(seen, model, processor)
+    assert sum(sizes) == 4
+    assert max(sizes) >= 3
+    assert not alone[0].truncated, "its answer ends before the limit"
+    for one, other in zip(alone, together, strict=True):
+        assert (one.text, one.truncated) == (other.text, other.truncated)
+        assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -143,7 +143,7 @@ def test_the_encoder_is_asked_once_for_the_labels(labels):
     [
         ({"shortlist": 0}, "an interrogator needs shortlist of at least 1; seen 0"),
         ({"most": 0}, "an interrogator needs most of at least 1; seen 0"),
-        ({"encoder": "x"}, "an interrogator needs an encoder with a text tower; seen 'x'"),
+        ({"encoder": len}, f"an interrogator needs an encoder with a text tower; seen {len!r}"),
     ],
 )
 def test_what_makes_no_sense_is_told(fields, sentence):

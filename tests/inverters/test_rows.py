@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import io
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+import workbench as wb
 from tests.support import toys
 from workbench import images, pipeline
 from workbench.generators import Failure
@@ -91,6 +95,32 @@ def test_only_an_inverter_with_of_rows_is_asked_for_rows():
     assert not isinstance(toys.Teller(), RowInverter)
 
 
+NO_FILE = "it was not given as a file, and metadata reads files: give its path"
+GIVEN = {
+    "bytes": lambda path: path.read_bytes(),
+    "a file object": lambda path: io.BytesIO(path.read_bytes()),
+    "an array": lambda path: np.asarray(Image.open(path)),
+    "a picture": lambda path: Image.open(io.BytesIO(path.read_bytes())),
+}
+
+
+@pytest.mark.parametrize("how", GIVEN)
+def test_metadata_says_of_a_picture_without_a_file_that_it_reads_files(tmp_path, store, how):
+    note = PngInfo()
+    note.add_text("parameters", "a red star\nSteps: 4, Sampler: Euler, Seed: 1, Size: 16x16")
+    path = tmp_path / "told.png"
+    Image.new("RGB", (16, 16)).save(path, pnginfo=note)
+    zoo = toys.zoo()
+    run = functools.partial(wb.attribute, zoo=zoo, similarity="mse", store=store)
+    (record,) = run(GIVEN[how](path), inverter="metadata").records()
+    assert record["error"] == f"no prompt could be inverted: {NO_FILE}"
+    (record,) = run(GIVEN[how](path), inverter=Metadata(Natural("a moon"))).records()
+    assert record["prompt"] == "a moon"
+    with Image.open(path) as opened:  # which knows its file
+        (record,) = run(opened, inverter="metadata").records()
+    assert record["prompt"] == "a red star"
+
+
 def test_metadata_reads_the_path_of_a_row_and_hands_others_on(tmp_path):
     note = PngInfo()
     note.add_text("parameters", "a red star\nSteps: 4, Sampler: Euler, Seed: 1, Size: 16x16")
@@ -101,5 +131,5 @@ def test_metadata_reads_the_path_of_a_row_and_hands_others_on(tmp_path):
     prompt, bare, nowhere = Metadata().of_rows(rows)
     assert prompt == Prompt("a red star")
     assert bare.reason.startswith("no prompt could be read in the file: ")
-    assert nowhere == Failure("this picture comes from no file")
+    assert nowhere == Failure(NO_FILE)
     assert Metadata(Natural("x")).of_rows(rows) == [prompt, Natural("x"), Natural("x")]

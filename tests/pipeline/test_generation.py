@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from tests.pipeline.conftest import queries
 from tests.support import toys
-from workbench import frames, pipeline
+from workbench import frames, images, pipeline
+from workbench.generators import BLACKED, Failure
 from workbench.inverters.natural import Natural
-from workbench.keys import candidate_seed, query_seed
+from workbench.keys import candidate_seed, digest, query_seed, redrawn_seed
+from workbench.pipeline.cache import CachedPlugin
 from workbench.store.store import Store
 
 
@@ -79,3 +83,73 @@ def test_one_that_cannot_be_seeded_is_handed_the_index(store):
 def test_gamma_is_at_least_one(store):
     with pytest.raises(ValueError, match=r"^gamma, the candidate images per model, is at least 1"):
         pipeline.generate(frames.empty("prompts"), toys.zoo(), 0, 0, store)
+
+
+@dataclass(frozen=True)
+class Prudish(toys.Toy):
+    """A toy whose checker blacks pictures of some seeds, as that of Stable Diffusion does."""
+
+    share: float = 0.5
+
+    def _paint(self, prompt, seed):
+        blacked = int(digest(["prudish", seed])[:4], 16) < self.share * 0x10000
+        return Failure(BLACKED) if blacked else super()._paint(prompt, seed)
+
+
+def test_a_blacked_candidate_is_drawn_again_from_its_own_next_seed(store, tmp_path):
+    """γ stays equal: half of all seeds are blacked, and of 16 candidates 16 are there."""
+    prompts = pipeline.invert(queries(store), Natural("one"), store)
+    log: list[list[str]] = []
+    plain, zoo = toys.Toy((1, 0, 0)), {"red": Prudish((1, 0, 0), log=log)}
+    made = pipeline.generate(prompts, zoo, 16, 0, store)
+    assert made["failure"].isna().all()
+    first = [candidate_seed(0, "one", index) for index in range(16)]
+    later = made["seed"] != first
+    assert 0 < later.sum() < 16
+    for row in made.itertuples():
+        own = first[row.index]
+        sequence = [own, *(redrawn_seed(own, number) for number in range(1, 5))]
+        assert row.seed == next(s for s in sequence if not _blacked(s))
+        (picture,) = plain(["one"], [row.seed])
+        assert images.digest(picture) == row.candidate_id
+    assert pipeline.redrawn(prompts, made) == {"red": later.sum()}
+    calls = len(log)
+    again = pipeline.generate(prompts, zoo, 16, 0, store)
+    assert (list(again["candidate_id"]), len(log)) == (list(made["candidate_id"]), calls)
+    fewer = pipeline.generate(prompts, zoo, 4, 0, Store(tmp_path / "other"))
+    assert list(fewer["candidate_id"]) == list(made["candidate_id"][:4])
+
+
+def _blacked(seed):
+    (answer,) = Prudish((1, 0, 0))(["one"], [seed])
+    return isinstance(answer, Failure)
+
+
+def test_a_picture_blacked_in_an_older_store_is_drawn_again_and_the_others_stay(store):
+    """The rows that an earlier version left: failures under the first seed's key."""
+    prompts = pipeline.invert(queries(store), Natural("one"), store)
+    log: list[list[str]] = []
+    toy = Prudish((1, 0, 0), log=log)
+    maker = CachedPlugin("generator", toy, store)
+    seeds = [candidate_seed(0, "one", index) for index in range(8)]
+    jobs = {maker.key(prompt="one", seed=seed): seed for seed in seeds}
+    kept = maker.generations(
+        jobs, lambda seed: seed, lambda some: toy(["one"] * len(some), some), lambda _: None
+    )
+    log.clear()
+    made = pipeline.generate(prompts, {"red": toy}, 8, 0, store)
+    assert made["failure"].isna().all()
+    good = [kept[key].picture for key in jobs if kept[key].picture]
+    assert set(good) < set(made["candidate_id"])
+    drawn = [line for call in log for line in call]
+    assert not any(line.endswith(f" {seed}") for line in drawn for seed in seeds)
+
+
+def test_where_every_seed_is_blacked_the_failure_says_how_many(store):
+    prompts = pipeline.invert(queries(store), Natural("one"), store)
+    log: list[list[str]] = []
+    made = pipeline.generate(prompts, {"red": Prudish((1, 0, 0), log=log, share=1)}, 1, 0, store)
+    assert made["failure"][0] == f"{BLACKED}, and those of 4 further seeds"
+    assert made["seed"][0] == candidate_seed(0, "one", 0)
+    assert sum(map(len, log)) == 5
+    assert pipeline.redrawn(prompts, made) == {}

@@ -20,3 +20,12 @@ def test_queries_that_fail_stand_in_the_truth_alone(store):
     assert len(lost) == 4
     assert lost["image_id"].str.startswith("query:").all()
     assert lost["image_id"].is_unique
+
+
+def test_models_share_their_noise_unless_it_is_asked_to_be_independent(store):
+    zoo = {"a": toys.Toy((1, 0, 0)), "b": toys.Toy((1, 0, 0))}
+    images, truth = pipeline.make_queries(["one", "two"], zoo, store, independent=True)
+    assert len(images) == 4  # what would be equal pictures of equal models no longer are
+    assert sorted(truth["truth"]) == ["a", "a", "b", "b"]
+    alone, _ = pipeline.make_queries(["one"], {"b": zoo["b"]}, store, independent=True)
+    assert set(alone["image_id"]) <= set(images["image_id"])  # neither company nor order enters

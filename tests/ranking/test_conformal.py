@@ -272,3 +272,27 @@ def test_two_attributors_are_not_calibrated_together():
     for call in (conformal.conformal_quantile, conformal.fit_known):
         with pytest.raises(ValueError, match=f"^{sentence}$"):
             call(both, truth([0]))
+
+
+def test_a_pooled_p_is_the_rank_among_the_calibration_pictures():
+    """Each picture a group: (1 + #{c ≤ s}) / (n + 1), the conformal p-value of Vovk et al. 2005."""
+    drawn = np.random.default_rng(0).normal(size=40).round(1)  # with ties
+    seen = np.array([-9.0, 0.0, 0.3, 9.0, math.nan])
+    expected = [(1 + (drawn <= value).sum()) / 41 for value in seen[:4]]
+    found = conformal.pooled_p_values(seen, drawn, range(40))
+    assert found[:4] == pytest.approx(expected, abs=1e-9)
+    assert math.isnan(found[4])
+    four = conformal.pooled_p_values(seen, np.repeat(drawn, 4), np.repeat(range(40), 4))
+    assert four[:4] == pytest.approx(found[:4], abs=1e-9)  # copies are no new pictures
+    with pytest.raises(ValueError, match=r"^a pooled test needs calibration pictures"):
+        conformal.pooled_p_values([0.5], [], [])
+
+
+def test_a_pooled_level_is_kept_on_average_where_pictures_of_a_scene_are_alike():
+    rng, rejected = np.random.default_rng(1), 0
+    for _ in range(2000):
+        shared = 0.8 * rng.standard_normal((31, 1))
+        drawn = shared + 0.6 * rng.standard_normal((31, 4))
+        p = conformal.pooled_p_values(drawn[30, :1], drawn[:30].ravel(), np.repeat(range(30), 4))
+        rejected += p[0] <= conformal.ALPHA
+    assert 0.02 < rejected / 2000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)

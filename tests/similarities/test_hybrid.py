@@ -93,7 +93,6 @@ def test_fit_needs_pairs_that_vary_for_every_part():
     ("fields", "sentence"),
     [
         ({"parts": ()}, "the parts of a hybrid are similarities, at least one; seen none"),
-        ({"parts": ("ssim",)}, "the parts of a hybrid are similarities, at least one; seen 'ssim'"),
         ({"weights": (1,)}, "a hybrid of 2 parts has as many weights, or none; seen 1"),
         ({"means": (1, 2, 3)}, "a hybrid of 2 parts has as many means, or none; seen 3"),
         ({"deviations": (1, 0)}, "the deviations of a hybrid are above 0; seen (1.0, 0.0)"),

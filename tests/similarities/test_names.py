@@ -32,20 +32,15 @@ def test_it_is_still_frozen(kind):
 @pytest.mark.parametrize(
     ("args", "fields", "error", "sentence"),
     [
-        (("pocket-clp",), {}, LookupError, "no encoder named 'pocket-clp'; there are: "),
+        (
+            ("pocket-clp",),
+            {},
+            LookupError,
+            "no encoder named 'pocket-clp'; did you mean 'pocket-clip'",
+        ),
         (("ssim",), {}, LookupError, "no encoder named 'ssim'; there are: "),
-        (
-            (3,),
-            {},
-            TypeError,
-            "Cosine compares by an encoder or the name of one, as wb.load takes ",
-        ),
-        (
-            (),
-            {},
-            TypeError,
-            "Cosine compares by an encoder or the name of one, as wb.load takes it",
-        ),
+        ((3,), {}, TypeError, "encoder of Cosine takes, as encoder, one or the name of one, as "),
+        ((), {}, TypeError, "encoder of Cosine takes, as encoder, one or the name of one, as wb."),
         (("pocket-clip",), {"lyer": 1}, ValueError, "OpenClip has no field 'lyer'; it has: "),
         ((len,), {"layer": 1}, TypeError, "Cosine takes fields of an encoder, such as 'layer', "),
     ],

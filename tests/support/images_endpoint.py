@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import itertools
 import json
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image
@@ -22,6 +25,7 @@ def refusal(status: int, message: str, code: str = "", param: str | None = None,
 class Endpoint(ThreadingHTTPServer):
     """Return what `script` holds next, else a picture that nobody has seen before.
 
+    What a function of `script` returns is sent; where it returns None, the server hangs up.
     `calls` are the bodies of the requests for pictures, `fetches` the headers of those for files.
     """
 
@@ -29,6 +33,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._numbers = itertools.count(1)
         self.script: list = []
         self.calls: list[dict] = []
         self.fetches: list[dict] = []
@@ -42,7 +47,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def picture(self, size: str) -> bytes:
         """Paint a plain picture, of another colour each time."""
-        number = len(self.calls)
+        number = next(self._numbers)
         file = io.BytesIO()
         width, height = map(int, size.split("x"))
         Image.new("RGB", (width, height), (number % 256, number // 256, 7)).save(file, "PNG")
@@ -62,7 +67,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*refusal(404, "there is no such path"))
         elif server.script:
             answer = server.script.pop(0)
-            self._send(*(answer(body) if callable(answer) else answer))
+            answer = answer(body) if callable(answer) else answer
+            if answer is None:
+                self.close_connection = True
+            else:
+                self._send(*answer)
         else:
             data = server.picture(body["size"])
             if server.by_url:
@@ -79,13 +88,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(200, {"content-type": "image/png"}, self.server.files[self.path])
 
-    def _send(self, status: int, headers: dict, body: bytes) -> None:
+    def _send(self, status: int, headers: dict, body: bytes | Iterator[bytes]) -> None:
         self.send_response(status)
         for name, value in {"content-type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        if isinstance(body, bytes):
+            self.send_header("content-length", str(len(body)))
+            body = iter([body])
+        with contextlib.suppress(ConnectionError):  # who asked may have enough
+            self.end_headers()
+            for part in body:
+                self.wfile.write(part)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -12,7 +12,7 @@ class Page(HTMLParser):
     ELEMENTS = frozenset(
         "article b blockquote body br code dd div dl dt figcaption figure h1 h2 h3 head header html"
         " i img li main meta ol p q script section small span strong style table tbody td th thead "
-        "title tr ul caption progress a pre".split()
+        "title tr ul caption progress a pre nav button label input".split()
     )
 
     def __init__(self, html):
@@ -27,7 +27,7 @@ class Page(HTMLParser):
         if tag not in self.ELEMENTS or (tag == "script" and not kept):
             self.live.append(tag)
         for name, value in attrs:
-            link = str(value).startswith(("data:image/png;base64,", "data:text/html;base64,"))
+            link = str(value).startswith(("data:image/png;base64,", "data:text/html;base64,", "#"))
             if name.startswith("on") or (name in self.ACTING and not link):
                 self.live.append(f"{tag} {name}={value}")
         self._inside = tag if tag in self.CDATA_CONTENT_ELEMENTS else ""

@@ -1,28 +1,28 @@
-"""The README's own path over a hub: from the doctor to a ranking."""
+"""The path of the pages over a hub: from the doctor to a ranking."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner
 
 from tests.support.hub import Hub
+from tests.support.pages import ROOT
 from workbench.cli.app import app
 
 
-def readme_commands():
-    """Read the commands of the README's section on hubs, in order."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def commands_of_the_page():
+    """Read the commands of the section on hubs, in order."""
+    text = (ROOT / "docs/howto/your_pictures_your_models.md").read_text()
     section = text.split("## Checkpoints of a hub\n")[1].split("\n## ")[0]
     return [line.split()[1:] for line in section.splitlines() if line.startswith("workbench ")]
 
 
-def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path, monkeypatch):
+def test_the_path_from_doctor_to_a_ranking(folders, tmp_path, monkeypatch):
     with Hub(dict(folders)) as served:
         environment = served.environment(tmp_path)
         mine = tmp_path / "catalogue"
@@ -50,7 +50,7 @@ def test_the_readme_s_path_from_doctor_to_a_ranking(folders, tmp_path, monkeypat
             return " ".join(done.stdout.split()), done.stderr
 
         Image.effect_noise((48, 48), 60).convert("RGB").save(tmp_path / "suspect.png")
-        doctor, listed, download, attribute = readme_commands()
+        doctor, listed, download, attribute = commands_of_the_page()
         assert f"{served.url} answers" in workbench(*doctor)[0]
         assert f"not here. Next: workbench {' '.join(download)}" in workbench(*listed)[0]
         assert (

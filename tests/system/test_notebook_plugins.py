@@ -140,6 +140,7 @@ assert len(confused.frames["results"])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_plugin_of_each_role_in_one_cell_works_without_registration(tmp_path):
     where = f"PICTURE, OUT = {str(tmp_path / 'x.png')!r}, {str(tmp_path / 'out')!r}"
     cells = [HEAD, where, *ROLES.values(), USE, EXPERIMENT]

@@ -22,8 +22,9 @@ from workbench.similarities.cosine import Cosine
 from workbench.store.store import Store
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = {"make": 4, "invert": 4, "encode": VECTORS}
-"""What is in the making when a run dies, and made again: one batch, no more."""
+AT_ONCE = {"make": 8, "invert": 8, "encode": VECTORS}
+"""What is lost when a run dies, and made again: the batch in the making and, of what another thread
+writes, the one before."""
 
 
 def run(folder: str, log: str, out: str, what: str) -> None:
@@ -61,7 +62,7 @@ def frames(folder: Path) -> dict[str, pd.DataFrame]:
     return {name: frame.drop(columns="seconds", errors="ignore") for name, frame in found.items()}
 
 
-FRAMES = {"evaluate": 9, "robustness": 2}
+FRAMES = {"evaluate": 9, "robustness": 3}
 
 
 def assert_equal(one: Path, two: Path, what: str = "evaluate") -> None:

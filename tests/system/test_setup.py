@@ -36,6 +36,10 @@ def test_each_dependency_is_pinned_inside_its_range(requirement):
     assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)])
 
 
+def test_what_builds_the_documentation_is_installed_by_make():
+    assert {*PROJECT["optional-dependencies"]["docs"]} < {*PROJECT["optional-dependencies"]["dev"]}
+
+
 def test_constraints_hold_versions_only():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"(#.*|[\w.-]+==[\w.]+)", line)] == []

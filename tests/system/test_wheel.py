@@ -31,10 +31,12 @@ def test_the_wheel_carries_catalogue_models_and_samples_and_nothing_else_of_data
     carried = {name.split("/")[2] for name in names if name.startswith("workbench/_data/")}
     there = {
         name
-        for name in ("catalogue", "pocket", "samples", "world")
+        for name in ("catalogue", "pocket", "reference", "samples", "world")
         if (ROOT / "data" / name).exists()
     }
     assert carried == there
+    held = {name.split("/")[3] for name in names if name.startswith("workbench/_data/reference/")}
+    assert held == {"traces"}  # `inspect` tells its error rates
     assert not [name for name in names if name.startswith(("data/", "tests/"))]
 
 

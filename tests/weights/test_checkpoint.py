@@ -27,11 +27,13 @@ def test_options_are_frozen_whatever_they_come_as():
 
 def test_a_shape_must_be_possible():
     sentence = (
-        "checkpoint 'mine' needs batch, threads and size of at least 1, and a memory of 0 or more; "
-        "they are 0, 2, 64 and 0.0"
+        "checkpoint 'mine' needs batch, threads and size of at least 1, and a memory of 0 or more, "
+        "of which the largest part is one; they are {}"
     )
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
+    with pytest.raises(ValueError, match=f"^{sentence.format('0, 2, 64, 0.0 and 0.0')}$"):
         row_over("/x", batch=0)
+    with pytest.raises(ValueError, match=f"^{sentence.format('4, 2, 64, 3.0 and 4.0')}$"):
+        row_over("/x", memory=3.0, largest=4.0)
 
 
 @pytest.mark.parametrize("revision", ["../..", "a b/c", ".."])

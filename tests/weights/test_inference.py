@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.weights.conftest import row_over
+from workbench.plugin import identity
 from workbench.weights import device, inference, loading, memory
 
 
@@ -50,7 +52,7 @@ def test_gradients_flow_where_they_are_asked_for(folder, around):
 
 
 class Gpu:
-    """A device with room for so many items a call; says so as torch does."""
+    """A model on a device with room for so many items a call; says so as torch does."""
 
     def __init__(self, room):
         self.room, self.calls = room, []
@@ -88,6 +90,135 @@ def test_on_a_gpu_calls_are_halved_until_they_fit_and_the_shape_is_told(folder, 
 
 def _fails(chunk):
     raise ValueError("another fault")
+
+
+class Card:
+    """A card of so many bytes: what is loaded lies on it, and a call takes `each` an item."""
+
+    def __init__(self, monkeypatch, size, each):
+        self.size, self.each, self.calls = size, each, []
+        monkeypatch.setattr(device, "kind", lambda: "cuda")
+        monkeypatch.setattr(loading, "release_memory", lambda: None)
+        monkeypatch.setattr(memory, "free", lambda where: self.free() if where == "cuda" else 2**60)
+        monkeypatch.setattr(memory, "total", lambda where: size if where == "cuda" else 2**60)
+        monkeypatch.setattr(memory, "parts", lambda *_: {})
+
+    def free(self):
+        return self.size - sum(loaded[0].weight for loaded, _ in loading._cache.values())
+
+    def load(self, row, weight, maker=None):
+        """Load a pipeline of so many bytes, with an autoencoder or none."""
+        pipe = SimpleNamespace(weight=weight, components={"vae": maker} if maker else {})
+        loading.load_weights(row, lambda _: [pipe])
+
+    def __call__(self, chunk):
+        self.calls.append(len(chunk))
+        tiled = any(map(loading.is_tiled, {key[0] for key in loading._cache}))
+        if len(chunk) * self.each / (2 if tiled else 1) > self.free():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return chunk
+
+
+class Autoencoder:
+    """As much of an autoencoder of diffusers as is told to work tile by tile."""
+
+    use_tiling = False
+
+    def enable_tiling(self):
+        self.use_tiling = True
+
+
+def test_idle_models_give_way_before_a_call_shrinks(folder, monkeypatch):
+    """As of LCM beside an idle SD 2.1 on a card of 7.5 GiB: eight fit once that one is away."""
+    card, (idle, row) = Card(monkeypatch, 75, 5), (row_over(folder, size=s) for s in (1, 2))
+    card.load(idle, 24)
+    card.load(row, 26)
+    assert inference.run_batched(card, "abcdefgh", row) == list("abcdefgh")
+    assert card.calls == [8, 8]
+    assert [key[0] for key in loading._cache] == [row]
+    assert inference.shape(row) == [8]
+
+
+def test_then_autoencoders_work_tile_by_tile_and_only_then_calls_are_halved(folder, monkeypatch):
+    card, row = Card(monkeypatch, 75, 13), row_over(folder)
+    card.load(row, 10, Autoencoder())
+    assert inference.run_batched(card, "abcdefgh", row) == list("abcdefgh")
+    assert card.calls == [8, 8]
+    assert inference.shape(row) == [8, "tiled"]  # beside every picture in the store
+    card.each = 65
+    assert inference.run_batched(card, "abcd", row) == list("abcd")
+    assert card.calls[2:] == [4, 2, 2]
+
+
+def test_the_size_grows_back_and_less_often_after_every_failure(folder, monkeypatch):
+    card, row = Card(monkeypatch, 100, 30), row_over(folder, size=3)
+    card.load(row, 10)
+    patience = inference.PATIENCE
+    inference.run_batched(card, range(8), row)
+    assert card.calls[:3] == [8, 4, 2]
+    card.calls.clear()
+    card.each = 10  # another program let its memory go
+    inference.run_batched(card, range(400), row)
+    grown = [size for size in card.calls if size > 2]
+    assert grown[0] == 4
+    assert max(card.calls) == 8
+    assert len(card.calls) - len(grown) <= 4 * patience
+    card.calls.clear()
+    card.each = 40
+    inference.run_batched(card, range(400), row)
+    tries = [place for place, size in enumerate(card.calls) if size > 2]
+    assert len(tries) <= 4, "a call too large is a call lost"
+    assert inference.run_batched(card, [], row) == []
+
+
+def test_what_a_call_made_stays_when_the_next_one_is_too_large(folder, monkeypatch):
+    card, row = Card(monkeypatch, 100, 10), row_over(folder, size=4)
+    card.load(row, 10)
+    seen = []
+
+    def call(chunk):
+        card.each = 10 if not seen else 20
+        card(chunk)
+        seen.extend(chunk)
+        return chunk
+
+    assert inference.run_batched(call, range(16), row) == [*range(16)]
+    assert seen == [*range(16)]
+
+
+def test_on_the_cpu_too_idle_models_give_way(folder, monkeypatch):
+    idle, row = (row_over(folder, size=s, batch=4) for s in (1, 2))
+    loading.load_weights(idle, lambda _: object())
+    gpu = Gpu(room=0)
+
+    def call(chunk):
+        gpu.room = 4 if not loading._cache else 0
+        return gpu(chunk)
+
+    assert inference.run_batched(call, "abc", row) == list("ABC")
+    assert gpu.calls == [4, 4]
+
+
+def test_float32_on_a_gpu_is_multiplied_on_its_tensor_cores_and_the_key_says_so(
+    folder, monkeypatch
+):
+    full, half = row_over(folder), row_over(folder, dtype="bfloat16")
+    seen = []
+
+    def call(chunk):
+        seen.append(torch.get_float32_matmul_precision())
+        return chunk
+
+    before = torch.get_float32_matmul_precision()
+    inference.run_batched(call, [1], full)
+    names = [identity(full)["dtype"]]
+    monkeypatch.setattr(device, "kind", lambda: "cuda")
+    for row in (full, half):
+        inference.run_batched(call, [1], row)
+        names.append(identity(row)["dtype"])
+    assert seen == [before, "high", before]
+    assert torch.get_float32_matmul_precision() == before
+    assert names == ["float32", "tf32", "bfloat16"]
 
 
 def test_on_the_cpu_the_shape_stays_and_a_lack_of_memory_is_told(folder):

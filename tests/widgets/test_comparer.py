@@ -16,7 +16,7 @@ from workbench import frames as tables
 from workbench import pipeline
 from workbench.attributors.regeneration import Regeneration
 from workbench.evaluation import benchmark
-from workbench.evaluation.statistics import paired_difference
+from workbench.evaluation.statistics import paired_tests
 from workbench.inverters.empty import Empty
 from workbench.inverters.natural import Natural
 from workbench.keys import digest, prompt_id
@@ -72,10 +72,11 @@ def test_a_setting_is_right_as_often_as_the_attributor_it_names(
     for column in ("metric", "slice", "value", "low", "high", "n"):
         assert list(comparer.table[column]) == pytest.approx(list(found["evaluations"][column]))
     pair = [found["outcomes"].query("attributor == @each.__repr__()") for each in methods]
-    difference, p = paired_difference(*reversed(pair))
+    compared = paired_tests(*reversed(pair))
     shown = comparer._comparison()["rows"][0]
-    assert (shown["difference"], shown["p"]) == (difference, p)
-    assert f"{100 * difference.value:+.1f} points" in comparer._summary.value
+    assert shown["difference"] == compared.difference
+    assert shown["p"] == (compared.sign_flip, compared.mcnemar)
+    assert f"{100 * compared.difference.value:+.1f} points" in comparer._summary.value
 
 
 def test_the_numbers_change_with_a_control(comparer):
@@ -175,37 +176,44 @@ def test_texts_are_escaped_and_the_still_names_the_settings(comparer):
     still = comparer.still()
     assert "scene 0 <b>" not in still
     assert "scene 0 &lt;b&gt;" in still
-    assert "<td>Empty()</td>" in still
+    assert ">Empty()</td>" in still
     assert "McNemar p" in still
     assert comparer._repr_mimebundle_()["text/html"] == still
 
 
 def test_layers_are_a_choice_of_their_own():
-    names = ['Cosine("clip")', 'Cosine("clip", layer=4)', "SSIM()", 'Euclidean("clip", layer=2)']
+    names = [
+        'Cosine("pocket-clip")', 'Cosine("pocket-clip", layer=4)',
+        'Cosine("pocket-clip", layer=4, pooling="mean")', "SSIM()",
+        'Euclidean("pocket-clip", layer=2)', 'Cosine("nowhere", layer=1)', 'Strange(1, layer=2)',
+    ]  # fmt: skip
     assert layers(names) == {
-        'Cosine("clip")': {"projected": names[0], "layer 4": names[1]},
+        names[0]: {"projected": names[0], "layer 4": names[1], "layer 4, mean": names[2]},
         "SSIM()": {"projected": "SSIM()"},
-        'Euclidean("clip", layer=2)': {"layer 2": names[3]},
+        names[4]: {"layer 2": names[4]},
+        names[5]: {"projected": names[5]},  # neither a row nor a class of this computer
+        names[6]: {"projected": names[6]},
     }
 
 
 def test_the_choice_of_a_layer_is_shown_only_where_there_is_one(frames, shared_store):
+    one, whole = 'Cosine("pocket-clip", layer=1)', 'Cosine("pocket-clip")'
     renamed = frames["similarities"].replace(
-        {"similarity": {"Cosine(Mean(layer=None))": "MSE(a, layer=1)", "NegativeMSE()": "MSE(a)"}}
+        {"similarity": {"Cosine(Mean(layer=None))": one, "NegativeMSE()": whole}}
     )
     comparer = Comparer(frames | {"similarities": renamed}, store=shared_store)
     controls = comparer._controls["A"]
-    assert controls._stem.options == ("MSE(a)",)
+    assert controls._stem.options == (whole,)
     assert controls._layer.layout.display is None
     before = comparer.table
-    controls._layer.value = "MSE(a)"
-    assert comparer.selection["A"]["similarity"] == "MSE(a)"
+    controls._layer.value = whole
+    assert comparer.selection["A"]["similarity"] == whole
     assert not comparer.table.equals(before)
     assert Comparer(frames)._controls["A"]._layer.layout.display == "none"
 
 
 def test_wrong_frames_are_refused_at_once(frames):
-    with pytest.raises(ValueError, match=r"the frame truth beside the others; experiment\.crossed"):
+    with pytest.raises(ValueError, match=r"the frame truth beside the others; benchmark\.crossed"):
         Comparer({name: each for name, each in frames.items() if name != "truth"})
     with pytest.raises(ValueError, match="the frame similarities has no rows"):
         Comparer(frames | {"similarities": frames["similarities"].iloc[:0]})

@@ -7,7 +7,7 @@ import traitlets
 from PIL import Image
 
 from workbench.widgets import Gallery
-from workbench.widgets.gallery import SHOWN
+from workbench.widgets.gallery import ACROSS, SHOWN, STILLS
 
 
 def paint(store, n):
@@ -44,6 +44,8 @@ def test_of_many_pictures_it_shows_the_first_and_tells_how_many_more(store):
     gallery.show(names, names)
     assert [item["id"] for item in gallery.items] == names[:SHOWN]
     assert gallery.more == 7
+    gallery.show(names[:3], names[:3], more=1000)
+    assert gallery.more == 1000
     gallery.show(names[:3], names[:3])
     assert gallery.more == 0
 
@@ -105,3 +107,16 @@ def test_only_what_is_shown_can_be_chosen(store):
 def test_mistakes_are_told(store, pictures, captions, colours, sentence):
     with pytest.raises(ValueError, match=sentence):
         Gallery(store).show(pictures, captions, colours)
+
+
+def test_the_still_holds_the_first_pictures_in_rows_and_counts_the_others(store):
+    pictures = [store.put_picture(Image.new("RGB", (8, 4), (n, 0, 0))) for n in range(30)]
+    gallery = Gallery(store, empty="Nothing is chosen yet.")
+    assert "Nothing is chosen yet." in gallery.still()
+    gallery.show(pictures, [f"<i>{n}" for n in range(30)])
+    still = gallery.still()
+    assert still.count('width="96" height="48"') == STILLS
+    assert still.count("<tr ") == STILLS // ACROSS
+    assert "… and 6 more pictures" in still
+    assert "<i>" not in still
+    assert gallery._repr_mimebundle_()[0]["text/html"] == still

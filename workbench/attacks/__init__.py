@@ -49,6 +49,7 @@ class GradedAttack(Plugin, ABC):
     intensity: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_intensity(self)
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
@@ -61,7 +62,7 @@ class GradedAttack(Plugin, ABC):
 
 
 def check_intensity(attack: Any) -> None:
-    """Hold an attack to an intensity of 0 … 100, written as plainly as can be: 25.0 as 25.
+    """Check an attack's intensity, 0 … 100, and write it as plainly as can be: 25.0 as 25.
 
     A grid of numpy's numbers so gives attacks whose repr reads back. Raises ValueError.
 
@@ -85,7 +86,7 @@ def check_intensity(attack: Any) -> None:
 
 
 def without_intensity(attack: Any) -> str:
-    """Name an attack whatever its intensity, which the tables hold in a column of its own.
+    """Return an attack's repr without its intensity, which has a column of its own.
 
     >>> from workbench.attacks.social import Social
     >>> without_intensity(Social(intensity=25, platform="whatsapp"))
@@ -97,7 +98,7 @@ def without_intensity(attack: Any) -> str:
 
 
 def own_rng(attack: Any, image_id: str, seed: int) -> np.random.Generator:
-    """Make the generator of random numbers that belongs to one picture under one attack.
+    """Return the generator of random numbers that belongs to one picture under one attack.
 
     Seeded by sha256("attack", run seed, image_id, attack without its intensity): neither order nor
     company matters, and no two pictures share a place, angle or noise. The intensity stays out, so

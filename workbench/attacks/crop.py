@@ -30,8 +30,8 @@ class Crop(GradedAttack):
         """Return the RGB image, of the same size; the place is drawn from `rng`."""
         from PIL.Image import Resampling
 
-        kept = 1 - self.intensity / 200
-        width, height = (max(round(side * kept), 1) for side in image.size)
+        share = 1 - self.intensity / 200
+        width, height = (max(round(side * share), 1) for side in image.size)
         across, down = rng.random(2)
         left = int(across * (image.width - width + 1))
         top = int(down * (image.height - height + 1))

@@ -109,7 +109,7 @@ class Launder(GradedAttack):
         }
 
     def _painter(self) -> Any:
-        """Make the img2img pipeline of the loaded weights, with a scheduler of its own."""
+        """Return the img2img pipeline of the loaded weights, with a scheduler of its own."""
         (pipe,) = Diffusers(self.checkpoint).loaded()
         parts = dict(pipe.components)
         parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)

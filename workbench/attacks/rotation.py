@@ -19,8 +19,8 @@ class Rotation(GradedAttack):
 
     The ±5° of Bongini et al. (arXiv:2510.24278) are the intensity 50, and 100 is ±10°. What is kept
     is the largest centred part of the picture's own shape without an empty corner (a square of side
-    s becomes one of s / (|cos θ| + |sin θ|)), enlarged to the whole in the same bicubic step: black
-    corners would betray the attack.
+    s becomes one of ``s / (|cos θ| + |sin θ|)``), enlarged to the whole in the same bicubic step:
+    black corners would betray the attack.
 
     >>> Rotation(intensity=50)
     Rotation()

@@ -1,4 +1,4 @@
-"""What a social network does to a picture on its way."""
+"""Recompression by a social network."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Social(GradedAttack):
         """Return a smaller RGB image; nothing is drawn from `rng`."""
         from PIL.Image import Resampling
 
-        kept, quality, subsampling = PLATFORMS[self.platform]
-        kept = 1 - (1 - kept) * self.intensity / 50
+        share, quality, subsampling = PLATFORMS[self.platform]
+        share = 1 - (1 - share) * self.intensity / 50
         quality = max(round(100 - (100 - quality) * self.intensity / 50), 1)
-        width, height = (max(round(side * kept), 1) for side in image.size)
+        width, height = (max(round(side * share), 1) for side in image.size)
         small = image.resize((width, height), Resampling.BICUBIC)
         return recompressed(small, "JPEG", quality=quality, subsampling=subsampling)

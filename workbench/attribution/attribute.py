@@ -7,13 +7,13 @@ import logging
 import time
 from typing import Any, cast
 
-from workbench import evidence, images, quiet, ranking
+from workbench import evidence, images, quiet
+from workbench.attribution.deciding import decide
 from workbench.attribution.fitting import fit
 from workbench.attribution.result import Attribution
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import Setting, settle
-from workbench.pipeline.progress import Progress
-from workbench.ranking import conformal
+from workbench.pipeline.progress import Progress, under
 from workbench.store.store import Store
 from workbench.weights import device
 
@@ -34,8 +34,10 @@ def attribute(
     gamma: int | None = None,
     calibration: Any = None,
     seed: int = 0,
+    treat_alike: bool = False,
     store: Store | None = None,
     progress: Progress | None = None,
+    without_missing: bool = False,
 ) -> Attribution:
     """Attribute pictures to candidate models: invert, generate, encode, compare, rank, decide.
 
@@ -61,8 +63,13 @@ def attribute(
             another part of the attributor, is first fitted on fresh pictures of all models, by the
             preset's calibration prompts (`fitting.fit`); a second time the store has them.
         seed: the run's seed.
+        treat_alike: estimate what was done to each picture last (JPEG, a resize) and do the same to
+            its candidates before they are compared, in the aspect of one that is not square where
+            all models draw it; not calibrated.
         store: where everything made is kept; the user's own when left out.
         progress: called with (stage, done, total).
+        without_missing: where a candidate model made no picture that could be compared, rank the
+            others by forced choice, instead of making no call.
 
     Raises:
         TypeError: something given is no picture, and no path of one.
@@ -73,7 +80,7 @@ def attribute(
     A picture that cannot be opened raises nothing: its row tells why. What lies in a folder and is
     no picture is counted in a logged warning.
     """
-    wanted = images.given(paths)
+    given = images.given(paths)
     setting = settle(
         preset,
         attributor=attributor,
@@ -85,27 +92,29 @@ def attribute(
         gamma=gamma,
         calibration=calibration,
         seed=seed,
+        treat_alike=treat_alike,
     )
-    images.find(wanted)  # an empty folder is told before a store is opened
+    images.find(given)  # an empty folder is told before a store is opened
     device.kind()  # imports torch: the time of a run is told beyond the imports
     started = time.perf_counter()
     store = Store() if store is None else store
-    entries = images.index(wanted, keep=store.put_picture)
-    told = evidence.frame((cast("Any", entry.path) for entry in entries), progress)
+    entries = images.index(given, keep=store.put_picture)
+    file_evidence = evidence.frame((cast("Any", entry.path) for entry in entries), progress)
     frame = images.frame(entries)
     method = fit(setting.attributor, setting, seed, store, progress)
     setting = dataclasses.replace(setting, attributor=method)
+    if without_missing:
+        setting = dataclasses.replace(setting, call={**setting.call, "without_missing": True})
     stages = setting.attributor(frame, setting.zoo, store=store, seed=seed, progress=progress)
-    rankings = ranking.rank(stages.scores)
-    attributions = ranking.decide(rankings, setting.threshold)
-    sets = known = None
-    if setting.conformal is not None:
-        sets = conformal.conformal_sets(stages.scores, setting.conformal)
-    if setting.known is not None:
-        known = conformal.known_p_values(stages.scores, setting.known)
-        attributions = conformal.reject(attributions, known)
-    images.log_notes((entry.path for entry in entries), log)
-    if omitted := images.left_out(wanted):
+    decided = decide(
+        setting,
+        frame,
+        stages,
+        store,
+        under("confidence", progress),
+        without_missing=without_missing,
+    )
+    if omitted := images.left_out(given):
         log.warning("%s", omitted)
     return Attribution(
         images=frame,
@@ -113,14 +122,12 @@ def attribute(
         candidates=stages.candidates,
         similarities=stages.similarities,
         scores=stages.scores,
-        rankings=rankings,
-        attributions=attributions,
-        sets=sets,
-        known=known,
+        **vars(decided),
         paths=tuple((images.written(entry.path), entry.image_id) for entry in entries),
-        evidence=told,
+        evidence=file_evidence,
         setting=setting,
         store=store,
         seconds=time.perf_counter() - started,
         made=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        treatments=stages.treatments,
     )

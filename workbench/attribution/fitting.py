@@ -1,4 +1,4 @@
-"""What learns, fitted on fresh calibration pictures of a setting."""
+"""Fit attributors on fresh calibration pictures of a setting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fit(
     progress: Progress | None = None,
     n: int = 25,
 ) -> Any:
-    """Fit an attributor that is unfitted on calibration pictures of a setting; any other stays.
+    """Return an attributor fitted on calibration pictures of a setting; a fitted one as it is.
 
     Args:
         attributor: an Attributor.
@@ -47,9 +47,9 @@ def fit(
     n = min(n, len(setting.prompts("selection")))
     if store is None:
         store = Store()
-    told = under("fit", progress)
-    images, _ = calibration_pictures(setting, "selection", n, seed, store, told)
-    return attributor.fit(images, setting.zoo, store=store, seed=seed, progress=told)
+    named = under("fit", progress)
+    images, _ = calibration_pictures(setting, "selection", n, seed, store, named)
+    return attributor.fit(images, setting.zoo, store=store, seed=seed, progress=named)
 
 
 def calibration_pictures(
@@ -60,6 +60,6 @@ def calibration_pictures(
     store: Store,
     progress: Progress | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make fresh calibration pictures by every model: images, and the truth about them."""
+    """Generate calibration pictures by every model; return images, and the truth about them."""
     texts = presets.draw(setting.prompts(portion), n, seed)
     return pipeline.make_queries(texts, setting.zoo, store, seed, progress)

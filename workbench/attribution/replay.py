@@ -1,4 +1,4 @@
-"""What a report keeps of its run, a run made again from it, and how the two compare."""
+"""Settings and digests that a report keeps, and their comparison with a second run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ CALL: dict[str, Any] = {
     **dict.fromkeys(("preset", "attributor", "zoo", "inverter", "prompt"), str),
     **dict.fromkeys(("similarity", "aggregate", "calibration"), str),
     **dict.fromkeys(("gamma", "seed"), int),
+    "without_missing": bool,
+    "treat_alike": bool,
 }
 """The options of a run that a report may tell, and their types."""
-WORDS = {str: "text", int: "a whole number"}
+WORDS = {str: "text", int: "a whole number", bool: "true or false"}
 PARTS: dict[str, Any] = {
     "format": int,
     "call": dict,
@@ -46,7 +48,7 @@ CASE: dict[str, Any] = {
 
 
 def payload(result: Attribution) -> dict[str, Any]:
-    """Collect what a second run needs, and what it is compared with, as plain JSON values."""
+    """Return the settings and digests of a run as plain JSON values."""
     setting = result.setting
     return {
         "format": FORMAT,
@@ -56,6 +58,7 @@ def payload(result: Attribution) -> dict[str, Any]:
         "threshold": None if setting.threshold is None else repr(setting.threshold),
         "conformal": None if setting.conformal is None else repr(setting.conformal),
         "known": None if setting.known is None else setting.known.digest,
+        "confidence": None if setting.confidence is None else setting.confidence.fitted.digest,
         "seed": setting.seed,
         "made": result.made,
         "versions": {**versions(), "machine": f"{platform.system()} {platform.machine()}"},
@@ -65,7 +68,7 @@ def payload(result: Attribution) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Take the settings and digests out of a report; every value has its type before any work.
+    """Return the settings and digests in a report, the type of every value checked.
 
     Raises ValueError, one sentence, where the file is no report of ours.
     """
@@ -75,18 +78,19 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         if min(start, end) < 0:
             raise ValueError
-        kept = json.loads(text[start + len(MARK) : end])
-        if not isinstance(kept, dict):
+        payload = json.loads(text[start + len(MARK) : end])
+        if not isinstance(payload, dict):
             raise TypeError
     except (TypeError, ValueError, RecursionError) as error:
         raise _changed(path) from error
-    if kept.get("format") != FORMAT and isinstance(kept.get("format"), int):
-        raise ValueError(f"the report has format {kept['format']!r}; this workbench reads {FORMAT}")
-    if not all(_is(kept.get(name), kind) for name, kind in PARTS.items()):
+    if payload.get("format") != FORMAT and isinstance(payload.get("format"), int):
+        seen = payload["format"]
+        raise ValueError(f"the report has format {seen!r}; this workbench reads {FORMAT}")
+    if not all(_is(payload.get(name), kind) for name, kind in PARTS.items()):
         raise _changed(path)
-    if not all(_is_case(case) for case in kept["pictures"].values()):
+    if not all(_is_case(case) for case in payload["pictures"].values()):
         raise _changed(path)
-    for name, value in kept["call"].items():
+    for name, value in payload["call"].items():
         if name not in CALL:
             raise ValueError(
                 f"{str(path)!r} has settings that this workbench does not know: {brief(name, 80)}"
@@ -96,11 +100,11 @@ def read(path: str | Path) -> dict[str, Any]:
                 f"the setting {name} of the report {str(path)!r} should be {WORDS[CALL[name]]}; "
                 f"it is {brief(repr(value), 80)}"
             )
-    return dict(kept)
+    return dict(payload)
 
 
 def _is_case(case: Any) -> bool:
-    """Tell whether a value is what a report keeps of a picture: see `_outcome`."""
+    """Return whether a value is what a report keeps of a picture: see `_outcome`."""
     if not _is(case, CASE, partly=True):
         return False
     rows = [*case.get("ranking", [])]
@@ -119,7 +123,7 @@ def _changed(path: str | Path) -> ValueError:
 
 
 def _text(path: str | Path) -> str:
-    """Read a report; ValueError, one sentence, where it cannot be."""
+    """Return the text of a report; ValueError where it cannot be read."""
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
@@ -136,14 +140,14 @@ def _text(path: str | Path) -> str:
 
 
 def _is(value: Any, kind: Any, partly: bool = False) -> bool:
-    """Tell whether a JSON value is of a kind: a type, types, [kind], {str: kind}, or a table.
+    """Return whether a JSON value is of a kind: a type, types, [kind], {str: kind}, or a table.
 
     A table may hold more; `partly`: it may hold less, too.
     """
     if isinstance(kind, list):
-        return isinstance(value, list) and all(_is(each, kind[0]) for each in value)
+        return isinstance(value, list) and all(_is(item, kind[0]) for item in value)
     if isinstance(kind, dict) and list(kind) == [str]:
-        return isinstance(value, dict) and all(_is(each, kind[str]) for each in value.values())
+        return isinstance(value, dict) and all(_is(item, kind[str]) for item in value.values())
     if isinstance(kind, dict):
         named = isinstance(value, dict)
         return named and all(
@@ -156,18 +160,18 @@ def _is(value: Any, kind: Any, partly: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Match:
-    """One thing compared between a report and its second run."""
+    """One comparison between a report and its second run."""
 
     what: str
     matches: bool
     note: str
 
 
-def compare(kept: dict[str, Any], result: Attribution) -> list[Match]:
-    """Say what of a report was made alike again.
+def compare(before: dict[str, Any], result: Attribution) -> list[Match]:
+    """Return what a second run has in common with the run of a report.
 
     Args:
-        kept: what `read` returned.
+        before: what `read` returned.
         result: the second run, with the report's settings.
 
     Returns:
@@ -175,33 +179,33 @@ def compare(kept: dict[str, Any], result: Attribution) -> list[Match]:
         prompt, candidate images, scores (within 1e-6) and decision.
     """
     now = payload(result)
-    found = [
-        Match("setting", *_same_setting(kept, now)),
-        Match("versions", *_same_values(kept["versions"], now["versions"])),
-        Match("weights", *_same_values(kept["weights"], now["weights"])),
+    matches = [
+        Match("setting", *_same_setting(before, now)),
+        Match("versions", *_same_values(before["versions"], now["versions"])),
+        Match("weights", *_same_values(before["weights"], now["weights"])),
     ]
     for path, image_id in result.paths:
-        if image_id not in kept["pictures"]:
-            found.append(Match(f"{path}: pixels", False, "this picture is not in the report"))
+        if image_id not in before["pictures"]:
+            matches.append(Match(f"{path}: pixels", False, "this picture is not in the report"))
             continue
-        before, after = kept["pictures"][image_id], now["pictures"][image_id]
-        found.append(Match(f"{path}: pixels", True, "as in the report"))
-        same = before.get("error") == after["error"]
-        if after["error"]:
-            found.append(Match(f"{path}: failure", same, after["error"]))
+        old, new = before["pictures"][image_id], now["pictures"][image_id]
+        matches.append(Match(f"{path}: pixels", True, "as in the report"))
+        same = old.get("error") == new["error"]
+        if new["error"]:
+            matches.append(Match(f"{path}: failure", same, new["error"]))
             continue
-        same = before.get("prompt") == after["prompt"]
-        found.append(Match(f"{path}: prompt", same, after["prompt"] or "(empty)"))
-        found.append(Match(f"{path}: candidates", *_same_candidates(before, after)))
-        found.append(Match(f"{path}: scores", *_same_scores(before, after)))
+        same = old.get("prompt") == new["prompt"]
+        matches.append(Match(f"{path}: prompt", same, new["prompt"] or "(empty)"))
+        matches.append(Match(f"{path}: candidates", *_same_candidates(old, new)))
+        matches.append(Match(f"{path}: scores", *_same_scores(old, new)))
         keys = ("predicted", "best", "set", "p_known")
-        same = all(before.get(key) == after[key] for key in keys)
-        found.append(Match(f"{path}: decision", same, after["predicted"] or "no call"))
-    return found
+        same = all(old.get(key) == new[key] for key in keys)
+        matches.append(Match(f"{path}: decision", same, new["predicted"] or "no call"))
+    return matches
 
 
 def _outcome(case: Case) -> dict[str, Any]:
-    """Keep what a second run of this case is compared with."""
+    """Return what a second run of this case is compared with."""
     return {
         "error": case.error,
         "prompt": case.prompt,
@@ -212,15 +216,15 @@ def _outcome(case: Case) -> dict[str, Any]:
         "p_known": case.p_known,
         "ranking": [[name, score] for name, score, _ in case.ranking],
         "candidates": {
-            name: [[made.seed, made.picture] for made in case.candidates[name]]
+            name: [[candidate.seed, candidate.picture] for candidate in case.candidates[name]]
             for name in sorted(case.candidates)
         },
     }
 
 
-def _same_setting(kept: dict[str, Any], now: dict[str, Any]) -> tuple[bool, str]:
-    names = ("attributor", "zoo", "threshold", "conformal", "known", "seed")
-    other = [name for name in names if kept.get(name) != now[name]]
+def _same_setting(before: dict[str, Any], now: dict[str, Any]) -> tuple[bool, str]:
+    names = ("attributor", "zoo", "threshold", "conformal", "known", "confidence", "seed")
+    other = [name for name in names if before.get(name) != now[name]]
     return not other, f"other {', '.join(other)}" if other else now["attributor"]
 
 
@@ -230,12 +234,14 @@ def _same_values(before: dict[str, Any], after: dict[str, Any]) -> tuple[bool, s
 
 
 def _same_candidates(before: dict[str, Any], after: dict[str, Any]) -> tuple[bool, str]:
-    kept = before.get("candidates") or {}
+    old = before.get("candidates") or {}
     pairs = [
-        (name, i, made) for name, row in after["candidates"].items() for i, made in enumerate(row)
+        (name, i, candidate)
+        for name, row in after["candidates"].items()
+        for i, candidate in enumerate(row)
     ]
-    same = [made in kept.get(name, [])[i : i + 1] for name, i, made in pairs]
-    whole = all(same) and {n: len(row) for n, row in kept.items()} == {
+    same = [candidate in old.get(name, [])[i : i + 1] for name, i, candidate in pairs]
+    whole = all(same) and {n: len(row) for n, row in old.items()} == {
         n: len(row) for n, row in after["candidates"].items()
     }
     return whole, f"{sum(same)} of {len(same)} candidate images equal, pixel by pixel"

@@ -1,4 +1,4 @@
-"""One self-contained HTML file per run, its verdicts in words, and what makes it redoable.
+"""Render a run as one self-contained HTML file: verdicts, settings and digests.
 
 The file holds everything seen and used, and the settings and digests as JSON: `read` takes them
 out again, and `compare` says what a second run made alike. All text is escaped by the template.
@@ -7,94 +7,105 @@ out again, and `compare` says what a second run made alike. All text is escaped 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import math
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import images
-from workbench.attribution import replay
-from workbench.attribution.verdict import among, bar, verdict
+from workbench.attribution import replay, validity
+from workbench.attribution.cards import cards
+from workbench.attribution.verdict import notes
+from workbench.keys import digest
+from workbench.paths import names_only
 from workbench.ranking import conformal
-from workbench.text import brief
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from workbench.attribution.result import Attribution, Case
-
-
-SHOWN = 20  # pictures shown in Jupyter; the report shows all
+    from workbench.attribution.result import Attribution
 
 
 def write(result: Attribution, path: str | Path, full_paths: bool = False) -> Path:
-    """Write the report of a run, its folder made where missing.
+    """Write the report of a run; create its folder where missing.
 
-    Pictures go by their file names, since a report is handed on; with `full_paths` by the paths
-    they were asked for.
+    Pictures go by their file names, since a report is handed on, and so do archives and whatever
+    else was named by a path in full; with `full_paths` by the paths they were asked for. A run made
+    again from a report finds an archive by its name where that lies in the current folder.
 
     Raises OSError where the file cannot be written.
     """
     path = Path(path)
-    page = _template().render(fragment=False, **_page(result, full_paths))
+    page = _template().render(**_page(result, full_paths))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 
-def fragment(result: Attribution) -> str:
-    """Render the pictures of a run as HTML to show in Jupyter, the first 20."""
-    cards = [card for _, card in zip(range(SHOWN), _cards(result, full_paths=True), strict=False)]
-    left = len(result.cases) - len(cards)
-    more = f"… and {left} more pictures; .records() and .report(path) hold all." if left else ""
-    return _template().render(fragment=True, cards=cards, more=more)
+def answer(result: Attribution) -> str:
+    """Return the answer for the first picture of a run as HTML, for who asks of one picture.
+
+    What it is narrowed to, why, and what that does not prove; texts escaped.
+    """
+    run = digest([repr(result.setting.attributor), result.setting.seed, *result.cases])
+    card = next(cards(result, prefix=f"answer-{run[:12]}"))
+    return _template("answer.html").render(card=card, notes=_notes(result))
 
 
 @cache
-def _template() -> Template:
+def _template(name: str = "report.html") -> Template:
     from jinja2 import Environment, FileSystemLoader
 
     here = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=here, autoescape=True, trim_blocks=True).get_template("report.html")
+    return Environment(loader=here, autoescape=True, trim_blocks=True).get_template(name)
 
 
 def _page(result: Attribution, full_paths: bool) -> dict[str, Any]:
-    kept = replay.payload(result)
-    cards = list(_cards(result, full_paths))
+    payload = replay.payload(result)
+    parts = 0 if full_paths else _parts(result.setting.zoo)
+    shown = list(cards(result, full_paths))
     counts = [
         f"{n} {_KINDS[kind]}"
         for kind in _KINDS
-        if (n := sum(c["verdict"].kind == kind for c in cards))
+        if (n := sum(card["verdict"].kind == kind for card in shown))
     ]
     method = result.setting.attributor
     fields = dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()
     settings = {
         "attributor": type(method).__name__,
         **{
-            field.name: value
+            field.name: str(value)
             for field in fields
-            if field.repr and (value := getattr(method, field.name)) is not None
+            if field.repr and (value := getattr(method, field.name)) not in (None, False)
         },
-        "candidate models": ", ".join(kept["zoo"]),
+        "candidate models": ", ".join(payload["zoo"]),
         "preset": result.setting.preset.name,
-        "run seed": kept["seed"],
+        "run seed": payload["seed"],
         "threshold": _threshold(result),
         **_calibrated(result),
         "made": f"{result.made}, in {result.seconds:.1f} s",
     }
-    pictures = "1 picture" if len(cards) == 1 else f"{len(cards)} pictures"
-    return {
-        "cards": cards,
-        "summary": f"{pictures}, {len(kept['zoo'])} candidate models: {', '.join(counts)}.",
-        "settings": settings.items(),
-        "weights": kept["weights"].items(),
-        "versions": kept["versions"].items(),
-        "payload": kept,
+    pictures = "1 picture" if len(shown) == 1 else f"{len(shown)} pictures"
+    page = {
+        "cards": [card | {"verdict": vars(card["verdict"])} for card in shown],
+        "summary": f"{pictures}, {len(payload['zoo'])} candidate models: {', '.join(counts)}.",
+        "notes": list(_notes(result)),
+        "settings": list(settings.items()),
+        "weights": list(payload["weights"].items()),
+        "versions": list(payload["versions"].items()),
+        "payload": payload,
     }
+    return dict(names_only(page, parts)) if parts else page
+
+
+def _parts(zoo: dict[str, Any]) -> int:
+    """Return how many of the last names of paths keep the names of the models apart."""
+    counts = (n for n in range(1, 99) if len(names_only(dict.fromkeys(zoo), n)) == len(zoo))
+    return next(counts, 99)
 
 
 _KINDS = {
-    "attributed": "attributed",
+    "attributed": "called",
+    "family": "called as a family",
     "forced": "ranked by forced choice",
     "abstained": "without a call",
     "rejected": "by none of these",
@@ -102,78 +113,36 @@ _KINDS = {
 }
 
 
+def _notes(result: Attribution) -> list[str]:
+    return notes(result.cases.values(), result.setting.threshold, result.redrawn)
+
+
 def _threshold(result: Attribution) -> str:
     setting = result.setting
+    if setting.confidence is not None:
+        return f"of the calibrated probability ({setting.threshold_from})"
     if setting.threshold is None:
         return "none: not calibrated for this setting"
     return f"{setting.threshold:.4f} ({setting.threshold_from})"
 
 
 def _calibrated(result: Attribution) -> dict[str, str]:
-    """Tell what attribution sets and "none of these" rest on, where the setting has them."""
-    setting, found = result.setting, {}
+    """Return how well the setting was found to keep its word, and its calibration, if any."""
+    setting, facts = result.setting, {}
+    if (measured := validity.told(setting)) is not None:
+        facts["measured beforehand"] = measured
     if setting.conformal is not None:
-        found["attribution set"] = f"all scores at most {setting.conformal:.4f} behind the best"
+        facts["attribution set"] = f"all scores at most {setting.conformal:.4f} behind the best"
+    if setting.confidence is not None:
+        limits = setting.confidence.thresholds
+        facts["called from a probability of"] = ", ".join(
+            f"{name} {'never' if math.isinf(value) else f'{value:.4f}'}"
+            for name, value in limits.items()
+        )
+        facts["probabilities"] = f"learned from {setting.confidence.fitted.pictures} pictures"
     if setting.known is not None:
-        found["none of these"] = (
+        facts["none of these"] = (
             f"p ≤ {conformal.ALPHA} against {setting.known.pictures} calibration pictures "
             f"(sha256 {setting.known.digest[:16]})"
         )
-    return found
-
-
-def _cards(result: Attribution, full_paths: bool = False) -> Iterator[dict[str, Any]]:
-    """Lay out one card for each test image, in order."""
-    paths: dict[str, list[str]] = {}
-    for path, image_id in result.paths:
-        paths.setdefault(image_id, []).append(path)
-    inverters = dict(zip(result.prompts["image_id"], result.prompts["inverter"], strict=True))
-    share = [record["seconds"] for record in result.records()]
-    seconds = next((f"{value:.2f} s a picture." for value in share if value is not None), "")
-    told = result.told()
-    for image_id, case in result.cases.items():
-        readable = ":" not in image_id
-        names = {path: path if full_paths else PurePath(path).name for path in paths[image_id]}
-        yield {
-            "paths": list(names.values()),
-            "evidence": [
-                (names[path], each | {"prompt": each["prompt"] and brief(each["prompt"])})
-                for path in paths[image_id]
-                for each in told.get(path, [])
-            ],
-            "uri": _uri(result, image_id, 512) if readable else None,
-            "prompt": case.prompt and brief(case.prompt),
-            "inverter": inverters.get(image_id),
-            "truncated": case.truncated,
-            "verdict": verdict(case, result.setting.threshold),
-            "among": among(case),
-            "margin": "" if case.margin is None else f"{case.margin:.4f}",
-            "seconds": seconds,
-            "models": [_model(result, case, *row) for row in case.ranking if case.error is None],
-        }
-
-
-def _model(
-    result: Attribution, case: Case, name: str, score: float | None, rank: int
-) -> dict[str, Any]:
-    """Lay out one candidate model's row."""
-    return {
-        "name": name,
-        "rank": rank,
-        "score": "–" if score is None else f"{score:.4f}",
-        "bar": round(100 * bar(case, score), 1),
-        "candidates": [
-            {
-                "index": made.index,
-                "seed": made.seed,
-                "uri": _uri(result, made.picture, 256) if made.picture else None,
-                "failure": made.failure,
-                "similarity": "" if made.similarity is None else f"{made.similarity:.3f}",
-            }
-            for made in case.candidates.get(name, [])
-        ],
-    }
-
-
-def _uri(result: Attribution, picture: str, side: int) -> str:
-    return images.data_uri(result.store.picture(picture), side)
+    return facts

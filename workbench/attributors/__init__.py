@@ -7,11 +7,12 @@ the nearest file beside this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import frames
 from workbench.calibrations import Calibration
+from workbench.evidence.treatment import Treatment
 from workbench.inverters import Inverter
 from workbench.inverters.natural import Natural
 from workbench.plugin import Plugin
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stages:
-    """Hold what an attributor made on its way: the frames of `workbench.frames` by their names.
+    """Frames of `workbench.frames` that an attributor produced, by their names.
 
     ``scores`` is the answer: a row for each test image and candidate model, higher is more likely,
-    missing where nothing could be compared.
+    missing where nothing could be compared. ``treatments`` tells by image_id what its candidate
+    images went through before they were compared, where an attributor treats them alike.
     """
 
     prompts: pd.DataFrame
     candidates: pd.DataFrame
     similarities: pd.DataFrame
     scores: pd.DataFrame
+    treatments: Mapping[str, Treatment] = field(default_factory=dict)
 
 
 class Attributor(Protocol):
@@ -68,16 +71,16 @@ class Calibrated(Plugin):
 
     @property
     def unfitted(self) -> bool:
-        """Tell whether the similarity or the calibration is still to be fitted."""
-        return any(getattr(each, "unfitted", False) for each in (self.similarity, self.calibration))
+        """Return whether the similarity or the calibration is still to be fitted."""
+        return any(getattr(part, "unfitted", False) for part in (self.similarity, self.calibration))
 
     @property
     def trained(self) -> bool:
-        """Tell whether the calibration learned from pictures of known source."""
+        """Return whether the calibration learned from pictures of known source."""
         return bool(getattr(self.calibration, "trained", False))
 
     def _check(self, zoo: Mapping[str, Any]) -> None:
-        """Refuse, before hours are spent, a calibration that could not change this zoo's scores.
+        """Raise ValueError, before hours are spent, for a calibration that does not fit the zoo.
 
         Raises ValueError where it is not fitted, or for other models.
         """

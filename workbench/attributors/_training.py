@@ -1,9 +1,9 @@
-"""What trained attributors share: their training pictures, what they refuse, their tables."""
+"""Parts shared by trained attributors: training pictures, checks, tables, regression."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -64,9 +64,9 @@ def score_table(
     attributor: Any,
     images: pd.DataFrame,
     zoo: Mapping[str, Any],
-    found: Mapping[str, Mapping[str, float]],
+    by_image: Mapping[str, Mapping[str, float]],
 ) -> pd.DataFrame:
-    """Make the scores frame from image_id → model → score; what is not found is missing."""
+    """Return the scores frame of image_id → model → score; a score left out is missing."""
     name = repr(attributor)
     return frames.build(
         "scores",
@@ -75,7 +75,7 @@ def score_table(
                 "image_id": image,
                 "attributor": name,
                 "generator": model,
-                "score": found.get(image, {}).get(model),
+                "score": by_image.get(image, {}).get(model),
             }
             for image in images["image_id"]
             for model in sorted(zoo)
@@ -90,7 +90,7 @@ def only_scores(scores: pd.DataFrame) -> Stages:
 
 
 class Classifier(Plugin, ABC):
-    """What classifiers over feature vectors share; a plug-in adds how it learns and scores.
+    """Base of classifiers over feature vectors; a plug-in adds how it learns and scores.
 
     `_learn` takes (M, D) vectors and the (M,) places of their models, `_scores` (N, D) vectors,
     row by row: with another number of rows a product may differ in its last bits.
@@ -101,7 +101,7 @@ class Classifier(Plugin, ABC):
 
     @property
     def unfitted(self) -> bool:
-        """Tell whether `fit` must come before the first call."""
+        """Return whether `fit` must come before the first call."""
         return self.fitted is None
 
     def fit(
@@ -145,15 +145,49 @@ class Classifier(Plugin, ABC):
         fitted = learned(self, zoo)
         table = frames.check(images, "images")
         prompts, vectors = self._features(table, store, progress)
-        found = {}
+        by_image = {}
         if vectors:
             rows = self._scores(np.stack(list(vectors.values())), fitted).tolist()
             models = fitted["models"].tolist()
-            found = {
+            by_image = {
                 image: dict(zip(models, row, strict=True))
                 for image, row in zip(vectors, rows, strict=True)
             }
-        return replace(only_scores(score_table(self, table, zoo, found)), prompts=prompts)
+        return replace(only_scores(score_table(self, table, zoo, by_image)), prompts=prompts)
+
+    def out_of_group(
+        self,
+        vectors: np.ndarray,
+        places: np.ndarray,
+        models: Sequence[str],
+        groups: np.ndarray,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Score every vector by what is learned on those of all other groups: (M, K).
+
+        Args:
+            vectors: (M, D) features of pictures of known source.
+            places: (M,) the model of each, 0 … K − 1.
+            models: K names.
+            groups: (M,) what is left out together, such as their prompts; each model has pictures
+                in two groups at least.
+            seed: of what learns with chance.
+
+        Raises:
+            ValueError: without one group a model has no picture to learn from.
+        """
+        names = list(models)
+        scores = np.empty((len(vectors), len(names)))
+        for group in np.unique(groups):
+            own = groups == group
+            if lacking := set(range(len(names))) - set(places[~own].tolist()):
+                raise ValueError(
+                    f"without {group} there is no picture of {names[min(lacking)]} to learn from"
+                )
+            arrays = self._learn(vectors[~own], places[~own], names, seed, None)
+            fitted = Fitted(int((~own).sum()), {"models": np.array(names), **arrays})
+            scores[own] = self._scores(vectors[own], fitted)
+        return scores
 
     def _features(
         self, images: pd.DataFrame, store: Store, progress: Progress | None
@@ -201,3 +235,34 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """
     shifted = logits.astype(np.float64) - logits.max()
     return shifted - np.log(np.exp(shifted).sum())
+
+
+def means_of(vectors: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean vector of each model, (K, D) float64, from (M, D) and their (M,) places."""
+    return np.stack([vectors[places == k].astype(np.float64).mean(axis=0) for k in range(count)])
+
+
+def regression(vectors: np.ndarray, places: np.ndarray, strength: float) -> dict[str, np.ndarray]:
+    """Fit a multinomial logistic regression on standardised features (scikit-learn).
+
+    Args:
+        vectors: (M, D) of training pictures.
+        places: (M,) which of K ≥ 2 kinds each is of, counted from 0.
+        strength: the inverse of the weight of ‖W‖² / 2 beside the sum of cross-entropies.
+
+    Returns:
+        ``mean`` and ``scale`` (D,), ``weights`` (K, D) and ``bias`` (K,): the log-probabilities of
+        x are log softmax(weights · (x − mean) / scale + bias).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # else the last bits depend on the number of cores
+        scaler = StandardScaler().fit(vectors.astype(np.float64))
+        standard = scaler.transform(vectors.astype(np.float64))
+        model = LogisticRegression(C=strength, tol=1e-6, max_iter=5000).fit(standard, places)
+    weights, bias = model.coef_, model.intercept_
+    if len(weights) == 1:  # scikit-learn keeps one row: the second kind against the first
+        weights, bias = np.stack([0 * weights[0], weights[0]]), np.array([0.0, bias[0]])
+    return {"mean": scaler.mean_, "scale": scaler.scale_, "weights": weights, "bias": bias}

@@ -49,6 +49,8 @@ class Adaptive(Plugin):
     that beat it. A maximum over few images and one over many do not compare: the margin to a
     dropped model is no calibrated margin. knn is refused, its votes depend on who is left.
 
+    `alike` is that of `Regeneration`, with which it then agrees; a bound is of pictures treated so.
+
     >>> from workbench.inverters.natural import Natural
     >>> from workbench.similarities.ssim import SSIM
     >>> Adaptive(Natural(), SSIM(), gamma=12, delta=0.1)
@@ -63,9 +65,11 @@ class Adaptive(Plugin):
     step: int = 4
     delta: float = 0.05
     bound: float | None = None
+    alike: bool = False
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.gamma < 1 or self.step < 1:
             raise ValueError(
                 f"gamma and step are at least 1; seen gamma {self.gamma}, step {self.step}"
@@ -95,19 +99,20 @@ class Adaptive(Plugin):
         trails = elimination.rule(
             self.aggregate, self.gamma, self.step, len(zoo), self.delta, self.bound
         )
-        prompts = pipeline.invert(images, self.inverter, store, progress)
+        views = pipeline.views(images, zoo, store) if self.alike else {}
+        done = pipeline.treatments(images, store, progress, views) if self.alike else {}
+        prompts = pipeline.invert(images, self.inverter, store, progress, views)
         rows, models = list(images["image_id"]), sorted(zoo)
-        made, compared = [frames.empty("candidates")], [frames.empty("similarities")]
+        drawn_candidates, compared = [frames.empty("candidates")], [frames.empty("similarities")]
 
         def draw(drawing: np.ndarray, start: int, stop: int) -> np.ndarray:
-            wanted = {
+            prompts_of = {
                 name: prompts[prompts["image_id"].isin(np.array(rows)[drawing[:, k]])]
                 for k, name in enumerate(models)
             }
-            made.append(_generated(wanted, zoo, start, stop, seed, store, progress))
-            values = pipeline.similarity(
-                images, prompts, made[-1], self.similarity, store, self.size, progress
-            )
+            drawn_candidates.append(_generated(prompts_of, zoo, start, stop, seed, store, progress))
+            compare = self.similarity, store, self.size, progress, done, views
+            values = pipeline.similarity(images, prompts, drawn_candidates[-1], *compare)
             image, model = _places(values, rows, models)
             compared.append(values[drawing[image, model]])  # not what an equal prompt still draws
             return _cube(compared[-1], rows, models, start, stop)
@@ -115,15 +120,16 @@ class Adaptive(Plugin):
         rounds = elimination.counts(self.gamma, self.step)
         whole = ranking.AGGREGATIONS[self.aggregate]
         _, scores = elimination.race(draw, len(rows), len(models), rounds, whole, trails)
-        found = {
+        by_image = {
             image: dict(zip(models, row, strict=True))
             for image, row in zip(rows, scores, strict=True)
         }
         return Stages(
             prompts,
-            _joined(made, "candidates"),
+            _joined(drawn_candidates, "candidates"),
             _joined(compared, "similarities"),
-            score_table(self, images, zoo, found),
+            score_table(self, images, zoo, by_image),
+            done,
         )
 
     def fit(
@@ -139,7 +145,8 @@ class Adaptive(Plugin):
 
         Raises ValueError where there are too few calibration prompts for this δ.
         """
-        whole = Regeneration(self.inverter, self.similarity, self.aggregate, self.gamma, self.size)
+        fields = self.inverter, self.similarity, self.aggregate, self.gamma, self.size
+        whole = Regeneration(*fields, alike=self.alike)
         stages = whole(images, zoo, store=store, seed=seed, progress=progress)
         return self.bounded(stages.similarities, images)
 
@@ -172,7 +179,7 @@ class Adaptive(Plugin):
 
 
 def _generated(
-    wanted: Mapping[str, pd.DataFrame],
+    prompts_of: Mapping[str, pd.DataFrame],
     zoo: Mapping[str, Any],
     start: int,
     stop: int,
@@ -180,24 +187,24 @@ def _generated(
     store: Store,
     progress: Progress | None,
 ) -> pd.DataFrame:
-    """Draw one round: each model the pictures of its own prompts, all of them together."""
+    """Generate one round: each model the pictures of its own prompts, in one call."""
     step = stop - start
-    jobs = {name: part["prompt_id"].dropna().nunique() * step for name, part in wanted.items()}
+    jobs = {name: part["prompt_id"].dropna().nunique() * step for name, part in prompts_of.items()}
     total, before = sum(jobs.values()), 0
-    made = []
-    for name, part in wanted.items():
-        told = _after(progress, before, total)
-        made.append(
+    drawn = []
+    for name, part in prompts_of.items():
+        after = _after(progress, before, total)
+        drawn.append(
             pipeline.generate(
-                part, {name: zoo[name]}, stop, seed, store, told, indices=range(start, stop)
+                part, {name: zoo[name]}, stop, seed, store, after, indices=range(start, stop)
             )
         )
         before += jobs[name]
-    return _joined(made, "candidates")
+    return _joined(drawn, "candidates")
 
 
 def _after(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Count a model's pictures after those of the models before it."""
+    """Return a callback that counts a model's pictures after those of the models before it."""
     if progress is None:
         return None
     return lambda stage, done, _: progress(stage, before + done, total)
@@ -213,7 +220,7 @@ def _joined(parts: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
 def _places(
     values: pd.DataFrame, rows: list[str], models: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the place of each similarity's image and model."""
+    """Return the place of each similarity's image and model."""
     where = [
         values[column].map({name: i for i, name in enumerate(names)}).to_numpy(dtype=int)
         for column, names in (("image_id", rows), ("generator", models))
@@ -224,7 +231,7 @@ def _places(
 def _cube(
     values: pd.DataFrame, rows: list[str], models: list[str], start: int, stop: int
 ) -> np.ndarray:
-    """Lay similarities out as (N, K, stop − start) by index, NaN where there is none."""
+    """Return similarities as (N, K, stop − start) by index, NaN where there is none."""
     inside = values[values["index"].between(start, stop - 1)]
     slot = inside["index"].to_numpy() - start
     return similarity_cube(inside, rows, models, slot, stop - start)

@@ -1,4 +1,4 @@
-"""Chance: what an attributor scores that has not looked."""
+"""Chance: random scores, the floor under every attributor."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Chance(Plugin):
         """Return the stages for an images frame and a zoo: scores only, none for a failed image."""
         table = frames.check(images, "images")
         good = table.loc[table["failure"].isna(), "image_id"]
-        found = {image: {name: _draw(seed, image, name) for name in zoo} for image in good}
-        return only_scores(score_table(self, table, zoo, found))
+        by_image = {image: {name: _draw(seed, image, name) for name in zoo} for image in good}
+        return only_scores(score_table(self, table, zoo, by_image))
 
 
 def _draw(seed: int, image: str, name: str) -> float:
-    """Draw a number from [0, 1) in steps of 2⁻⁵²."""
+    """Return a number drawn from [0, 1) in steps of 2⁻⁵²."""
     return float(int(digest(["chance", seed, image, name])[:13], 16)) / 2.0**52

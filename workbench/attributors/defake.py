@@ -60,6 +60,7 @@ class DeFake(Classifier):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.epochs < 1 or self.batch < 1 or not self.rate > 0:
             raise ValueError(
                 "epochs and batch are at least 1 and the rate is above 0; "
@@ -95,7 +96,9 @@ class DeFake(Classifier):
         inputs, truth = torch.from_numpy(vectors).float(), torch.from_numpy(places)
         with inference.fixed_threads(1), torch.enable_grad():
             layers = _layers([inputs.shape[1], *HIDDEN, len(models)], noise)
-            adam = torch.optim.Adam([each for layer in layers for each in layer], lr=self.rate)
+            adam = torch.optim.Adam(
+                [parameter for layer in layers for parameter in layer], lr=self.rate
+            )
             for epoch in range(self.epochs):
                 for chosen in torch.randperm(len(truth), generator=noise).split(self.batch):
                     logits = _train_pass(inputs[chosen], layers, noise)
@@ -147,7 +150,7 @@ def _train_pass(value: Any, layers: list[tuple[Any, Any]], noise: Any) -> Any:
     for place, (weights, bias) in enumerate(layers):
         value = torch.relu(value) if place else value
         if place == 1:
-            kept = torch.rand(value.shape, generator=noise) >= DROPOUT
-            value = value * kept / (1 - DROPOUT)
+            retained = torch.rand(value.shape, generator=noise) >= DROPOUT
+            value = value * retained / (1 - DROPOUT)
         value = torch.nn.functional.linear(value, weights, bias)
     return value

@@ -1,4 +1,4 @@
-"""Late fusion: several attributors that each have a say."""
+"""Late fusion of the scores of several attributors."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class Fusion(Plugin):
     and of all weights in tenths those win that attribute most held-out pictures rightly, then those
     with the larger mean log-probability of the truth; then the parts are fitted on everything.
 
+    Standardised image by image a part that hesitates counts as much as one that is sure. With
+    `confident` the deviation is one number for each part, the root mean square of those of the
+    held-out pictures, so that a picture of which a part's scores differ more weighs more.
+
     Scores are at most 0, higher is more likely; they are of the K models together, so one more
     model changes them all. The frames of the other stages are those of the first part that has any.
 
@@ -54,10 +58,12 @@ class Fusion(Plugin):
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
     tune: bool = False
+    confident: bool = False
     fitted: Fitted | None = None
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.parts) < 2 or len(self.weights) not in (0, len(self.parts)):
             raise ValueError(
                 "a fusion has at least two parts, and a weight for each or none at all; "
@@ -70,13 +76,14 @@ class Fusion(Plugin):
 
     @property
     def trained(self) -> bool:
-        """Tell whether anything in it is learned from pictures of known source."""
-        return self.tune or any(getattr(part, "trained", False) for part in self.parts)
+        """Return whether any part learned from pictures of known source."""
+        learns = self.tune or self.confident
+        return learns or any(getattr(part, "trained", False) for part in self.parts)
 
     @property
     def unfitted(self) -> bool:
-        """Tell whether `fit` must come before the first call."""
-        untuned = self.tune and self.fitted is None
+        """Return whether `fit` must come before the first call."""
+        untuned = (self.tune or self.confident) and self.fitted is None
         return untuned or any(getattr(part, "unfitted", False) for part in self.parts)
 
     def fit(
@@ -93,18 +100,25 @@ class Fusion(Plugin):
         Raises ValueError for a source that is not in the zoo, or a model without pictures, in the
         half without those held out too.
         """
-        if not (self.tune or self.unfitted):
+        if not (self.tune or self.confident or self.unfitted):
             return self
         table = training(images, zoo)
         options: dict[str, Any] = {"store": store, "seed": seed, "progress": progress}
-        weights = np.array(self.weights or [1.0] * len(self.parts))
-        if self.tune:
+        weights, more = np.array(self.weights or [1.0] * len(self.parts)), {}
+        if self.tune or self.confident:
             held = table["image_id"].isin(_held_out(table, seed))
             parts = _fit_parts(self.parts, table[~held], zoo, options)
-            logs = [self._logs(part(table[held], zoo, **options).scores, zoo) for part in parts]
-            weights = _best_weights(logs, table[held], sorted(zoo))
+            scores_of_parts = [part(table[held], zoo, **options).scores for part in parts]
+            spreads: list[float | None] = [None] * len(parts)
+            if self.confident:
+                spreads = [_spread(scores) for scores in scores_of_parts]
+                more = {"spreads": np.array(spreads, dtype=float)}
+            if self.tune:
+                pairs = zip(scores_of_parts, spreads, strict=True)
+                logs = [self._logs(scores, zoo, spread) for scores, spread in pairs]
+                weights = _best_weights(logs, table[held], sorted(zoo))
         parts = _fit_parts(self.parts, table, zoo, options)
-        arrays = {"models": np.array(sorted(zoo)), "weights": weights}
+        arrays = {"models": np.array(sorted(zoo)), "weights": weights, **more}
         return replace(self, parts=parts, fitted=Fitted(len(table), arrays))
 
     def __call__(
@@ -123,41 +137,57 @@ class Fusion(Plugin):
         """
         table = frames.check(images, "images")
         weights = np.array(self.weights or [1.0] * len(self.parts))
-        if self.tune or self.fitted is not None:
-            weights = learned(self, zoo)["weights"]
+        spreads: list[float | None] = [None] * len(self.parts)
+        if self.tune or self.confident or self.fitted is not None:
+            fitted = learned(self, zoo)
+            weights = fitted["weights"]
+            spreads = fitted["spreads"].tolist() if self.confident else spreads
         stages = [
             part(table, zoo, store=store, seed=seed, progress=progress) for part in self.parts
         ]
-        logs = [self._logs(each.scores, zoo) for each in stages]
+        pairs = zip(stages, spreads, strict=True)
+        logs = [self._logs(item.scores, zoo, spread) for item, spread in pairs]
         models = sorted(zoo)
-        found = {
-            image: dict(zip(models, _fuse([each[image] for each in logs], weights), strict=True))
+        by_image = {
+            image: dict(zip(models, _fuse([item[image] for item in logs], weights), strict=True))
             for image in table["image_id"]
         }
-        made = {
-            name: next((f for each in stages if len(f := getattr(each, name))), frames.empty(name))
+        frames_made = {
+            name: next((f for item in stages if len(f := getattr(item, name))), frames.empty(name))
             for name in ("prompts", "candidates", "similarities")
         }
-        return Stages(**made, scores=score_table(self, table, zoo, found))
+        return Stages(**frames_made, scores=score_table(self, table, zoo, by_image))
 
-    def _logs(self, scores: pd.DataFrame, zoo: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def _logs(
+        self, scores: pd.DataFrame, zoo: Mapping[str, Any], spread: float | None
+    ) -> dict[str, np.ndarray]:
         """Return image_id → (K,) log-probabilities of one part, NaN where it has no score."""
         table = scores.pivot(index="image_id", columns="generator", values="score")
         rows = table.reindex(columns=sorted(zoo)).to_numpy(dtype=float)
-        logs = [_log_probabilities(row, self.temperature) for row in rows]
+        logs = [_log_probabilities(row, self.temperature, spread) for row in rows]
         return dict(zip(table.index, logs, strict=True))
 
 
-def _log_probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+def _spread(scores: pd.DataFrame) -> float:
+    """Return the root mean square of the deviations of scores within an image."""
+    deviations = scores.groupby("image_id")["score"].std(ddof=0).dropna()
+    return float(np.sqrt((deviations**2).mean())) if len(deviations) else 0.0
+
+
+def _log_probabilities(
+    scores: np.ndarray, temperature: float, spread: float | None = None
+) -> np.ndarray:
     """Standardise the (K,) scores of one image, and take the log of their softmax.
 
     >>> _log_probabilities(np.array([3.0, 1.0, np.nan]), 1.0).round(3).tolist()
     [-0.127, -2.127, nan]
+    >>> _log_probabilities(np.array([3.0, 1.0, np.nan]), 1.0, spread=2.0).round(3).tolist()
+    [-0.313, -1.313, nan]
     """
     logs, known = np.full(len(scores), np.nan), ~np.isnan(scores)
     if known.any():
         centred = scores[known] - scores[known].mean()
-        deviation = float(centred.std())
+        deviation = float(centred.std()) if spread is None else spread
         standard = centred / deviation if deviation > 0 else np.zeros_like(centred)
         logs[known] = log_softmax(standard / temperature)
     return logs
@@ -184,7 +214,7 @@ def _fit_parts(
 
 
 def _held_out(table: pd.DataFrame, seed: int) -> list[str]:
-    """Choose the pictures of half of the prompts, by the seed; one without prompt is its own."""
+    """Return a mask of the pictures of half of the prompts, drawn by the seed."""
     prompts = table["prompt"].fillna(table["image_id"])
     order = sorted(set(prompts), key=lambda text: digest(["held out", seed, text]))
     return list(table.loc[prompts.isin(order[: len(order) // 2]), "image_id"])
@@ -198,12 +228,12 @@ def _best_weights(
     def merit(weights: np.ndarray) -> tuple[float, float]:
         right, likely = [], []
         for image, source in zip(table["image_id"], table["source"], strict=True):
-            fused = np.array(_fuse([each[image] for each in logs], weights))
+            fused = np.array(_fuse([item[image] for item in logs], weights))
             truth, known = models.index(source), ~np.isnan(fused)
             if known[truth]:
                 right.append(bool(fused[truth] == fused[known].max()))
                 likely.append(log_softmax(fused[known])[known[:truth].sum()])
         return sum(right) / max(len(table), 1), float(np.mean(likely)) if likely else -np.inf
 
-    grid = (each for each in product(range(STEPS + 1), repeat=len(logs)) if sum(each) == STEPS)
-    return max((np.array(each) / STEPS for each in grid), key=merit)
+    grid = (item for item in product(range(STEPS + 1), repeat=len(logs)) if sum(item) == STEPS)
+    return max((np.array(item) / STEPS for item in grid), key=merit)

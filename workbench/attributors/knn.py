@@ -40,6 +40,7 @@ class KNN(Classifier):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.k < 1:
             raise ValueError(f"k, the neighbours that vote, is at least 1; seen {self.k}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from workbench.attributors._training import Classifier, log_softmax
+from workbench.attributors._training import Classifier, log_softmax, regression
 from workbench.encoders import Encoder
 from workbench.plugin import Fitted
 
@@ -39,6 +39,7 @@ class Probe(Classifier):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.strength > 0:
             raise ValueError(f"the strength of a probe is above 0; seen {self.strength}")
 
@@ -50,20 +51,7 @@ class Probe(Classifier):
         seed: int,
         progress: Progress | None,
     ) -> dict[str, np.ndarray]:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):  # else the last bits depend on the number of cores
-            scaler = StandardScaler().fit(vectors.astype(np.float64))
-            standard = scaler.transform(vectors.astype(np.float64))
-            model = LogisticRegression(C=self.strength, tol=1e-6, max_iter=5000).fit(
-                standard, places
-            )
-        weights, bias = model.coef_, model.intercept_
-        if len(models) == 2:  # scikit-learn keeps one row: the second model against the first
-            weights, bias = np.stack([0 * weights[0], weights[0]]), np.array([0.0, bias[0]])
-        return {"mean": scaler.mean_, "scale": scaler.scale_, "weights": weights, "bias": bias}
+        return regression(vectors, places, self.strength)
 
     def _scores(self, matrix: np.ndarray, fitted: Fitted) -> np.ndarray:
         """Score (N, D) pictures: (N, K) log-probabilities."""

@@ -30,7 +30,7 @@ class ReferenceBank(Calibrated):
     `gamma` are compared, of the same captions for every model. `matched`: the captions nearest to
     the inverted prompt by the similarity's text tower. Otherwise arbitrary: drawn for each image
     by the run's seed and its image_id, and no prompt is inverted. A picture of the bank is made
-    when it is first wanted.
+    when it is first wanted. `alike` is that of `Regeneration`.
 
     >>> from workbench.inverters.natural import Natural
     >>> from workbench.similarities.ssim import SSIM
@@ -48,9 +48,11 @@ class ReferenceBank(Calibrated):
     bank: int = 500
     seed: int = 0
     calibration: Calibration | None = None
+    alike: bool = False
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.gamma <= len(self._captions()):
             raise ValueError(
                 f"a bank of {len(self._captions())} captions allows a gamma of 1 to "
@@ -59,7 +61,7 @@ class ReferenceBank(Calibrated):
             )
 
     def __repr__(self) -> str:
-        """Name the captions by the start of their digest: the bank is part of the method."""
+        """Return the repr, the captions by the start of their digest."""
         bank = digest(list(self._captions()))[:12]
         return f'{super().__repr__()[:-1]}, captions="{bank}")'
 
@@ -82,8 +84,10 @@ class ReferenceBank(Calibrated):
 
         self._check(zoo)
         good = images[images["failure"].isna()]
+        done = pipeline.treatments(images, store, progress) if self.alike else {}
+        views = pipeline.views(images, {}, store) if self.alike else {}  # a bank is of squares
         if self.matched:
-            prompts = pipeline.invert(images, self.inverter, store, progress)
+            prompts = pipeline.invert(images, self.inverter, store, progress, views)
             chosen = self._nearest(prompts, store)
         else:
             prompts = frames.empty("prompts")
@@ -96,24 +100,24 @@ class ReferenceBank(Calibrated):
         pairs = pd.DataFrame(rows, columns=["image_id", "prompt_id", "prompt"], dtype="str")
         candidates = pipeline.generate(pairs, zoo, 1, self.seed, store, progress)
         similarities = pipeline.similarity(
-            images, pairs, candidates, self.similarity, store, self.size, progress
+            images, pairs, candidates, self.similarity, store, self.size, progress, done
         )
         scores = ranking.score(
             similarities, repr(self), self.aggregate, images["image_id"], list(zoo)
         )
-        return Stages(prompts, candidates, similarities, self._calibrated(scores))
+        return Stages(prompts, candidates, similarities, self._calibrated(scores), done)
 
     def _captions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.prompts))[: self.bank]
 
     def _drawn(self, image: str, seed: int) -> list[str]:
-        """Draw γ captions for an image: those with the smallest sha256(seed, image, caption)."""
+        """Return γ captions for an image: those with the smallest sha256(seed, image, caption)."""
         return sorted(self._captions(), key=lambda text: digest(["bank", seed, image, text]))[
             : self.gamma
         ]
 
     def _nearest(self, prompts: pd.DataFrame, store: Store) -> dict[str, list[str]]:
-        """Choose for each image the γ captions nearest to its prompt, by the text embedding."""
+        """Return for each image the γ captions nearest to its prompt, by the text embedding."""
         encoder = getattr(self.similarity, "encoder", None)
         if not hasattr(encoder, "text"):
             raise ValueError(
@@ -125,8 +129,8 @@ class ReferenceBank(Calibrated):
             return {}
         captions = self._captions()
         vectors = pipeline.encode_texts([*captions, *known["prompt"]], encoder, store)
-        bank, wanted = vectors[: len(captions)], vectors[len(captions) :]
-        near = np.argsort(-(wanted @ bank.T), axis=1, kind="stable")[:, : self.gamma]
+        bank, prompts_encoded = vectors[: len(captions)], vectors[len(captions) :]
+        near = np.argsort(-(prompts_encoded @ bank.T), axis=1, kind="stable")[:, : self.gamma]
         return {
             image: [captions[place] for place in row]
             for image, row in zip(known["image_id"], near, strict=True)

@@ -27,6 +27,10 @@ class Regeneration(Calibrated):
     to `size` pixels a side first. An image that fails keeps its row, without scores.
     A `calibration` then changes the scores; `fit` fits one that learns, and a hybrid similarity.
 
+    `alike` (ours): what was done to the test image last is estimated and done to its candidates
+    (`pipeline.treatments`), and one that is not square is cut to an aspect that all models draw, in
+    which it is inverted, drawn for and compared (`pipeline.views`).
+
     >>> from workbench.inverters.natural import Natural
     >>> from workbench.similarities.ssim import SSIM
     >>> Regeneration(Natural(), SSIM(), aggregate="max")
@@ -39,6 +43,7 @@ class Regeneration(Calibrated):
     gamma: int = 4
     size: int = 64
     calibration: Calibration | None = None
+    alike: bool = False
     revision: ClassVar[int] = 1
 
     def __call__(
@@ -56,12 +61,14 @@ class Regeneration(Calibrated):
         aggregation, or a calibration that is not fitted for these models.
         """
         self._check(zoo)
-        prompts = pipeline.invert(images, self.inverter, store, progress)
+        views = pipeline.views(images, zoo, store) if self.alike else {}
+        done = pipeline.treatments(images, store, progress, views) if self.alike else {}
+        prompts = pipeline.invert(images, self.inverter, store, progress, views)
         candidates = pipeline.generate(prompts, zoo, self.gamma, seed, store, progress)
         similarities = pipeline.similarity(
-            images, prompts, candidates, self.similarity, store, self.size, progress
+            images, prompts, candidates, self.similarity, store, self.size, progress, done, views
         )
         scores = ranking.score(
             similarities, repr(self), self.aggregate, images["image_id"], list(zoo)
         )
-        return Stages(prompts, candidates, similarities, self._calibrated(scores))
+        return Stages(prompts, candidates, similarities, self._calibrated(scores), done)

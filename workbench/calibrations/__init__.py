@@ -1,4 +1,4 @@
-"""Calibrations of scores: from the scores of an attributor to scores that compare models fairly.
+"""Calibrations: from the scores of an attributor to scores comparable between models.
 
 An open question of Li et al. 2024 (arXiv:2403.01489), a similarity adapted to each model. What
 learns is fitted first, on pictures of known source, and is then a new frozen object that holds a
@@ -44,7 +44,7 @@ class Learning(Plugin):
 
     @property
     def unfitted(self) -> bool:
-        """Tell whether `fit` is still to come."""
+        """Return whether `fit` is still to come."""
         return self.fitted is None
 
     def known(self, generators: Any) -> Fitted:
@@ -68,7 +68,7 @@ class Learning(Plugin):
 
 
 def vectors(scores: pd.DataFrame) -> pd.DataFrame:
-    """Lay scores out: a row for each image and attributor, a column for each generator, sorted."""
+    """Return scores with a row for each image and attributor, a column for each generator."""
     wide = scores.pivot(index=["image_id", "attributor"], columns="generator", values="score")
     return wide.sort_index().sort_index(axis=1)
 
@@ -97,10 +97,10 @@ def examples(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     if truth.isna().any() or truth.index.has_duplicates:
         raise ValueError("a calibration picture has one truth, the generator that made it")
     truth = truth.reindex(wide.index)
-    made, models = sorted(set(truth)), wide.columns.tolist()
-    if made != models or len(models) < 2:
+    makers, models = sorted(set(truth)), wide.columns.tolist()
+    if makers != models or len(models) < 2:
         raise ValueError(
             "a calibration is fitted on pictures and scores of the same models, at least two; "
-            f"there are pictures of {', '.join(made) or 'none'} and scores of {', '.join(models)}"
+            f"there are pictures of {', '.join(makers) or 'none'} and scores of {', '.join(models)}"
         )
     return wide, truth.to_numpy(dtype=str)

@@ -33,6 +33,7 @@ class Learned(Learning):
     trained: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.penalty > 0:
             raise ValueError(f"the penalty of Learned is above 0; seen {self.penalty}")
 
@@ -61,8 +62,8 @@ class Learned(Learning):
         logits = (z[:, None, :] * learned["weights"]).sum(axis=2) + learned["intercepts"]
         answer = pd.DataFrame(log_softmax(logits, axis=1), wide.index, wide.columns).stack()
         keys = pd.MultiIndex.from_frame(table[["image_id", "attributor", "generator"]])
-        found = answer.reindex(keys).to_numpy()
-        return table.assign(score=table["score"].where(table["score"].isna(), found))
+        log_probabilities = answer.reindex(keys).to_numpy()
+        return table.assign(score=table["score"].where(table["score"].isna(), log_probabilities))
 
     def fit(self, frame: pd.DataFrame, seed: int = 0) -> Learned:
         """Return a copy fitted on a scores frame with a column ``truth``.
@@ -85,14 +86,14 @@ class Learned(Learning):
         if len(weights) == 1:  # two models: the logit of the second, against 0
             weights = np.concatenate([np.zeros_like(weights), weights])
             intercepts = np.append(0.0, intercepts)
-        found = {
+        arrays = {
             "generators": np.array(wide.columns.tolist(), dtype=str),
             "means": means,
             "deviations": deviations,
             "weights": weights,
             "intercepts": intercepts,
         }
-        return replace(self, fitted=Fitted(len(wide), found))
+        return replace(self, fitted=Fitted(len(wide), arrays))
 
 
 def _standardised(scores: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> np.ndarray:

@@ -62,9 +62,9 @@ class Standardised(Learning):
                 "to standardise, the calibration pictures a model made itself need two different "
                 f"scores of it; those of {flat[0]} have {len(np.unique(own[flat[0]]))}"
             )
-        found = {
+        arrays = {
             "generators": np.array(list(own), dtype=str),
             "means": np.array([values.mean() for values in own.values()]),
             "deviations": np.array([values.std() for values in own.values()]),
         }
-        return replace(self, fitted=Fitted(len(wide), found))
+        return replace(self, fitted=Fitted(len(wide), arrays))

@@ -1,4 +1,4 @@
-"""Names and their objects: rows, plug-ins, zoos, presets, and a preset settled into a setting.
+"""Names and their objects: rows, plug-ins, zoos, presets, and presets settled into settings.
 
 ``rows``: tables of checkpoints. ``registry``: name ↔ object. ``presets``: named settings.
 ``setting``: names → objects, once. ``toml``: the tables on disk. Only ``hub``, ``download`` and

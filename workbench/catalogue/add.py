@@ -1,10 +1,11 @@
-"""The row of a new checkpoint, told by its own configs.
+"""Derive the catalogue row of a new checkpoint from its own configs.
 
 Of a hub id its small files are asked for, and only because a user gave the command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,19 @@ from typing import Any
 
 from workbench.catalogue import download, hub
 from workbench.paths import from_home
+from workbench.weights import memory
 from workbench.weights.checkpoint import check_parts, pipeline_class
-from workbench.weights.repository import INDEX, Repository
+from workbench.weights.repository import (
+    INDEX,
+    SAFE,
+    VARIANTS,
+    File,
+    Repository,
+    components,
+    files_to_load,
+    variant_for,
+    variant_of,
+)
 
 WITH_A_PICTURE = "SuperResolution|Upscale|Img2Img|Inpaint"
 """In the names of classes that start from a picture, though their call has a default for it."""
@@ -29,6 +41,10 @@ PLUGINS = {
     "Dinov2Model": ("encoder", "workbench.encoders.transformers.Transformers"),
     "Dinov2WithRegistersModel": ("encoder", "workbench.encoders.transformers.Transformers"),
 }
+NUMBERS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""What safetensors call the dtypes of a row."""
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+BYTES |= {name: BYTES[kind] for kind, name in NUMBERS.items()}
 DIFFUSERS = "workbench.generators.diffusers.Diffusers"
 TIMM = "workbench.encoders.timm.Timm"
 OPEN_CLIP = "workbench.encoders.open_clip.OpenClip"
@@ -49,13 +65,13 @@ class _Source:
 
 
 def row_of(*sources: str, **given: Any) -> tuple[str, dict[str, Any]]:
-    """Write the row of a new checkpoint: its role, and its fields, told by its own configs.
+    """Return the row of a new checkpoint, its role and its fields, derived from its configs.
 
     Args:
         *sources: a folder, or a hub id (org/name), whose small files are asked for; of a cascade
             all that make a picture one after the other, in order. A prior that a decoder's card
             names need not be.
-        **given: fields that go before what is found: ``size``, ``class``, ``options`` …
+        **given: fields that go before what is found: ``size``, ``dtype``, ``options`` …
 
     Raises:
         LookupError: there is no such folder or repository.
@@ -72,6 +88,7 @@ def row_of(*sources: str, **given: Any) -> tuple[str, dict[str, Any]]:
         raise ValueError(f"{parts[0].name} is no generator, and stages are of a generator alone")
     if size := _size(parts[-1].read):
         fields["size"] = size
+    fields |= _weights(parts, role, given.get("dtype"))
     fields = {**fields, **{name: value for name, value in given.items() if value is not None}}
     if "size" not in fields:
         raise ValueError(
@@ -105,7 +122,7 @@ def _source(name: str) -> _Source:
 
 
 def _where(parts: Sequence[_Source]) -> dict[str, Any]:
-    """Tell where the weights of a row lie, and its stages."""
+    """Return the fields of a row that locate its weights, and its stages."""
     names = [part.name for part in parts]
     places = [part.place for part in parts if part.place]
     if len(places) not in (0, len(parts)) or (not places and len({*map(_above, names)}) > 1):
@@ -122,6 +139,64 @@ def _where(parts: Sequence[_Source]) -> dict[str, Any]:
     gated = any(place.gated for place in places)
     where = {"source": names[-1], "revision": "", "gated": gated}  # a download pins it
     return {**where, "licence": licence, **stages}
+
+
+def _weights(parts: Sequence[_Source], role: str, dtype: str | None) -> dict[str, Any]:
+    """Return the fields dtype, memory and largest: from the heads and sizes of the files.
+
+    The dtype, where none is given, is that of the file that is the largest; of float32 files a
+    generator's is the one that a variant of them has, else bfloat16, which has their range.
+    """
+    safe = [[file for file in _files(part) if file.name.endswith(SAFE)] for part in parts]
+    if not any(safe):
+        return {"dtype": dtype} if dtype else {}
+    pairs = [(file, part) for part, files in zip(parts, safe, strict=True) for file in files]
+    plain = [pair for pair in pairs if not variant_of(pair[0].name)] or pairs
+    most, owner = max(plain, key=lambda pair: pair[0].size)
+    kind = NUMBERS.get(_numbers(owner, most), "")
+    if not dtype and kind in ("float32", "") and role == "generator":
+        names = [file.name for file, _ in pairs]
+        dtype = next((x for x in VARIANTS if variant_for(names, x)), "bfloat16")
+    dtype = dtype or kind or "float32"
+    sizes: dict[tuple[int, str], float] = {}
+    for place, (part, files) in enumerate(zip(parts, safe, strict=True)):
+        read = _components(part, later=place > 0)
+        variant = download.variant_of_parts(files, read, dtype)
+        by_part: dict[str, list[File]] = {}
+        with contextlib.suppress(ValueError):  # variants alone: the download tells which
+            for file in files_to_load(files, variant=variant, parts=read):
+                by_part.setdefault(file.name.rpartition("/")[0], []).append(file)
+        for name, some in by_part.items():
+            each = BYTES.get(_numbers(part, some[0]), BYTES[dtype])
+            sizes[place, name] = sum(file.size for file in some) * BYTES[dtype] / each / 2**30
+    return {
+        "dtype": dtype,
+        "memory": float(f"{sum(sizes.values()):.4g}"),
+        "largest": float(f"{max(sizes.values(), default=0.0):.4g}"),
+    }
+
+
+def _files(part: _Source) -> list[File]:
+    """Return the files of a source that its loader may read."""
+    if part.place:
+        files = list(part.place.files)
+    else:
+        folder = Path(part.name)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        files = [File(x.relative_to(folder).as_posix(), x.stat().st_size, "") for x in paths]
+    read = _components(part, later=False)
+    return [f for f in files if read is None or f.name.partition("/")[0] in read]
+
+
+def _components(part: _Source, later: bool) -> set[str] | None:
+    return components(part.read[INDEX], later) if INDEX in part.read else None
+
+
+def _numbers(part: _Source, file: File) -> str:
+    """Return what a safetensors file calls the dtype of most of its numbers; "" for a damaged."""
+    if part.place:
+        return hub.numbers(part.place, file)
+    return memory.numbers_of(Path(part.name) / file.name)
 
 
 def _above(folder: str) -> str:
@@ -148,19 +223,20 @@ def _check_cascade(parts: Sequence[_Source]) -> None:
 
 
 def _needed(part: _Source) -> str:
-    """Name what a pipeline's call needs beside a prompt, such as the picture of a stage before."""
+    """Return what a pipeline requires beside a prompt, such as an earlier stage's image."""
     if INDEX not in part.read:
         return ""
     kind: Any = pipeline_class(part.read[INDEX].get("_class_name"))
     check_parts(part.read[INDEX])
     call = list(inspect.signature(kind.__call__).parameters.values())[1:]
-    call = [each for each in call if each.kind is each.POSITIONAL_OR_KEYWORD]
-    needed = [each.name for each in call if each.default is each.empty and each.name != "prompt"]
+    named = [argument for argument in call if argument.kind is argument.POSITIONAL_OR_KEYWORD]
+    required = [argument.name for argument in named if argument.default is argument.empty]
+    needed = [name for name in required if name != "prompt"]
     return ", ".join(needed) or ("image" if re.search(WITH_A_PICTURE, kind.__name__) else "")
 
 
 def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
-    """Tell role, plug-in and class by the configs that lie at the top."""
+    """Return role, plug-in and class, from the configs at the top of the folder."""
     if INDEX in read:
         name = str(read[INDEX].get("_class_name", ""))
         return "generator", {"plugin": DIFFUSERS, "class": f"diffusers.{name}", "batch": 1}
@@ -187,7 +263,7 @@ def _kind(read: Mapping[str, Any], source: str) -> tuple[str, dict[str, Any]]:
 
 
 def _size(read: Mapping[str, Any]) -> int:
-    """Find the native side in pixels in the configs; 0 where none tells it."""
+    """Return the native side in pixels from the configs; 0 where none states it."""
     for name in ("unet/config.json", "transformer/config.json", "prior/config.json"):
         side = read.get(name, {}).get("sample_size")
         if isinstance(side, int) and side > 0:
@@ -197,14 +273,14 @@ def _size(read: Mapping[str, Any]) -> int:
             return side * 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else side
     top, clip = read.get("config.json", {}), read.get("open_clip_config.json", {})
     data = _inside(top, "pretrained_cfg", "input_size")
-    found = [top.get("image_size"), _inside(top, "vision_config", "image_size")]
-    found += [_inside(clip, "model_cfg", "vision_cfg", "image_size")]
-    found += data[-1:] if isinstance(data, list) else []
-    return next((side for side in found if isinstance(side, int) and side > 0), 0)
+    sides = [top.get("image_size"), _inside(top, "vision_config", "image_size")]
+    sides += [_inside(clip, "model_cfg", "vision_cfg", "image_size")]
+    sides += data[-1:] if isinstance(data, list) else []
+    return next((side for side in sides if isinstance(side, int) and side > 0), 0)
 
 
 def _inside(config: Any, *path: str) -> Any:
-    """Look up a value in tables within tables of a config, which may hold anything."""
+    """Return a value nested in tables of a config; None where it is not there."""
     for name in path:
         config = config.get(name) if isinstance(config, dict) else None
     return config

@@ -1,4 +1,4 @@
-"""What a download would fetch, fetching it, and whether all of it is here and good.
+"""Plan a download, fetch and pin it, and verify the files.
 
 `plan` and `download` use the network, and only because a user gave the command.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -33,12 +33,13 @@ from workbench.weights.repository import (
     note,
     snapshot,
     summed,
+    variant_for,
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a download of a row fetches: files of repositories, or of plain addresses."""
+    """Files that a download of a row fetches, of repositories or of plain addresses."""
 
     row: Checkpoint
     repositories: tuple[Repository, ...] = ()
@@ -46,12 +47,12 @@ class Plan:
 
     @property
     def left(self) -> int:
-        """Bytes that are not here yet."""
+        """The bytes still to fetch."""
         places = zip(self.repositories, self.files, strict=True)
         return sum(self.left_of(place, files) for place, files in places)
 
     def left_of(self, place: Repository, files: Sequence[File]) -> int:
-        """Count the bytes of some files of one of the repositories that are not here yet."""
+        """Return the bytes still to fetch of some files of one of the repositories."""
         return sum(
             left(place, file)
             if place.commit
@@ -61,7 +62,7 @@ class Plan:
 
 
 def plan(row: Checkpoint, revision: str = "") -> Plan:
-    """Ask what a download of a row would fetch.
+    """Return the plan of a row's download; asks the hub for the list of files.
 
     Raises LookupError: not on the hub, not for you, or nothing to fetch. ValueError: pickles only,
     and the row does not allow them, or a row that leads elsewhere. OSError: no network.
@@ -89,12 +90,12 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     if not row.repositories:
         raise LookupError(f"{row.name!r} is no checkpoint of a hub: there is nothing to fetch")
     places = tuple(hub.listing(x, revision or row.commit(x)) for x in row.repositories)
-    variant = str(row.option("variant", ""))
     chosen: list[tuple[File, ...]] = []
     for place in places:
         files = [f for f in place.files if any(fnmatch(f.name, x) for x in row.files or ("*",))]
         index = next((read_config(hub.fetch(place, f)) for f in files if f.name == INDEX), None)
         parts = None if index is None else components(index, later=bool(chosen))
+        variant = str(row.option("variant", "")) or variant_of_parts(files, parts, row.dtype)
         how = row.allow_pickle, variant, row.remote_code, parts
         try:
             chosen.append(tuple(files_to_load(files, *how)))
@@ -108,8 +109,14 @@ def plan(row: Checkpoint, revision: str = "") -> Plan:
     return Plan(row, places, tuple(chosen))
 
 
+def variant_of_parts(files: Sequence[File], parts: Set[str] | None, dtype: str) -> str:
+    """Return the variant to fetch of a pipeline's parts for a dtype; "" for the plain weights."""
+    inside = [file.name for file in files if file.name.partition("/")[0] in (parts or ())]
+    return variant_for(inside, dtype)
+
+
 def room_for(plans: Sequence[Plan]) -> None:
-    """Raise OSError where the disk has no room for all that is still to fetch, or nothing is kept.
+    """Raise OSError where the disk has no room for the files still to fetch, or is read-only.
 
     The hub's cache and the user's folder are each held to the whole: they often share a disk.
     """
@@ -120,7 +127,7 @@ def room_for(plans: Sequence[Plan]) -> None:
 
 
 def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Path:
-    """Fetch what is missing, check it, and pin the row; answer the file that says so.
+    """Fetch missing files, check them, and pin the row; return the file of the pinned row.
 
     `tick` is called with the bytes of each step. Raises what `hub.fetch` does.
     """
@@ -144,15 +151,15 @@ def download(plan: Plan, tick: Callable[[int], None] = lambda count: None) -> Pa
 
 
 def settled(row: Checkpoint) -> bool:
-    """Tell whether all that a row wants is known to be here, without asking anybody."""
+    """Return whether all files of a row are here, without asking the network."""
     if row.hosted or not is_downloaded(row):
         return row.hosted
-    wanted = selection_key(row)
-    return all(is_complete(x, row.commit(x), wanted) for x in row.repositories)
+    key = selection_key(row)
+    return all(is_complete(x, row.commit(x), key) for x in row.repositories)
 
 
 def fault(row: Checkpoint) -> str | None:
-    """Find a file of downloaded weights that is not what was fetched; None when all are."""
+    """Return a sentence on a downloaded file that is missing or wrong; None where all are right."""
     wrong: list[Path] = []
     for repository in row.repositories:
         if commit := row.commit(repository):
@@ -170,23 +177,23 @@ def fault(row: Checkpoint) -> str | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a JSON config of a checkpoint; ValueError where it is none."""
+    """Return a JSON config of a checkpoint; ValueError where it cannot be parsed."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def table_of(row: Checkpoint) -> str:
-    """Name the table of a row's role."""
+    """Return the name of the table of a row's role."""
     return f"{ROLES[row.role]}.toml"
 
 
 def _place(row: Checkpoint, place: Repository) -> Path:
-    """Name the folder where the files of a repository, or of an address, come to lie."""
+    """Return the folder that the files of a repository, or of an address, go to."""
     if place.commit:
         return snapshot(place.id, place.commit)
     return user_folder() / "weights" / row.name

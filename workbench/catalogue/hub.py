@@ -1,4 +1,4 @@
-"""The hub itself: what it holds, and fetching it. Everything here uses the network.
+"""Client of the hub: list repositories and fetch files. Everything here uses the network.
 
 Only the commands ``workbench zoo`` and ``workbench doctor`` call it. A file that was begun is gone
 on with; one whose digest is not the hub's is removed and never used.
@@ -19,6 +19,9 @@ from typing import Any
 from workbench.text import first_line
 from workbench.weights.repository import File, Repository, digest_of, page_of, part_of, places
 
+TIMEOUT, GREETING = 10, 3
+"""Seconds that a question about an address, and whether a hub is there at all, may take; while a
+file comes, huggingface_hub waits HF_HUB_DOWNLOAD_TIMEOUT seconds for its next bytes."""
 AGAIN = "what was fetched is kept: the same command goes on from there"
 
 HUB_ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
@@ -53,7 +56,7 @@ HUB_ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
 
 
 def listing(repository: str, revision: str = "") -> Repository:
-    """Ask the hub what a repository holds at a revision (the newest where none is given).
+    """Return the files of a repository at a revision (the newest where none is given).
 
     Raises LookupError: no such repository or revision, or not for you. OSError: no network, or
     no hub at its address. ValueError: it names a file outside of it, or one without a digest.
@@ -129,6 +132,26 @@ def fetch(
     return path
 
 
+def numbers(repository: Repository, file: File) -> str:
+    """Return the dtype of most numbers of a safetensors file (``BF16``), from its head alone.
+
+    Raises what `fetch` does, and ValueError for a head that is none.
+    """
+    from huggingface_hub import HfApi, errors
+
+    with explain_errors(repository.id):
+        try:
+            head = HfApi().parse_safetensors_file_metadata(
+                repository.id, file.name, revision=repository.commit
+            )
+        except errors.SafetensorsParsingError as error:
+            raise ValueError(
+                f"the head of {file.name} of {repository.id} cannot be read: {first_line(error)}"
+            ) from error
+    counts = head.parameter_count
+    return str(max(counts, key=lambda kind: counts[kind])) if counts else ""
+
+
 def fetch_url(
     url: str, path: Path, size: int, tick: Callable[[int], None] = lambda count: None
 ) -> None:
@@ -144,7 +167,7 @@ def fetch_url(
 
 @contextlib.contextmanager
 def _alone(path: Path, name: str) -> Iterator[Path]:
-    """Hold a file that is to be fetched against other processes; yield where it grows."""
+    """Lock a file that is to be fetched; yield the path of its partial download."""
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     part = part_of(path)
@@ -163,7 +186,7 @@ def _alone(path: Path, name: str) -> Iterator[Path]:
 
 
 def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: Any = None) -> None:
-    """Add to `part` what it lacks of the `size` bytes at an address."""
+    """Append to `part` the bytes it lacks of the `size` bytes at an address."""
     from huggingface_hub.file_download import http_get
 
     with part.open("ab") as out:
@@ -182,14 +205,14 @@ def _get(url: str, part: Path, size: int, tick: Callable[[int], None], headers: 
 
 
 def size_of_url(url: str) -> int:
-    """Ask an address how many bytes it holds.
+    """Return the size in bytes of the file at an address.
 
     Raises OSError: no network, it is not there, or does not tell.
     """
     from huggingface_hub import get_session
 
     with explain_errors(url):
-        response = get_session().head(url, follow_redirects=True, timeout=10)
+        response = get_session().head(url, follow_redirects=True, timeout=TIMEOUT)
         response.raise_for_status()
     size = int(response.headers.get("content-length") or 0)
     if not size:
@@ -198,7 +221,7 @@ def size_of_url(url: str) -> int:
 
 
 def _bar(tick: Callable[[int], None]) -> Any:
-    """Make a class of progress bars that shows nothing and calls `tick` at every step."""
+    """Return a class of progress bars that shows nothing and calls `tick` at every step."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -221,7 +244,7 @@ def reachable() -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
-        get_session().head(constants.ENDPOINT, timeout=3, follow_redirects=True)
+        get_session().head(constants.ENDPOINT, timeout=GREETING, follow_redirects=True)
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         return f"{constants.ENDPOINT} does not answer ({type(error).__name__})"
     return ""
@@ -245,7 +268,7 @@ def room_for(folder: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def explain_errors(source: str) -> Iterator[None]:
-    """Turn what a hub, the network or the disk does into one sentence."""
+    """Raise errors of the hub, the network or the disk as one sentence each."""
     chatter = logging.getLogger("huggingface_hub")
     before = chatter.level
     chatter.setLevel(logging.ERROR)  # of each of its tries
@@ -276,7 +299,7 @@ def _explained(error: Exception, source: str) -> Exception | None:
 
 
 def _network_error(error: Exception, source: str, page: str) -> Exception:
-    """Say that the network went away, or what the status of an answer means."""
+    """Return the error of a lost network, or of the HTTP status of a response."""
     response = getattr(error, "response", None)
     if type(error).__name__ in ("UnsupportedProtocol", "InvalidURL"):
         return OSError(f"{page} is no address: HF_ENDPOINT begins with https://")
@@ -296,7 +319,7 @@ def _network_error(error: Exception, source: str, page: str) -> Exception:
 
 
 def _disk_error(error: OSError, source: str) -> OSError:
-    """Say that the disk is full, which file is at fault, or what else the system told."""
+    """Return the error of a full disk, of a file, or of the system's own message."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OSError(
             f"the disk is full; free some space, or set HF_HOME to a folder elsewhere; {AGAIN}"

@@ -18,18 +18,32 @@ from workbench.catalogue.registry import commas, names, zoos
 from workbench.catalogue.rows import all_rows, unknown
 from workbench.keys import digest
 from workbench.paths import data_folder, user_folder
+from workbench.ranking.confidence import Confidence
 from workbench.weights.checkpoint import Checkpoint, is_downloaded
 
 PORTIONS = {
     "evaluation": ("evaluation", 0.0, 1.0),
+    "release": ("release", 0.0, 1.0),
     "calibration": ("calibration", 0.0, 1.0),
     "bank": ("calibration", 0.0, 0.5),
-    "selection": ("calibration", 0.5, 0.75),
+    "selection": ("calibration", 0.5, 0.7),
+    "stopping": ("calibration", 0.7, 0.75),
     "threshold": ("calibration", 0.75, 1.0),
 }
 """Parts of a preset's prompts: split, and where in it the part begins and ends.
 
-The reference bank, the choice of a setting and its threshold take disjoint calibration prompts."""
+The reference bank, the choice of a setting, the fit of a stopping rule and the threshold take
+disjoint calibration prompts. Those of ``release`` are frozen: opened once, for the figures of a
+release."""
+
+UNCALIBRATED: dict[str, Any] = {
+    "threshold": None,
+    "threshold_from": "",
+    "conformal": None,
+    "known": (),
+    "confidence": None,
+}
+"""The fields that calibration fills, as they are without it."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +53,10 @@ class Preset:
     ``threshold`` is the smallest accepted margin (``inf``: always abstain), ``None`` where the
     setting is not calibrated; ``threshold_from`` tells how it was found. ``conformal`` is the
     quantile of the attribution sets, and ``known`` the calibration scores of each model's own
-    pictures (a mapping; kept as pairs), both found with the threshold (`conformal`). ``prompts`` is
-    a CSV file beside the user's presets, or in the data folder, with the columns prompt and split
-    (calibration, evaluation).
+    pictures (a mapping; kept as pairs), both found with the threshold (`conformal`), and so is
+    ``confidence`` (`Confidence`, or its lines), which decides instead of the margin where it is
+    there. ``prompts`` is a CSV file beside the user's presets, or in the data folder, with the
+    columns prompt and split (calibration, evaluation, release).
     ``labels`` is the label list of an ``interrogator``; the general one when left out.
     """
 
@@ -58,15 +73,18 @@ class Preset:
     labels: str = ""
     conformal: float | None = None
     known: Any = dataclasses.field(default=(), repr=False)
+    confidence: Any = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Freeze the calibration scores that TOML gives as a table of lists."""
+        """Freeze the calibration scores and the confidence that TOML gives as tables of lists."""
         items = self.known.items() if isinstance(self.known, Mapping) else self.known
         pairs = ((name, tuple(map(float, scores))) for name, scores in items)
         object.__setattr__(self, "known", tuple(sorted(pairs)))
+        if isinstance(self.confidence, Mapping):
+            object.__setattr__(self, "confidence", Confidence.read(self.confidence))
 
     def override(self, **fields: Any) -> Preset:
-        """Change fields; ``None`` keeps one. What is really changed loses its calibration.
+        """Return a preset with fields changed, without its calibration; ``None`` keeps a field.
 
         >>> preset("pocket-paper").override(aggregate="max").threshold is None
         True
@@ -78,24 +96,22 @@ class Preset:
         }
         if not new:
             return self
-        return dataclasses.replace(
-            self, **new, threshold=None, threshold_from="", conformal=None, known=()
-        )
+        return dataclasses.replace(self, **new, **UNCALIBRATED)
 
 
 def read() -> dict[str, Preset]:
-    """Read every preset."""
+    """Return every preset by name."""
     table = toml.read("presets.toml", data_folder()).get("presets", {})
-    found = {}
+    presets = {}
     for name, row in table.items():
         if isinstance(row, Mapping):
             row = {field: math.inf if value == "inf" else value for field, value in row.items()}
-        found[name] = toml.make(Preset, row, f"[presets.{name}] in presets.toml", name=name)
-    return found
+        presets[name] = toml.make(Preset, row, f"[presets.{name}] in presets.toml", name=name)
+    return presets
 
 
 def preset(name: str | Preset) -> Preset:
-    """Look up a preset by its name; a `Preset` is answered as it is.
+    """Return a preset by its name; a `Preset` as it is.
 
     Raises:
         LookupError: there is no such preset; the sentence lists what there is.
@@ -112,7 +128,7 @@ def preset(name: str | Preset) -> Preset:
 
 
 def members(name: str) -> list[Checkpoint]:
-    """List the rows that a name stands for: a row, or all that a zoo or a preset needs.
+    """Return the rows that a name stands for: a row, or all that a zoo or a preset needs.
 
     Raises LookupError: there is no such name, here or in the zoo or preset; the sentence lists
     what there is.
@@ -133,14 +149,14 @@ def members(name: str) -> list[Checkpoint]:
         there = {*settings, *named, *known}
         raise unknown("preset, zoo or checkpoint", name, there)
     models = commas(models) if isinstance(models, str) else models
-    found: dict[str, Checkpoint] = {}
+    rows: dict[str, Checkpoint] = {}
     for role, texts in {"generator": models, **parts}.items():
         for text in texts:
             if "(" not in text and text not in known and text not in names(role):
                 error = unknown(role, text, names(role))
                 raise LookupError(f"{name}: {error}")
-            found |= {word: known[word] for word in _words(text) if word in known}
-    return list(found.values())
+            rows |= {word: known[word] for word in _words(text) if word in known}
+    return list(rows.values())
 
 
 def check(preset: Preset) -> None:
@@ -156,12 +172,12 @@ def check(preset: Preset) -> None:
 
 
 def _away(row: Checkpoint) -> bool:
-    """Tell weights that could be fetched, and were not."""
+    """Return whether weights could be fetched, and were not."""
     return row.folder is None and not row.hosted and not is_downloaded(row)
 
 
 def _words(text: str) -> list[str]:
-    """List the names in a name or a repr: ``Cosine("a", layer=4)`` → ``a``."""
+    """Return the names in a name or a repr: ``Cosine("a", layer=4)`` → ``a``."""
     if "(" not in text:
         return [text]
     try:
@@ -172,14 +188,16 @@ def _words(text: str) -> list[str]:
 
 
 def prompts(preset: Preset, portion: str) -> list[str]:
-    """Read the prompts of a preset, in the order of its file, each text once.
+    """Return the prompts of a preset, in the order of its file, each text once.
 
     Args:
         preset: whose ``prompts`` file is read.
-        portion: ``evaluation``, ``calibration``, or a part of the latter (see `PORTIONS`).
+        portion: ``evaluation``, ``release``, ``calibration``, or a part of the latter (see
+            `PORTIONS`).
 
     Raises:
-        LookupError: the preset has no prompts, or no such portion is known.
+        LookupError: the preset has no prompts, or none for the release, or no such portion is
+            known.
     """
     if portion not in PORTIONS:
         raise unknown("portion of prompts", portion, PORTIONS)
@@ -203,6 +221,8 @@ def prompts(preset: Preset, portion: str) -> list[str]:
             f"the prompts of the preset {preset.name!r} cannot be read from {path}: {why}; it "
             "should be a CSV file in UTF-8 with the columns prompt and split"
         ) from error
+    if portion == "release" and not texts:
+        raise LookupError(f"the preset {preset.name!r} keeps no prompts for a release in {path}")
     return texts[round(start * len(texts)) : round(stop * len(texts))]
 
 

@@ -9,12 +9,9 @@ presets.toml; over them lie the user's own (`toml`).
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
-import sys
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from typing import Any
 from workbench.catalogue import toml
 from workbench.catalogue.rows import ROLES, checkpoint, folder_of, rows_of, unknown
 from workbench.paths import data_folder as data_folder
+from workbench.plugin import choices, field_types, role_of
 from workbench.text import brief, first_line
 from workbench.weights.checkpoint import Checkpoint, resolve_class
 
@@ -31,18 +29,14 @@ MAX_DEPTH = 60
 """How deep its syntax may be nested: some ten plug-ins, each within the other."""
 
 
-PROTOCOLS = {(f"workbench.{folder}", role.capitalize()): role for role, folder in ROLES.items()}
-"""Where the Protocol of a role stands and its name there → the role."""
-
-
 def names(role: str) -> list[str]:
-    """List what a command may call a role: rows, and plug-ins that need no weights of their own.
+    """Return the names a command accepts for a role: rows, and plug-ins without weights.
 
     >>> "natural" in names("inverter")
     True
     """
-    if role == "attributor":
-        return sorted(_files(folder_of(role)))  # their fields come from a preset
+    if role in ("attributor", "experiment"):
+        return sorted(_files(folder_of(role)))  # they have no rows: a preset or bench fills them
     encoders = rows_of("encoder") if role == "similarity" else {}
     filled = nested(role) if role == "inverter" else []  # see `inverter`
     return sorted({*rows_of(role), *encoders, *_weightless(role), *filled})
@@ -57,14 +51,14 @@ def plugin_class(name: str, role: str) -> Any:
     >>> plugin_class("regeneration", "attributor").__name__
     'Regeneration'
     """
-    found = _files(folder_of(role))
-    if name not in found:
-        raise unknown(role, name, found)
+    files = _files(folder_of(role))
+    if name not in files:
+        raise unknown(role, name, files)
     return _class(folder_of(role), name)
 
 
 def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
-    """Make the plug-in that a name stands for; its weights load on first use.
+    """Return the plug-in that a name stands for; its weights load on first use.
 
     Args:
         name: catalogue row, plug-in without weights of its own, or repr; a plug-in is answered as
@@ -86,12 +80,12 @@ def load(name: Any, role: str | None = None, /, **fields: Any) -> Any:
         return _as_role(parse(name), role)
     if role == "similarity" and name in rows_of("encoder"):
         return _make(_class("similarities", "cosine"), [name], fields)
-    for each in [role] if role else ROLES:
-        if name in (table := rows_of(each)):
+    for kind in [role] if role else ROLES:
+        if name in (table := rows_of(kind)):
             return _make(resolve_class(table[name].plugin), [_pinned(name)], fields)
-        if name in _weightless(each) or _is_nested(ROLES[each], name):
-            return _make(_class(ROLES[each], name), [], fields)
-    known = names(role) if role else [n for each in ROLES for n in names(each)]
+        if name in _weightless(kind) or _is_nested(ROLES[kind], name):
+            return _make(_class(ROLES[kind], name), [], fields)
+    known = names(role) if role else [n for kind in ROLES for n in names(kind)]
     raise unknown(role or "plug-in", name, known)
 
 
@@ -127,7 +121,7 @@ def parse(text: str, namespace: Mapping[str, Callable[..., Any]] | None = None) 
 
 
 def _depth(tree: ast.AST) -> int:
-    """Count how deep a tree is nested, without a call for each level."""
+    """Return the depth of a syntax tree, found without recursion."""
     depth, level = 0, [tree]
     while level and depth <= MAX_DEPTH:
         level = [inner for node in level for inner in ast.iter_child_nodes(node)]
@@ -136,7 +130,7 @@ def _depth(tree: ast.AST) -> int:
 
 
 def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
-    """Gather candidate models by name, at least two of them.
+    """Return candidate models by name, at least two.
 
     Args:
         names: a zoo of presets.toml (``pocket``), several models (``pocket-sd,pocket-ld``), a list
@@ -164,8 +158,8 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
                 parts = known[parts[0]]
             names = parts
         pairs = [
-            (each, load(each, "generator")) if isinstance(each, str) else (repr(each), each)
-            for each in names
+            (model, load(model, "generator")) if isinstance(model, str) else (repr(model), model)
+            for model in names
         ]
     seen = [name for name, _ in pairs]
     if len(set(seen)) < len(seen):
@@ -178,59 +172,71 @@ def zoo(names: str | Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def zoos() -> dict[str, list[str]]:
-    """List the named zoos and their models."""
-    found = dict(toml.read("presets.toml", data_folder()).get("zoos", {}))
-    for name, models in found.items():
+    """Return the named zoos and their models."""
+    named = dict(toml.read("presets.toml", data_folder()).get("zoos", {}))
+    for name, models in named.items():
         toml.check_type(f"the zoo {name!r} in presets.toml", models, tuple[str, ...])
-    return found
+    return named
 
 
 def weights(*plugins: Any) -> dict[str, str]:
-    """Name every checkpoint inside plug-ins and the digest of its weights, sorted by name.
+    """Return name → digest of every checkpoint inside plug-ins, sorted by name.
 
     Raises:
         LookupError: weights are missing.
     """
-    found = {each.name: each for plugin in plugins for each in _inside(plugin)}
-    return {name: found[name].digest() for name in sorted(found)}
+    checkpoints = {row.name: row for plugin in plugins for row in _inside(plugin)}
+    return {name: checkpoints[name].digest() for name in sorted(checkpoints)}
 
 
 def _inside(plugin: Any) -> list[Checkpoint]:
-    """Find the checkpoints a plug-in holds, those of its inner plug-ins too."""
+    """Return the checkpoints of a plug-in and of its inner plug-ins."""
     if isinstance(plugin, Checkpoint):
         return [plugin]
     if dataclasses.is_dataclass(plugin):
         plugin = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
     if not isinstance(plugin, (list, tuple)):
         return []
-    return [each for value in plugin for each in _inside(value)]
+    return [row for value in plugin for row in _inside(value)]
 
 
-def _files(folder: str) -> dict[str, tuple[str, list[str]]]:
+def _files(folder: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Read the plug-in files of a folder without importing any: stem → (class, needed fields).
 
     Needed are those without a default. The class is the file's only public dataclass; a file
     without one is no plug-in.
     """
-    found = {}
+    plugins = {}
     for path in sorted(Path(__file__).parents[1].joinpath(folder).glob("[!_]*.py")):
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (SyntaxError, ValueError):
-            continue  # being written just now: its own import will tell
-        classes = [
-            node
-            for node in tree.body
-            if isinstance(node, ast.ClassDef)
-            and not node.name.startswith("_")
-            and any("dataclass" in ast.unparse(each) for each in node.decorator_list)
-        ]
-        if len(classes) == 1:
-            fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
-            fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
-            needed = [ast.unparse(node.target) for node in fields if not node.value]
-            found[path.stem] = classes[0].name, needed
-    return found
+            state = path.stat()
+        except OSError:
+            continue  # removed just now
+        if plugin := _declared(path, state.st_mtime_ns, state.st_size):
+            plugins[path.stem] = plugin
+    return plugins
+
+
+@cache
+def _declared(path: Path, _changed: int, _size: int) -> tuple[str, tuple[str, ...]] | None:
+    """Read a file's class and needed fields, None for no plug-in; cached until the file changes."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None  # being written just now: its own import will tell
+    classes = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    if len(classes) != 1:
+        return None
+    fields = [node for node in classes[0].body if isinstance(node, ast.AnnAssign)]
+    fields = [node for node in fields if "ClassVar" not in ast.unparse(node.annotation)]
+    needed = tuple(ast.unparse(node.target) for node in fields if not node.value)
+    return classes[0].name, needed
 
 
 def _class(folder: str, stem: str) -> Any:
@@ -239,26 +245,26 @@ def _class(folder: str, stem: str) -> Any:
 
 
 def _weightless(role: str) -> list[str]:
-    """List the plug-ins of a role that can be made without any field, by stem."""
+    """Return the stems of a role's plug-ins whose fields all have defaults."""
     return [stem for stem, (_, needed) in _files(folder_of(role)).items() if not needed]
 
 
 def nested(role: str) -> list[str]:
-    """List the plug-ins of a role that need nothing but other plug-ins, by stem."""
+    """Return the stems of a role's plug-ins that require nothing but other plug-ins."""
     return [stem for stem in _files(folder_of(role)) if _is_nested(folder_of(role), stem)]
 
 
 def _is_nested(folder: str, stem: str) -> bool:
     """Return whether a file's plug-in needs other plug-ins and nothing else; imports it."""
-    _, needed = _files(folder).get(stem, ("", []))
+    _, needed = _files(folder).get(stem, ("", ()))
     if not needed:
         return False
-    hints = _field_types(_class(folder, stem))
-    return all(_role(hints.get(name)) for name in needed)
+    hints = field_types(_class(folder, stem))
+    return all(role_of(hints.get(name)) for name in needed)
 
 
 def _as_role(plugin: Any, role: str | None) -> Any:
-    """Hold a plug-in that was read from a repr to its role; an encoder may stand for its cosine."""
+    """Return a plug-in in its role, an encoder as its cosine; ValueError for another role."""
     home = type(plugin).__module__
     if role == "similarity" and home.startswith("workbench.encoders."):
         return _class("similarities", "cosine")(plugin)
@@ -268,7 +274,7 @@ def _as_role(plugin: Any, role: str | None) -> Any:
 
 
 def _pinned(name: str) -> Checkpoint:
-    """Look up a row to load; one of the hub says which commit it means."""
+    """Return a row to load; raise LookupError for a hub's row without a commit."""
     row = checkpoint(name)
     if row.folder is None:
         row.digest()  # raises where no commit is pinned
@@ -276,15 +282,15 @@ def _pinned(name: str) -> Checkpoint:
 
 
 def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
-    """Turn a node of a repr into its object."""
+    """Return the object of a node of a repr."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        made = classes.get(node.func.id)
-        if made is None and node.func.id == "fitted":
+        kind = classes.get(node.func.id)
+        if kind is None and node.func.id == "fitted":
             raise ValueError(
                 "what was fitted cannot be read back from a repr, which names it by a digest: "
                 "fit it again, or hand over the plug-in itself"
             )
-        if made is None:
+        if kind is None:
             homes = {
                 name: (folder, stem)
                 for folder in ROLES.values()
@@ -292,14 +298,14 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
             }
             if node.func.id not in homes:
                 raise unknown("class", node.func.id, [*classes, *homes])
-            made = _class(*homes[node.func.id])
+            kind = _class(*homes[node.func.id])
         if any(k.arg is None for k in node.keywords):
             raise ValueError(f"{text} is not a repr: ** does not stand in one")
         args = [_read(a, classes, text) for a in node.args]
         fields = {str(k.arg): _read(k.value, classes, text) for k in node.keywords}
-        return _make(made, args, fields)
+        return _make(kind, args, fields)
     if isinstance(node, (ast.Tuple, ast.List)):
-        values = [_read(each, classes, text) for each in node.elts]
+        values = [_read(element, classes, text) for element in node.elts]
         return tuple(values) if isinstance(node, ast.Tuple) else values
     try:
         return ast.literal_eval(node)
@@ -310,59 +316,30 @@ def _read(node: ast.expr, classes: Mapping[str, Any], text: str) -> Any:
         ) from error
 
 
-def _make(made: Any, args: list[Any], fields: dict[str, Any]) -> Any:
+def _make(kind: Any, args: list[Any], fields: dict[str, Any]) -> Any:
     """Call a plug-in class, with checkpoints and inner plug-ins looked up by their name."""
-    label, fields, args = made.__name__, dict(fields), list(args)
-    known = _field_types(made) if dataclasses.is_dataclass(made) else {}
+    label, fields, args = kind.__name__, dict(fields), list(args)
+    known = field_types(kind) if dataclasses.is_dataclass(kind) else {}
     for i, (hint, value) in enumerate(zip(known.values(), args, strict=False)):
-        if isinstance(value, str) and Checkpoint in _choices(hint):
+        if isinstance(value, str) and Checkpoint in choices(hint):
             args[i] = _pinned(value)
-        elif isinstance(value, str) and (role := _role(hint)):
+        elif isinstance(value, str) and (role := role_of(hint)):
             inner = {name: fields.pop(name) for name in list(fields) if name not in known}
             args[i] = load(value, role, **inner)
     for name, value in fields.items():
-        if isinstance(value, str) and Checkpoint in _choices(known.get(name)):
+        if isinstance(value, str) and Checkpoint in choices(known.get(name)):
             fields[name] = _pinned(value)
-        elif isinstance(value, str) and (role := _role(known.get(name))):
+        elif isinstance(value, str) and (role := role_of(known.get(name))):
             fields[name] = load(value, role)
     strange = [name for name in fields if name not in known]
-    if strange and dataclasses.is_dataclass(made):
+    if strange and dataclasses.is_dataclass(kind):
         raise ValueError(
             f"{label} has no field {strange[0]!r}; it has: {', '.join(known) or 'none'}"
         )
     try:
-        return made(*args, **fields)
+        return kind(*args, **fields)
     except (TypeError, AttributeError, KeyError, OverflowError) as error:
         raise ValueError(f"{label} cannot be made like this: {first_line(error)}") from error
-
-
-def _field_types(kind: Any) -> dict[str, Any]:
-    """Return field → type of a dataclass; None for a type imported for type checkers alone."""
-    scope: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
-        scope |= vars(sys.modules.get(base.__module__, types.SimpleNamespace()))
-    hints: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        holder = types.SimpleNamespace(__annotations__={field.name: field.type})
-        hints[field.name] = None
-        with contextlib.suppress(NameError, AttributeError, TypeError, SyntaxError):
-            hints |= typing.get_type_hints(holder, scope)
-    return hints
-
-
-def _choices(hint: Any) -> list[Any]:
-    """List the types of a union but None, or the one type that is no union."""
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    parts = typing.get_args(hint) if union else [hint]
-    return [part for part in parts if part is not type(None)]
-
-
-def _role(hint: Any) -> str | None:
-    """Return the role whose Protocol a field's type is: `Encoder`, or ``Encoder | None``."""
-    kinds = _choices(hint)
-    if len(kinds) != 1 or not isinstance(kinds[0], type):
-        return None
-    return PROTOCOLS.get((kinds[0].__module__, kinds[0].__name__))
 
 
 def commas(text: str) -> list[str]:

@@ -35,7 +35,7 @@ def all_rows() -> dict[str, Checkpoint]:
 
 
 def checkpoint(name: str) -> Checkpoint:
-    """Look up a catalogue row of any role.
+    """Return the catalogue row of a name, of any role.
 
     Raises:
         LookupError: there is no such row; the sentence lists what there is.
@@ -43,29 +43,39 @@ def checkpoint(name: str) -> Checkpoint:
     >>> checkpoint("pocket-sd").class_name
     'diffusers.StableDiffusionPipeline'
     """
-    found = all_rows()
-    if name not in found:
-        raise unknown("checkpoint", name, found)
-    return found[name]
+    rows = all_rows()
+    if name not in rows:
+        raise unknown("checkpoint", name, rows)
+    return rows[name]
 
 
 def row_of(role: str, name: str, row: Mapping[str, Any]) -> Checkpoint:
-    """Make the checkpoint of a row; ValueError for one that lacks a field or has a strange one."""
+    """Return the checkpoint of a row; ValueError for a missing or unknown field."""
     values = {"class_name" if key == "class" else key: value for key, value in row.items()}
     where = f"[{name}] in {folder_of(role)}.toml"
     return toml.make(Checkpoint, values, where, name=name, role=role)
 
 
 def folder_of(role: str) -> str:
-    """Name the folder, and the table, of a role; LookupError for an unknown one."""
+    """Return the name of a role's folder and table; LookupError for an unknown role."""
     if role not in ROLES:
         raise unknown("role", role, ROLES)
     return ROLES[role]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> LookupError:
-    """Say what there is instead, and what was perhaps meant."""
+    """Return the LookupError of an unknown name: first the nearest known ones, then all of them."""
     there = sorted(known)
-    near = difflib.get_close_matches(name, there, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return LookupError(f"no {kind} named {name!r}; there are: {', '.join(there)}{hint}")
+    listed = f"here are: {', '.join(there)}"
+    near = difflib.get_close_matches(name, there, n=1) or _with_part(name, there)
+    if not near:
+        return LookupError(f"no {kind} named {name!r}; t{listed}")
+    *others, last = map(repr, near)
+    words = f"{', '.join(others)} or {last}" if others else last
+    return LookupError(f"no {kind} named {name!r}; did you mean {words}? T{listed}")
+
+
+def _with_part(name: str, there: list[str]) -> list[str]:
+    """Return at most three names of which one part is near a name: blip-base for blp."""
+    parts = {other: [part for part in other.split("-") if len(part) > 2] for other in there}
+    return [x for x, some in parts.items() if difflib.get_close_matches(name, some, 1, 0.8)][:3]

@@ -1,4 +1,4 @@
-"""A preset settled: every name turned into its object, once.
+"""Settle a preset: turn every name into its object, once.
 
 A `Preset` is names; a `Setting` is what they stand for. `settle` is the one way from the one to the
 other: `attribute`, evaluation, calibration, experiments and the doctor all take its answer, and
@@ -21,6 +21,7 @@ from workbench.inverters.natural import Natural
 from workbench.keys import check_gamma, check_prompt, check_seed
 from workbench.plugin import Fitted
 from workbench.ranking import conformal
+from workbench.ranking.confidence import Confidence
 from workbench.text import brief
 
 FUSED = ("regeneration", "defake")
@@ -32,18 +33,19 @@ OPTIONS = {
     "aggregate": {"aggregate", "parts"},
     "gamma": {"gamma", "parts"},
     "calibration": {"calibration"},
+    "treat_alike": {"alike", "parts"},
 }
 """Options of `settle` for the attributor, and the fields, any of which has a use for one."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that decides an answer, apart from the picture.
+    """Objects and numbers that decide an attribution, apart from the picture.
 
     ``preset`` is the row of names, with what was overridden in it; the objects stand beside it.
-    ``threshold``, ``conformal`` and ``known`` are its calibration, None where there is none or
-    where what is calibrated was changed. ``call`` keeps the options as they were given, so that a
-    report can be made again.
+    ``threshold``, ``conformal``, ``known`` and ``confidence`` are its calibration, None where there
+    is none or where what is calibrated was changed. ``call`` keeps the options as they were given,
+    so that a report can be made again.
     """
 
     preset: Preset
@@ -55,7 +57,9 @@ class Setting:
     threshold_from: str = ""
     conformal: float | None = None
     known: Fitted | None = None
+    confidence: Confidence | None = None
     seed: int = 0
+    treat_alike: bool = False
     call: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -70,21 +74,30 @@ class Setting:
 
     @property
     def weights(self) -> dict[str, str]:
-        """Name every checkpoint in play and the digest of its weights."""
+        """Return name → digest of every checkpoint of the setting."""
         return weights(self.attributor, *self.zoo.values())
 
+    @property
+    def families(self) -> dict[str, str]:
+        """Return the family of each candidate model whose row of the catalogue has one."""
+        rows = {name: getattr(model, "checkpoint", None) for name, model in self.zoo.items()}
+        families = {name: getattr(row, "family", "") for name, row in rows.items()}
+        return {name: family for name, family in families.items() if family}
+
     def prompts(self, portion: str) -> list[str]:
-        """Read a portion of the preset's prompts: see `presets.prompts`."""
+        """Return a portion of the preset's prompts: see `presets.prompts`."""
         return presets.prompts(self.preset, portion)
 
     def regeneration(self, **changes: Any) -> Any:
-        """Make the preset's own attributor, with fields changed."""
+        """Return the preset's own attributor, with fields changed."""
         return plugin_class("regeneration", "attributor")(**{**self.parts, **changes})
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What an attributor of this setting is made of, by the names of its fields."""
+        """Return the parts of an attributor of this setting, by the names of its fields."""
+        alike = {"alike": True} if self.treat_alike else {}
         return {
+            **alike,
             "inverter": self.inverter,
             "similarity": self.similarity,
             "aggregate": self.preset.aggregate,
@@ -105,6 +118,7 @@ def settle(
     gamma: int | None = None,
     calibration: Any = None,
     seed: int = 0,
+    treat_alike: bool = False,
 ) -> Setting:
     """Turn the names of a preset into objects, before any work; options override its fields.
 
@@ -123,6 +137,7 @@ def settle(
         gamma: candidate images per model, at least 1.
         calibration: of the scores: a name, a repr, or a Calibration.
         seed: the run's seed.
+        treat_alike: let candidate images go the way that the test picture went (`Regeneration`).
 
     Raises:
         LookupError: a name is unknown, or weights are missing.
@@ -132,6 +147,8 @@ def settle(
     ['pocket-sd', 'pocket-ld']
     """
     call = {name: plain_value(value) for name, value in locals().items() if value is not None}
+    if not treat_alike:
+        call.pop("treat_alike", None)  # so that a run without it is told as before
     if isinstance(preset, Setting):
         if call.keys() - {"preset", "seed"}:
             raise ValueError("a setting is settled: give its options to `settle` with a preset")
@@ -157,23 +174,32 @@ def settle(
     if prompt is None:
         tool = make_inverter(inverter or row.inverter, given, compare)
     models = make_zoo(row.zoo if zoo is None else zoo)
-    settled = Setting(row, None, models, tool, compare, seed=seed, call=call)
+    settled = Setting(
+        row, None, models, tool, compare, seed=seed, treat_alike=bool(treat_alike), call=call
+    )
     own = settled.regeneration()
     method = _attributor(attributor or "regeneration", settled, given, calibration)
     settled = dataclasses.replace(settled, attributor=method)
-    if row != given or repr(method) != repr(own):
+    if treat_alike or row != given or repr(method) != repr(own):
         return settled
+    if row.confidence is not None and set(row.confidence.models) != set(models):
+        raise ValueError(
+            f"the confidence of the preset {row.name!r} was learned for "
+            f"{', '.join(row.confidence.models)}, not for {', '.join(models)}: take it out of "
+            "presets.toml, and calibrate again"
+        )
     return dataclasses.replace(
         settled,
         threshold=row.threshold,
         threshold_from=row.threshold_from,
         conformal=row.conformal,
         known=conformal.known(dict(row.known)) if row.known else None,
+        confidence=row.confidence,
     )
 
 
 def _check_options(inverter: Any, prompt: Any, aggregate: Any, gamma: Any, seed: Any) -> None:
-    """Refuse options that make no sense, whatever the preset; ValueError."""
+    """Raise ValueError for options that no preset allows."""
     if prompt is not None and inverter is not None:
         raise ValueError("a known prompt leaves nothing to invert: give a prompt or an inverter")
     if prompt is not None:
@@ -187,23 +213,23 @@ def _check_options(inverter: Any, prompt: Any, aggregate: Any, gamma: Any, seed:
         raise ValueError(f"no aggregation named {brief(repr(aggregate), 80)}; there are: {known}")
 
 
-def _attributor(wanted: Any, setting: Setting, preset: Preset, calibration: Any) -> Any:
-    """Make the attributor asked for: by name of the setting's parts, or given whole."""
+def _attributor(attributor: Any, setting: Setting, preset: Preset, calibration: Any) -> Any:
+    """Return the attributor, made of the setting's parts by its name, or given whole."""
     parts = dict(setting.parts)
     if calibration is not None:
         parts["calibration"] = load(calibration, "calibration")
-    if isinstance(wanted, str) and "(" not in wanted:
-        return _method(wanted, parts, preset, setting.call)
+    if isinstance(attributor, str) and "(" not in attributor:
+        return _method(attributor, parts, preset, setting.call)
     if OPTIONS.keys() & setting.call.keys():
         raise ValueError(
             "an attributor given whole decides inverter, similarity, aggregation, gamma and "
             "calibration itself: give either it or these"
         )
-    return load(wanted, "attributor")
+    return load(attributor, "attributor")
 
 
 def make_inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
-    """Make an inverter for a preset, which lends what the inverter needs of other plug-ins.
+    """Return an inverter, the plug-ins that it requires taken from the preset.
 
     ``pez`` and ``interrogator`` search with the encoder of the similarity, in the space that
     pictures and captions share; an ``interrogator`` starts from the preset's own inverter and takes
@@ -238,14 +264,16 @@ def make_inverter(name: Any, preset: Preset, similarity: Any = None) -> Any:
     return load(name, "inverter", **fields)
 
 
-def _method(name: str, shared: dict[str, Any], preset: Preset, asked: Iterable[str] = ()) -> Any:
-    """Make the attributor of a name from those parts of the preset that it has fields for.
+def _method(
+    name: str, shared: dict[str, Any], preset: Preset, requested: Iterable[str] = ()
+) -> Any:
+    """Return the attributor of a name, made of those parts of the preset it has fields for.
 
     Raises ValueError for an option asked for that it has no use for, or where it needs an encoder.
     """
     kind = plugin_class(name, "attributor")
     known = {field.name for field in dataclasses.fields(kind)}
-    idle = [option for option in OPTIONS if option in asked and not OPTIONS[option] & known]
+    idle = [option for option in OPTIONS if option in requested and not OPTIONS[option] & known]
     if idle:
         raise ValueError(f"{name} has no use for {' and '.join(idle)}: leave it out")
     parts = dict(shared)
@@ -256,14 +284,14 @@ def _method(name: str, shared: dict[str, Any], preset: Preset, asked: Iterable[s
                 f"{name} needs a similarity over an encoder; seen {shared['similarity']!r}"
             )
     if "parts" in known:
-        parts["parts"] = tuple(_method(each, shared, preset) for each in FUSED)
+        parts["parts"] = tuple(_method(part, shared, preset) for part in FUSED)
     if "prompts" in known:
         parts["prompts"] = tuple(presets.prompts(preset, "bank"))
     return kind(**{field: value for field, value in parts.items() if field in known})
 
 
 def plain_value(value: Any) -> Any:
-    """Say an option as text or number, so that a report can keep it."""
+    """Return an option as text or number, for the report."""
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, Mapping):

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workbench.paths import data_folder, from_home, user_folder
+from workbench.weights.checkpoint import PACKAGE
 
 Made = TypeVar("Made")
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def read(name: str, shipped: Path | None = None) -> dict[str, Any]:
-    """Read a table (``generators.toml``), the user's rows over those in the folder `shipped`.
+    """Return a table (``generators.toml``), the user's rows over those in the folder `shipped`.
 
     Rows whose source is a folder get it as an absolute path.
 
@@ -45,7 +46,7 @@ def read(name: str, shipped: Path | None = None) -> dict[str, Any]:
 
 
 def make(kind: Callable[..., Made], row: Any, where: str, **given: Any) -> Made:
-    """Make a dataclass of a row, and of the fields `given`, which no row tells.
+    """Return a dataclass made of a row and of the fields `given`, which no row may set.
 
     Raises ValueError, which begins with `where`, for a row that is no table, lacks a field, has a
     strange one, or one of another type than the class tells.
@@ -58,16 +59,17 @@ def make(kind: Callable[..., Made], row: Any, where: str, **given: Any) -> Made:
             there = ", ".join(sorted(hints))
             raise ValueError(f"{where} has no field {name!r}; there are: {there}")
         check_type(f"{where}: {name}", value, hints[name])
-    made: Any = kind
-    needed = [each for each in dataclasses.fields(made) if each.default is dataclasses.MISSING]
-    lacks = [each.name for each in needed if each.name in hints and each.name not in row]
+    target: Any = kind
+    fields = dataclasses.fields(target)
+    needed = [field for field in fields if field.default is dataclasses.MISSING]
+    lacks = [field.name for field in needed if field.name in hints and field.name not in row]
     if lacks:
         raise ValueError(f"{where} lacks {', '.join(lacks)}")
     return kind(**given, **row)
 
 
 def check_type(what: str, value: Any, hint: Any) -> None:
-    """Raise ValueError, which begins with `what`, for a value of TOML of another type than told.
+    """Raise ValueError, its sentence begun by `what`, for a value of TOML of another type.
 
     >>> check_type("files", "*", tuple[str, ...])
     Traceback (most recent call last):
@@ -78,25 +80,25 @@ def check_type(what: str, value: Any, hint: Any) -> None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value of TOML is of a type; `Any` is a table without tables in it."""
+    """Return whether a value of TOML is of a type; `Any` is a table without tables in it."""
     if hint is Any:
         flat = isinstance(value, Mapping) and value.values()
         return isinstance(value, Mapping) and not any(isinstance(x, Mapping) for x in flat or ())
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
-        return isinstance(value, (list, tuple)) and all(_fits(each, inner) for each in value)
+        return isinstance(value, (list, tuple)) and all(_fits(item, inner) for item in value)
     if choices := typing.get_args(hint):
-        return any(_fits(value, each) for each in choices)
+        return any(_fits(value, item) for item in choices)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _words(hint: Any) -> str:
-    """Name a type to a user."""
+    """Return a type in a user's words."""
     if typing.get_origin(hint) is tuple:
         return f"a list, each {_words(typing.get_args(hint)[0])}"
-    choices = [each for each in typing.get_args(hint) if each is not type(None)]
+    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
     return " or ".join(map(_words, choices)) or WORDS.get(hint, "a table of values")
 
 
@@ -106,7 +108,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
-    """Set fields of a row in the user's table (``generators.toml``); answer the file.
+    """Write fields of a row to the user's table (``generators.toml``); return the file.
 
     None drops a field. What else stands there, comments too, stays. The file is written aside
     and renamed.
@@ -137,9 +139,11 @@ def write(name: str, row: str, fields: Mapping[str, Any]) -> Path:
 
 
 def _over(old: Mapping[str, Any], new: Mapping[str, Any], place: Path) -> dict[str, Any]:
-    """Lay a row over another; a folder replaces a hub's source and its revision."""
+    """Return a row merged over another; a folder replaces a hub's source and its revision."""
     row = {**old, **new}
-    if "source" in new and "revision" not in new:
+    if str(new.get("source", "")).startswith(PACKAGE):
+        row.pop("files", None)
+    elif "source" in new and "revision" not in new:
         row["source"] = str(place / from_home(str(new["source"])))
         row.pop("revision", None)
         row.pop("files", None)
@@ -147,7 +151,7 @@ def _over(old: Mapping[str, Any], new: Mapping[str, Any], place: Path) -> dict[s
 
 
 def _parsed(file: Path) -> dict[str, Any]:
-    """Read a file, {} where there is none, once for each of its states."""
+    """Return a parsed file, {} where there is none; cached until the file changes."""
     try:
         state = file.stat()
     except OSError:

@@ -27,16 +27,16 @@ class Terminated(KeyboardInterrupt):
 
 
 def status_of(stop: KeyboardInterrupt) -> int:
-    """Name the exit status of a process that was stopped: 130 by Ctrl-C, 143 by SIGTERM."""
+    """Return the exit status of a process that was stopped: 130 by Ctrl-C, 143 by SIGTERM."""
     return getattr(stop, "status", 128 + signal.SIGINT)
 
 
 def listen() -> None:
-    """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that temporary folders go; once."""
+    """Handle SIGTERM and SIGHUP as Ctrl-C, so that temporary folders are removed; once."""
 
     def stop(number: int, _frame: object) -> None:
-        for each in ENDS:
-            signal.signal(each, signal.SIG_DFL)  # who asks again does not want to wait
+        for ending in ENDS:
+            signal.signal(ending, signal.SIG_DFL)  # who asks again does not want to wait
         raise Terminated(number)
 
     for number in ENDS:
@@ -45,7 +45,7 @@ def listen() -> None:
 
 
 def open_streams() -> None:
-    """Give the process streams where it was started without any; escape what cannot be written."""
+    """Open missing standard streams; escape characters that a stream cannot encode."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
     if sys.stderr is None:
@@ -67,7 +67,7 @@ def flushed(status: Any) -> Any:
 
 
 def say_closed(error: Exception) -> int:
-    """Say that stdout takes no more; return the exit status."""
+    """Report that stdout is closed; return the exit status."""
     _drop_output()
     if getattr(error, "errno", None) in FULL:
         say("workbench: the disk that the output goes to is full; free some space")
@@ -77,7 +77,7 @@ def say_closed(error: Exception) -> int:
 
 
 def _drop_output() -> None:
-    """Send what is still to be written to stdout nowhere, so that the interpreter can end."""
+    """Discard the rest of stdout, so that the interpreter can end."""
     if sys.stdout is not None:
         with contextlib.suppress(OSError, ValueError):
             nothing = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Every figure of what was found, as files for a venue: PDF, PNG, CSV and a LaTeX table each."""
+"""Figures of saved results as files for a venue: PDF, PNG, CSV and a LaTeX table each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from workbench import experiments
+from workbench.catalogue.wording import in_words
 from workbench.evaluation.benchmark import CONTROLS, Evaluation
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MARKS = {"results.csv": "provenance.json", "summary.json": "evaluations.parquet"
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Find the folders that `workbench experiment` and `workbench evaluate --out` wrote.
+    """Return the folders that `workbench experiment` and `workbench evaluate --out` wrote.
 
     Returns:
         name → folder, of ``folder`` itself and all below, sorted.
@@ -29,18 +30,18 @@ def find(folder: Path) -> dict[str, Path]:
     Raises:
         LookupError: there is none.
     """
-    found = {
+    folders = {
         path.parent: "-".join(path.parent.relative_to(folder).parts) or path.parent.name
         for one, other in MARKS.items()
         for path in folder.rglob(one)
         if path.with_name(other).is_file()
     }
-    if not found:
+    if not folders:
         raise LookupError(
             f"there is nothing to draw in {str(folder)!r}: give --from a folder that `workbench "
             "experiment NAME` or `workbench evaluate --out` wrote, or a checkout's data/reference"
         )
-    return {name: path for path, name in sorted(found.items(), key=lambda pair: pair[1])}
+    return {name: path for path, name in sorted(folders.items(), key=lambda pair: pair[1])}
 
 
 def write(name: str, folder: Path, out: Path) -> tuple[list[Path], str]:
@@ -55,18 +56,20 @@ def write(name: str, folder: Path, out: Path) -> tuple[list[Path], str]:
         ValueError: its frames cannot be read.
     """
     from workbench import figures
+    from workbench.figures.save import drawn
 
     if (folder / "results.csv").is_file():
-        found = experiments.read(folder)
-        figure, table, told = found.figure(), found.frames["results"], found.answer
+        findings = experiments.read(folder)
+        figure, table, caption = findings.figure(), findings.frames["results"], findings.answer
     else:
-        figure, table, told = _evaluation(folder)
+        figure, table, caption = _evaluation(folder)
     files = figures.save(figure, out / name)
-    (out / f"{name}.tex").write_text(experiments.latex(table, told), encoding="utf-8")
-    return [*files, out / f"{name}.tex"], told
+    text = experiments.latex(table, caption, name, drawn(figure))
+    (out / f"{name}.tex").write_text(text, encoding="utf-8")
+    return [*files, out / f"{name}.tex"], in_words(caption)
 
 
-def index(out: Path, told: Sequence[tuple[str, str]], venue: str) -> Path:
+def index(out: Path, captions: Sequence[tuple[str, str]], venue: str) -> Path:
     """Write a page to look at them all: name and sentence of each; answer its path."""
     parts = [
         f'<h2>{escape(name)}</h2>\n<p>{escape(sentence)}</p>\n<img srcset="{quote(name)}.png 2x" '
@@ -76,7 +79,7 @@ def index(out: Path, told: Sequence[tuple[str, str]], venue: str) -> Path:
             for kind in ("pdf", "png", "csv", "tex")
         )
         + "</p>"
-        for name, sentence in told
+        for name, sentence in captions
     ]
     page = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -108,13 +111,13 @@ def _evaluation(folder: Path) -> tuple[Any, pd.DataFrame, str]:
     table = frames["evaluations"]
     table = table[(table["metric"] == "accuracy") & table["attributor"].isin(methods)]
     table = table.assign(attributor=table["attributor"].map(dict(zip(methods, kinds, strict=True))))
-    found, n = summary["accuracy"], summary["settings"]["n"]
-    told = (
-        f"{summary['settings']['preset']}: {found['value']:.1%} right ({found['low']:.1%} to "
-        f"{found['high']:.1%}, n = {found['n']} pictures of {n} prompts)."
+    accuracy, n = summary["accuracy"], summary["settings"]["n"]
+    caption = (
+        f"{summary['settings']['preset']}: {accuracy['value']:.1%} right ({accuracy['low']:.1%} to "
+        f"{accuracy['high']:.1%}, n = {accuracy['n']} pictures of {n} prompts)."
     )
     columns = ["attributor", "slice", "metric", "value", "low", "high", "n"]
-    return figure, table[columns], told
+    return figure, table[columns], caption
 
 
 FRAMES = ("evaluations", "outcomes")

@@ -1,4 +1,4 @@
-"""``workbench store``: look after what is kept."""
+"""``workbench store``: show, verify and clean the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ store = typer.Typer(help="Look after the store.", no_args_is_help=True)
 
 @store.command("info")
 def store_info() -> None:
-    """Tell where the store is and what it holds."""
+    """Show where the store is and what it holds."""
     with terminal.answering():
         for key, value in Store().info().items():
             print(f"{key:16} {terminal.shown(value)}")
@@ -22,7 +22,8 @@ def store_info() -> None:
 def store_verify() -> None:
     """Look for missing and damaged pictures and rows; exit 1 if there are any."""
     with terminal.answering():
-        problems = Store().verify()
+        with terminal.working("read every picture and row"):
+            problems = Store().verify()
         for problem in problems:
             print(terminal.shown(problem))
         if problems:
@@ -37,5 +38,7 @@ def store_verify() -> None:
 def store_gc() -> None:
     """Remove what no row needs; what was paid for always stays."""
     with terminal.answering():
-        for key, value in Store().gc().items():
+        with terminal.working("look for what no row needs"):
+            removed = Store().gc()
+        for key, value in removed.items():
             print(f"{key:16} {terminal.shown(value)}")

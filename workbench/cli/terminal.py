@@ -1,13 +1,17 @@
-"""What the command shows: results on stdout, sentences and progress on stderr."""
+"""Output of the command: results on stdout, sentences and progress on stderr."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
+import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
@@ -25,9 +29,52 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass
+class Voice:
+    """How much is told on stderr: -1 errors alone, 0 notes and progress, 1 details too."""
+
+    level: int = 0
+
+
+VOICE = Voice()
+VOICES = {"--quiet": -1, "-q": -1, "--verbose": 1, "-v": 1}
+"""Options that may stand anywhere in a command, and how much is told then."""
+
+
+class _Plain(logging.Formatter):
+    """Write a log's record in one line that does not act on the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
+def speak(level: int) -> None:
+    """Set how much is told; with details, what the library logs comes on stderr too."""
+    VOICE.level = level
+    log = logging.getLogger("workbench")
+    for handler in [x for x in log.handlers if isinstance(x.formatter, _Plain)]:
+        log.removeHandler(handler)
+    log.setLevel(logging.DEBUG if level > 0 else logging.NOTSET)
+    if level > 0:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Plain("%(name)s: %(message)s"))
+        log.addHandler(handler)
+
+
+def arranged(words: list[str]) -> list[str]:
+    """Return the words of a command with --quiet and --verbose first, wherever they stood.
+
+    >>> arranged(["attribute", "a.png", "-q", "--", "-v"])
+    ['-q', 'attribute', 'a.png', '--', '-v']
+    """
+    end = words.index("--") if "--" in words else len(words)
+    front = [word for word in words[:end] if word in VOICES]
+    return [*front, *(word for word in words[:end] if word not in VOICES), *words[end:]]
+
+
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Turn what a user can cause into one sentence and an exit code; bugs keep their traceback.
+    """Report errors a user can cause in one sentence and an exit code; bugs raise.
 
     Warnings of libraries stay off the screen.
     """
@@ -54,8 +101,23 @@ def answering() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on stderr that something is being done, while it takes; gone when it is done."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if VOICE.level < 0 or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextlib.contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Show a bar for each stage on stderr, gone when all is done."""
+    """Show a bar for each stage on stderr, gone when all is done; with details, what each took."""
+    import time
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -67,7 +129,9 @@ def progress_bars() -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     console = Console(stderr=True)
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    silent = VOICE.level < 0 or not console.is_terminal
+    spans: dict[str, tuple[float, float, int]] = {}  # a stage's start, its last sign, how many
+    with Bars(*columns, console=console, transient=True, disable=silent) as bars:
         tasks = {"": bars.add_task("load libraries", total=None)}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -76,8 +140,13 @@ def progress_bars() -> Iterator[Progress]:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage)
             bars.update(tasks[stage], completed=done, total=total)
+            now = time.perf_counter()
+            spans[stage] = (spans.get(stage, (now,))[0], now, total)
 
         yield progress
+    if VOICE.level > 0:
+        for stage, (start, end, total) in spans.items():
+            tell(f"{stage}: {total} in {end - start:.1f} s")
 
 
 def _stop(code: int, sentence: str) -> NoReturn:
@@ -86,7 +155,7 @@ def _stop(code: int, sentence: str) -> NoReturn:
 
 
 def print_records(result: Attribution, as_json: bool) -> None:
-    """Print the answer of every path."""
+    """Print the outcome of every path."""
     for (_, image_id), record in zip(result.paths, result.records(), strict=True):
         if as_json:
             print(json.dumps(record))
@@ -94,6 +163,11 @@ def print_records(result: Attribution, as_json: bool) -> None:
             tell(f"{record['image']}: {record['error']}")
         else:
             _print_ranking(result, image_id, record)
+    if not as_json:
+        from workbench.attribution.verdict import notes
+
+        for note in notes(result.cases.values(), result.setting.threshold, result.redrawn):
+            results().print(note)
 
 
 def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -> None:
@@ -101,7 +175,7 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     from rich.table import Table
     from rich.text import Text
 
-    from workbench.attribution.verdict import among, bar, verdict
+    from workbench.attribution.verdict import bar, verdict
 
     case = result.cases[image_id]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -120,15 +194,17 @@ def _print_ranking(result: Attribution, image_id: str, record: dict[str, Any]) -
     out.print(table)
     margin = "unknown" if case.margin is None else f"{case.margin:.4f}"
     out.print(f"margin {margin}, {record['seconds']:.2f} s")
+    if words.narrowed:
+        out.print(words.narrowed)
     out.print(Text.assemble((words.headline, "bold"), " ", words.text))
-    if models := among(case):
-        out.print(Text(models))
-    for each in record["evidence"]:
-        out.print(Text(f"In the file, beside the ranking: {shown(each['text'])}"))
+    if record.get("treated"):
+        out.print(Text(record["treated"]))
+    for item in record["evidence"]:
+        out.print(Text(f"In the file, beside the ranking: {shown(item['text'])}"))
     out.print()
 
 
-def print_evidence(found: Any, as_json: bool, redraw: bool = False) -> None:
+def print_evidence(table: Any, as_json: bool, redraw: bool = False) -> None:
     """Print what files say of their origin (`evidence.frame`), a paragraph a picture.
 
     With ``redraw`` the command that would draw a picture again from its parameters, too.
@@ -136,7 +212,7 @@ def print_evidence(found: Any, as_json: bool, redraw: bool = False) -> None:
     from rich.text import Text
 
     out = results()
-    for path, rows in found.groupby("path", sort=False):
+    for path, rows in table.groupby("path", sort=False):
         again = _redrawn(rows) if redraw else None
         if as_json:
             plain = rows.drop(columns="path").astype(object).where(rows.notna(), None)
@@ -159,12 +235,12 @@ def print_evidence(found: Any, as_json: bool, redraw: bool = False) -> None:
                 out.print(Text(command), soft_wrap=True)
 
 
-def _settings(told: Any) -> str:
-    """Tell the settings of a drawing in a sentence; "" for none."""
-    if not isinstance(told, dict) or not told:
+def _settings(settings: Any) -> str:
+    """Return the settings of a drawing as a sentence; "" for none."""
+    if not isinstance(settings, dict) or not settings:
         return ""
     words = []
-    for name, value in told.items():
+    for name, value in settings.items():
         if name == "size":
             value = "×".join(map(str, value))
         elif name == "loras":
@@ -179,10 +255,10 @@ def _redrawn(rows: Any) -> tuple[str | None, str]:
     from workbench.cli import redraw
     from workbench.evidence import Evidence
 
-    told = rows[(rows["kind"] == "parameters") & rows["settings"].notna()]
-    if told.empty:
+    parameters = rows[(rows["kind"] == "parameters") & rows["settings"].notna()]
+    if parameters.empty:
         return None, "No parameters are told, so nothing can be drawn again"
-    return redraw.command(Evidence(**told.drop(columns="path").iloc[0].to_dict()))
+    return redraw.command(Evidence(**parameters.drop(columns="path").iloc[0].to_dict()))
 
 
 def print_matches(matches: list[Match], as_json: bool) -> None:
@@ -200,7 +276,7 @@ def print_matches(matches: list[Match], as_json: bool) -> None:
 
 
 def print_results(frame: Any) -> None:
-    """Print an experiment's results, or their comparison with a reference."""
+    """Print an experiment's results, or where another run differs."""
     from rich.table import Table
 
     table = Table(*frame.columns, box=None)
@@ -220,8 +296,7 @@ def print_evaluation(summary: dict[str, Any]) -> None:
     table = Table("forced choice", "accuracy", "95 % interval", "pictures", box=None)
     for name, value in rows.items():
         if value is not None:
-            ends = [_percent(value[end]) for end in ("low", "high") if end in value]
-            table.add_row(name, _percent(value["value"]), " – ".join(ends), str(value.get("n", "")))
+            table.add_row(name, _percent(value["value"]), _ends(value), str(value.get("n", "")))
     out.print(table)
     print(
         f"accepted {_percent(summary['coverage'])} of the pictures; "
@@ -229,12 +304,30 @@ def print_evaluation(summary: dict[str, Any]) -> None:
         f"true model among the first two {_percent(summary['top2'])}; "
         f"mean reciprocal rank {summary['mrr']:.3f}"
     )
+    if summary["cllr"]:
+        print(
+            "cost of the likelihood ratios: Cllr {cllr:.3f}, at best {minimum:.3f}".format(
+                **summary["cllr"]
+            )
+        )
     labels = summary["confusion"]["labels"]
     counts = summary["confusion"]["counts"]
     table = Table("true model", *(f"→ {name}" for name in labels), box=None)
     for name, row in zip(labels, counts, strict=True):
         table.add_row(name, *map(str, row[: len(labels)]))
     out.print(table)
+    for text in summary["warnings"]:
+        print(f"Beware: {text}")
+
+
+def _ends(value: dict[str, Any]) -> str:
+    """Spell an interval; "–" where it excludes nothing, as with one prompt alone."""
+    if "low" not in value:
+        return ""
+    low, high = value["low"], value["high"]
+    if low is None or (low <= 0 and high >= 1):
+        return "–"
+    return f"{_percent(low)} – {_percent(high)}"
 
 
 def _percent(value: float | None) -> str:
@@ -250,15 +343,43 @@ def bytes_bar(total: int) -> Iterator[Callable[[int], None]]:
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    silent = not (total and console.is_terminal)
+    silent = VOICE.level < 0 or not (total and console.is_terminal)
     with Bars(*columns, console=console, transient=True, disable=silent) as bars:
         task = bars.add_task("fetch", total=total)
         yield lambda count: bars.advance(task, count)
 
 
 def tell(sentence: str) -> None:
-    """Say something that is no result."""
-    print(shown(sentence), file=sys.stderr)
+    """Print a sentence on stderr, which is no result; on a terminal it wraps at words."""
+    print(wrapped(shown(sentence), sys.stderr), file=sys.stderr)
+
+
+def note(sentence: str) -> None:
+    """Print on stderr what is good to know, unless the user wants it quiet."""
+    if VOICE.level >= 0:
+        tell(sentence)
+
+
+def say(sentence: str) -> None:
+    """Print a sentence of a result on stdout; on a terminal it wraps at words."""
+    print(wrapped(shown(sentence), sys.stdout))
+
+
+def wrapped(text: str, stream: TextIO, width: int = 0) -> str:
+    """Return a text with its lines broken at words, where a stream is a terminal.
+
+    A word that is longer than a line stays whole, so that a path can be copied.
+
+    Args:
+        text: in one line.
+        stream: where it will be written.
+        width: of the terminal in columns, as it is when 0.
+    """
+    if not stream.isatty():
+        return text
+    width = width or shutil.get_terminal_size().columns
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, max(width, 20), **options)
 
 
 def results(width: int | None = None) -> Any:
@@ -271,9 +392,9 @@ def results(width: int | None = None) -> Any:
 
     class Plain(Console):
         def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
-            for each in super().render(renderable, options):
-                lines = map(shown, each.text.split("\n"))
-                yield each if each.control else each._replace(text="\n".join(lines))
+            for segment in super().render(renderable, options):
+                lines = map(shown, segment.text.split("\n"))
+                yield segment if segment.control else segment._replace(text="\n".join(lines))
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError(errno.EPIPE, "the output was closed")

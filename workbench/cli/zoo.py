@@ -1,4 +1,4 @@
-"""The commands ``workbench zoo`` and ``workbench store``: what is here, and is it good?"""
+"""``workbench zoo``: list, fetch, add, show and verify checkpoints."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from workbench import catalogue
 from workbench.catalogue import add, download, presets, toml
 from workbench.catalogue.download import Plan
 from workbench.cli import doctor, terminal
+from workbench.cli.options import CHECKPOINTS, SHELVES
 from workbench.paths import data_folder, expanded, user_folder
 from workbench.text import shown
-from workbench.weights import memory
-from workbench.weights.checkpoint import Checkpoint, is_downloaded
+from workbench.weights import loading, memory
+from workbench.weights.checkpoint import DTYPES, PACKAGE, Checkpoint, is_downloaded
 from workbench.weights.repository import digest_of
 
 Answer = TypeVar("Answer")
@@ -31,10 +32,17 @@ zoo = typer.Typer(
 @zoo.command("list")
 def zoo_list(
     name: Annotated[
-        str | None, typer.Argument(help="A preset, a zoo, a role or a checkpoint; all if left out.")
+        str | None,
+        typer.Argument(
+            help="A preset, a zoo, a role or a checkpoint; all if left out.",
+            autocompletion=SHELVES,
+        ),
     ] = None,
 ) -> None:
-    """List checkpoints: what is here, what fits this machine, whose licence is to be accepted."""
+    """List checkpoints: first what is here, then what fits this machine, then the rest.
+
+    The licence is told, and where it is to be accepted before weights can be fetched.
+    """
     from rich.table import Column, Table
 
     with terminal.answering():
@@ -47,20 +55,28 @@ def zoo_list(
         out = terminal.results()
         head = ["name", "role", "GiB", "fits", "licence", "where"]
         head += ["class"] if out.width > NARROW else []  # `zoo show` tells it too
-        columns = [Column(each, overflow="fold") for each in head]
+        columns = [
+            Column(title, no_wrap=title in ("name", "GiB", "where"), overflow="fold")
+            for title in head
+        ]
         columns[2].justify = "right"
         table = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
+        with terminal.working("look at the catalogue"):
+            listed = [(row, *doctor.weight(row), _where(row)) for row in rows]
+        for row, size, fits, where in sorted(listed, key=_nearness):
             kind = row.class_name.rpartition(".")[2] or row.plugin.rpartition(".")[2]
             licence = [x for x in (row.licence, "to accept" if row.gated else "") if x]
-            told = ", ".join(licence) or "?"
-            cells = row.name, row.role, *doctor.weight(row), told, _where(row), kind
-            table.add_row(*cells[: len(head)])
+            terms = ", ".join(licence) or "?"
+            table.add_row(*(row.name, row.role, size, fits, terms, where, kind)[: len(head)])
         out.print(table)
-        print(f"\nGiB and fits are of this machine: {doctor.described()}.")
-        print("A licence ? was not looked up; one to accept is accepted on the model's page first.")
+        print()
+        terminal.say(f"GiB and fits are of this machine: {doctor.described()}.")
+        terminal.say(
+            "A licence is as the model's page named it when it was looked up, ? where none was "
+            "seen: read the page before you fetch it. One to accept is accepted there first."
+        )
         if any(row.status == "mirror" for row in rows):
-            print("A mirror is somebody's copy of what its owner removed.")
+            terminal.say("A mirror is somebody's copy of what its owner removed.")
         for row in rows:
             for module, what in doctor.lacking([row]).items():
                 print(f"{row.name} needs {module}: pip install {what}")
@@ -69,13 +85,21 @@ def zoo_list(
 
 @zoo.command("download")
 def zoo_download(
-    name: Annotated[str, typer.Argument(help="A preset, a zoo or a checkpoint.")],
+    name: Annotated[
+        str, typer.Argument(help="A preset, a zoo or a checkpoint.", autocompletion=SHELVES)
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before fetching.")] = False,
     revision: Annotated[
         str, typer.Option(help="The commit to pin (one checkpoint); the newest if left out.")
     ] = "",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Fetch what does not fit this machine, for another.")
+    ] = False,
 ) -> None:
-    """Fetch weights and pin them: sizes first, resumed where it stopped, every digest checked."""
+    """Fetch weights and pin them: sizes first, resumed where it stopped, every digest checked.
+
+    What this machine could never hold is not fetched, unless --anyway asks for it.
+    """
     with terminal.answering():
         rows = presets.members(name)
         if revision and len(rows) > 1:
@@ -84,11 +108,15 @@ def zoo_download(
         if not rows:
             print(f"{name}: nothing is left to fetch.")
             return
-        faults: list[str] = []  # one that is gated or gone keeps none of the others
+        # a fault of one keeps none of the others
+        refusals = {row.name: "" if anyway else loading.refusal(row) for row in rows}
+        faults = [fault for fault in refusals.values() if fault]
+        rows = [row for row in rows if not refusals[row.name]]
         plans = [plan for row in rows for plan in _tried(download.plan, faults, row, revision)]
         for fault in faults:
-            terminal.tell(f"workbench: {fault}")
-        told = len(faults)
+            more = "; --anyway fetches it for another" if fault in refusals.values() else ""
+            terminal.tell(f"workbench: {fault}{more}")
+        reported = len(faults)
         if plans:
             _show_plans(plans)
         left = sum(plan.left for plan in plans)
@@ -99,15 +127,15 @@ def zoo_download(
             done = [p.row for p in plans if _tried(download.download, faults, p, tick)]
         for row in done:
             print(f"{row.name}: here")
-        for fault in faults[told:]:
+        for fault in faults[reported:]:
             terminal.tell(f"workbench: {fault}")
         if faults:
             raise typer.Exit(2)
-        terminal.tell(f"Pinned in {user_folder()}. {_next(name)}")
+        terminal.note(f"Pinned in {user_folder()}. {_next(name)}")
 
 
 def _tried(do: Callable[..., Answer], faults: list[str], *arguments: Any) -> list[Answer]:
-    """Do something for one row; note the sentence where that row alone cannot be had."""
+    """Return [result] of a call for one row, or [] with its error appended to `faults`."""
     try:
         return [do(*arguments)]
     except (KeyError, IndexError):
@@ -130,23 +158,29 @@ def zoo_add(
     steps: Annotated[int | None, typer.Option(min=1, help="Default steps of a generator.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Default guidance.")] = None,
     family: Annotated[str | None, typer.Option(help="The family in tables and figures.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="On a GPU: float32, float16 or bfloat16; as its files tell.")
+    ] = None,
 ) -> None:
-    """Write a checkpoint into your catalogue; of a hub id only the small configs are asked for."""
+    """Write a checkpoint into your catalogue; of a hub id only configs and heads are asked for."""
     with terminal.answering():
         name = name or expanded(sources[0]).name.lower().replace(".", "-")
         _check_name(name)
         options = {"steps": steps, "guidance": guidance}
         options = {key: value for key, value in options.items() if value is not None}
-        given = {"size": size, "family": family, "options": options or None}
+        if dtype not in (None, *DTYPES):
+            raise ValueError(f"there is no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
+        given = {"size": size, "family": family, "dtype": dtype, "options": options or None}
         role, fields = add.row_of(*sources, **given)
         if options and role != "generator":
             raise ValueError(f"--steps and --guidance are of a generator, and {name} is an {role}")
         catalogue.row_of(role, name, fields)  # a row that cannot be read is not written
         file = toml.write(f"{catalogue.ROLES[role]}.toml", name, fields)
         kind = shown(fields.get("class") or fields["plugin"])
-        print(f"{name}: {role}, {kind}, {fields['size']} px")
+        precision = f", {fields['dtype']} on a GPU" if "dtype" in fields else ""
+        print(f"{name}: {role}, {kind}, {fields['size']} px{precision}")
         then = f"zoo verify {name}" if "revision" not in fields else f"zoo download {name}"
-        terminal.tell(f"Written into {file}. Next: `workbench {then}`")
+        terminal.note(f"Written into {file}. Next: `workbench {then}`")
 
 
 def _check_name(name: str) -> None:
@@ -158,13 +192,15 @@ def _check_name(name: str) -> None:
     there = dict.fromkeys(catalogue.all_rows(), "checkpoint")
     there |= dict.fromkeys(catalogue.zoos(), "zoo") | dict.fromkeys(presets.read(), "preset")
     there |= dict.fromkeys(catalogue.ROLES, "role")
-    there |= {each: role for role in catalogue.ROLES for each in catalogue.names(role)} | there
+    there |= {other: role for role in catalogue.ROLES for other in catalogue.names(role)} | there
     if name in there:
         raise ValueError(f"the name {name!r} is taken ({there[name]}); give another --name")
 
 
 @zoo.command("show")
-def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) -> None:
+def zoo_show(
+    name: Annotated[str, typer.Argument(help="A checkpoint's name.", autocompletion=CHECKPOINTS)],
+) -> None:
     """Show one checkpoint: its row of the catalogue and its card."""
     import dataclasses
 
@@ -184,7 +220,10 @@ def zoo_show(name: Annotated[str, typer.Argument(help="A checkpoint's name.")]) 
 @zoo.command("verify")
 def zoo_verify(
     name: Annotated[
-        str | None, typer.Argument(help="A preset, a zoo or a checkpoint; all that are here.")
+        str | None,
+        typer.Argument(
+            help="A preset, a zoo or a checkpoint; all that are here.", autocompletion=SHELVES
+        ),
     ] = None,
 ) -> None:
     """Check the checksums of models, load them, and let each do one picture."""
@@ -192,7 +231,8 @@ def zoo_verify(
         there = filter(is_downloaded, catalogue.all_rows().values())
         failed = False
         for row in presets.members(name) if name else there:
-            fault = _fault(row)
+            with terminal.working(f"try {row.name}"):
+                fault = _fault(row)
             failed |= fault is not None
             print(f"{row.name}: {shown(fault or 'good')}", flush=True)
         if failed:
@@ -200,26 +240,35 @@ def zoo_verify(
 
 
 def _where(row: Checkpoint) -> str:
-    """Tell where weights are: here, withdrawn, missing (a folder), hosted, or still to download."""
+    """Return where weights are: here, hosted, missing, withdrawn, or to fetch, and from where."""
     if row.hosted:
         return "hosted"
     if is_downloaded(row):
         return "here"
+    if row.source.startswith(PACKAGE):
+        return "package"
     if row.status == "withdrawn" or row.folder:
         return "withdrawn" if row.status == "withdrawn" else "missing"
     return "mirror" if row.status == "mirror" else "hub"
 
 
+def _nearness(entry: tuple[Checkpoint, str, str, str]) -> tuple[bool, bool]:
+    """Return what sorts a row: what is here first, then what fits this machine."""
+    _, _, fits, where = entry
+    return where not in ("here", "package"), fits in ("no", "?")
+
+
 def _tell_presets(name: str | None) -> None:
-    """Name the zoos; say of each preset whether it is ready, and the command that makes it so."""
+    """Print the zoos, and for each preset whether it is ready, or the command that helps."""
     for zoo, models in catalogue.zoos().items():
         if name in (None, zoo):
-            print(f"zoo {zoo}: {', '.join(models)}")
-    for each in presets.read():
-        if name in (None, each):
-            fact = doctor.readiness(each)
+            terminal.say(f"zoo {zoo}: {', '.join(models)}")
+    for preset in presets.read():
+        if name in (None, preset):
+            with terminal.working(f"look at {preset}"):
+                fact = doctor.readiness(preset)
             then = f". Next: {fact.todo}" if fact.todo else ""
-            print(shown(f"{fact.what}: {fact.found}{then}"))
+            terminal.say(f"{fact.what}: {fact.found}{then}")
 
 
 def _show_plans(plans: list[Plan]) -> None:
@@ -243,7 +292,7 @@ def _show_plans(plans: list[Plan]) -> None:
 
 
 def _agreed(left: int) -> bool:
-    """Ask before fetching; where nobody can answer, say what to give."""
+    """Ask before fetching; where nobody can answer, print the option to give."""
     import sys
 
     if not sys.stdin.isatty():
@@ -253,7 +302,7 @@ def _agreed(left: int) -> bool:
 
 
 def _next(name: str) -> str:
-    """Name the next command after a download."""
+    """Return the next command after a download."""
     if absent := doctor.lacking(presets.members(name)):
         return f"Next: `pip install {' '.join(absent.values())}`"
     if name in presets.read():
@@ -262,14 +311,14 @@ def _next(name: str) -> str:
 
 
 def _manifest() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for path in data_folder().glob("*/manifest.json"):
-        found |= json.loads(path.read_text(encoding="utf-8"))
-    return found
+        entries |= json.loads(path.read_text(encoding="utf-8"))
+    return entries
 
 
 def _fault(row: Checkpoint) -> str | None:
-    """Find what is wrong with a checkpoint; None when it works and is what was published."""
+    """Return what is wrong with a checkpoint; None when it works and is what was published."""
     if row.hosted:
         return "hosted: there are no weights to check, and a picture would cost money"
     known = _manifest().get(row.name, {}).get("sha256", {})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from workbench.plugin import Plugin
 from workbench.weights import device, inference
@@ -41,10 +41,12 @@ class Layered(Plugin):
 
     layer: int | None
     pooling: str
+    POOLINGS: ClassVar[tuple[str, ...]] = ("cls", "mean")
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("cls", "mean"):
-            raise ValueError(f"no pooling {self.pooling!r}; there are: cls, mean")
+        super().__post_init__()
+        if self.pooling not in self.POOLINGS:
+            raise ValueError(f"no pooling {self.pooling!r}; there are: {', '.join(self.POOLINGS)}")
         if self.layer is not None and self.layer < 1:
             raise ValueError(f"layers count from 1; the layer is {self.layer}")
 
@@ -67,7 +69,7 @@ class Layered(Plugin):
 
 
 def check_layers(checkpoint: Checkpoint, layers: Sequence[int | None], depth: int) -> None:
-    """Refuse layers that a model of `depth` blocks lacks; ValueError."""
+    """Raise ValueError for layers that a model of `depth` blocks lacks."""
     wrong = [layer for layer in layers if layer is not None and not 1 <= layer <= depth]
     if wrong:
         raise ValueError(
@@ -95,23 +97,25 @@ def in_layers(
     """
     import numpy as np
 
-    wanted = list(dict.fromkeys(layers))
+    distinct = list(dict.fromkeys(layers))
 
     def encode(chunk: list[Image]) -> list[dict[int | None, np.ndarray]]:
-        found = {layer: unit(rows).cpu().numpy() for layer, rows in forward(chunk, wanted).items()}
-        if not all(np.isfinite(rows).all() for rows in found.values()):
+        features = {
+            layer: unit(rows).cpu().numpy() for layer, rows in forward(chunk, distinct).items()
+        }
+        if not all(np.isfinite(rows).all() for rows in features.values()):
             raise ValueError(f"{checkpoint.name!r} answers values that are not numbers")
-        return [{layer: rows[i] for layer, rows in found.items()} for i in range(len(chunk))]
+        return [{layer: rows[i] for layer, rows in features.items()} for i in range(len(chunk))]
 
     batch = 1 if alone and device.kind() == "cpu" else None
     rows = inference.run_batched(encode, images, checkpoint, batch)
     if not rows:
-        return {layer: np.zeros((0, 0), np.float32) for layer in wanted}
-    return {layer: np.stack([row[layer] for row in rows]) for layer in wanted}
+        return {layer: np.zeros((0, 0), np.float32) for layer in distinct}
+    return {layer: np.stack([row[layer] for row in rows]) for layer in distinct}
 
 
 def count_blocks(tower: Any, checkpoint: Checkpoint) -> int:
-    """Count the blocks L of a tower; ValueError for one that has none, such as a ResNet."""
+    """Return the number of blocks L of a tower; ValueError for one without, such as a ResNet."""
     try:
         return len(tower.blocks)
     except AttributeError as error:

@@ -99,7 +99,7 @@ class OpenClip(Layered):
     def _forward(
         self, model: Any, pixels: Any, layers: Sequence[int | None]
     ) -> dict[int | None, Any]:
-        """Run prepared pixels (B, 3, H, W) once; answer {layer: (B, D) tensor}, as they come."""
+        """Return {layer: (B, D) tensor} from one pass over prepared pixels (B, 3, H, W)."""
         blocks = sorted({layer for layer in layers if layer is not None})
         check_layers(self.checkpoint, blocks, _depth(model, self.checkpoint))
         output = model.visual.forward_intermediates(
@@ -110,8 +110,8 @@ class OpenClip(Layered):
             output_fmt="NLC",
             output_extra_tokens=True,
         )
-        found = {block: self._pool(output, place) for place, block in enumerate(blocks)}
-        return found | ({None: output["image_features"]} if None in layers else {})
+        pooled = {block: self._pool(output, place) for place, block in enumerate(blocks)}
+        return pooled | ({None: output["image_features"]} if None in layers else {})
 
     def _pool(self, output: Any, place: int) -> Any:
         """Reduce the tokens (B, T, D) of one block to (B, D)."""

@@ -77,10 +77,10 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the tower, ready to infer, and its processor of images."""
     from transformers import AutoImageProcessor
 
-    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
+    source, arguments = locate(checkpoint), safe_loader_kwargs(checkpoint)
     kind: Any = resolve_class(checkpoint.class_name or "transformers.AutoModel")
-    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **safely)
-    safely.pop("use_safetensors")
-    processor = AutoImageProcessor.from_pretrained(source, **safely)
+    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **arguments)
+    arguments.pop("use_safetensors")
+    processor = AutoImageProcessor.from_pretrained(source, **arguments)
     model = getattr(model, "vision_model", model)  # of a model that reads captions too
     return model.to(device.kind()).eval(), processor

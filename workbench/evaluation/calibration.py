@@ -16,16 +16,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench import catalogue, pipeline, ranking
+from workbench.attribution.deciding import extras
 from workbench.attribution.fitting import calibration_pictures, fit
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import Setting, settle
 from workbench.evaluation import metrics
+from workbench.evaluation.prompts import scenes
 from workbench.evaluation.statistics import accuracy_interval
 from workbench.keys import digest
 from workbench.pipeline.progress import Progress
 from workbench.plugin import Fitted
 from workbench.ranking import conformal
+from workbench.ranking.confidence import Confidence, cross_fit, fit_confidence
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.similarities.ssim import SSIM
@@ -37,9 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """Hold the best setting found, and the whole grid it was found in.
+    """The best setting, and the whole grid it was chosen from.
 
-    ``grid``: similarity, aggregate, accuracy with low and high (95 %, over prompts), mrr, n; best
+    ``grid``: similarity, aggregate, accuracy with low and high (95 %, over scenes), mrr, n; best
     first. Many settings were compared, so the best one's accuracy here is optimistic.
     """
 
@@ -59,10 +62,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Hold what the calibration pictures told of a preset, and how it was found.
+    """Thresholds of a preset fitted on calibration pictures, and their provenance.
 
     ``value``: the threshold of the margin. ``conformal``: the quantile of the attribution sets.
-    ``known``: the scores of each model's own pictures.
+    ``known``: the scores of each model's own pictures. ``confidence``: the probability of each
+    model, with the threshold that decides.
     """
 
     preset: str
@@ -71,6 +75,7 @@ class Threshold:
     known: Fitted
     provenance: str
     outcomes: pd.DataFrame = field(repr=False)
+    confidence: Confidence | None = None
 
     def toml(self) -> str:
         """Write the lines for presets.toml; calibration scores have 6 significant digits.
@@ -94,7 +99,8 @@ class Threshold:
                 for name, scores in self.known.arrays.items()
             ),
         ]
-        return "\n".join(lines) + "\n"
+        learned = "" if self.confidence is None else self.confidence.toml()
+        return "\n".join(lines) + "\n" + learned
 
 
 def select(
@@ -103,10 +109,11 @@ def select(
     seed: int = 0,
     *,
     encoder: Any = None,
+    attack: Any = None,
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Selection:
-    """Find the best similarity and aggregation for a preset's zoo, inverter, γ and size.
+    """Return the best similarity and aggregation for a preset's zoo, inverter, γ and size.
 
     The grid: cosine over every layer of the encoder, CLS and mean of the patches, SSIM and negative
     MSE, each with every aggregation. The most accurate wins; among equals the higher mean
@@ -117,6 +124,8 @@ def select(
         n: prompts of the portion ``selection``; every model makes one picture of each.
         seed: of the draw and the pictures.
         encoder: whose layers are compared; the one of the preset's similarity when left out.
+        attack: an Attack done to every calibration picture first: the setting is then the most
+            accurate under it.
         store: where everything made is kept; the user's own when left out.
         progress: called with (stage, done, total).
 
@@ -133,12 +142,15 @@ def select(
     if store is None:
         store = Store()
     images, truth = calibration_pictures(setting, "selection", n, seed, store, progress)
+    if attack is not None:
+        images, truth = pipeline.attacked_queries(images, truth, attack, store, seed, progress)
     method = setting.regeneration(similarity=Cosine(encoder), aggregate="mean")
     table = compare(grid(method, encoder, zoo, images, truth, store, seed, progress))
     best = table.iloc[0]
+    under = "" if attack is None else f" --attack '{attack!r}'"
     provenance = (
-        f"workbench calibrate --select --preset {row.name} --n {n} --seed {seed}: "
-        f"{best['accuracy']:.1%} of {best['n']} calibration pictures right, the best of "
+        f"workbench calibrate --select{under} --preset {row.name} --n {n} --seed {seed}: "
+        f"{best['accuracy']:.1%} of {best['n']} calibration pictures right, the highest of "
         f"{len(table)} settings; weights {_weights(setting.inverter, encoder, *zoo.values())}"
     )
     return Selection(row.name, best["similarity"], best["aggregate"], provenance, table)
@@ -176,43 +188,43 @@ def grid(
     candidates = pipeline.generate(prompts, zoo, method.gamma, seed, store, progress)
     ids = [*images["image_id"], *candidates["candidate_id"].dropna()]
     encoders = [*_layers(ids, encoder, store, method.size, progress)]
-    found = []
-    for each in [*map(Cosine, encoders), SSIM(), NegativeMSE()]:
+    tables = []
+    for similarity in [*map(Cosine, encoders), SSIM(), NegativeMSE()]:
         values = pipeline.similarity(
-            images, prompts, candidates, each, store, method.size, progress
+            images, prompts, candidates, similarity, store, method.size, progress
         )
         for aggregate in ranking.AGGREGATIONS:
-            name = f"{each!r}, {aggregate}"
+            name = f"{similarity!r}, {aggregate}"
             scores = ranking.score(values, name, aggregate, images["image_id"], list(zoo))
             ranked = ranking.rank(scores)
             outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
-            outcomes.insert(0, "similarity", repr(each))
+            outcomes.insert(0, "similarity", repr(similarity))
             outcomes.insert(1, "aggregate", aggregate)
-            found.append(outcomes)
-    return pd.concat(found, ignore_index=True)
+            tables.append(outcomes)
+    return pd.concat(tables, ignore_index=True)
 
 
 def compare(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Measure every setting of a `grid`, best first.
+    """Return the accuracy of every setting of a `grid`, best first.
 
     Returns:
-        similarity, aggregate, accuracy with low and high (95 %, over prompts), mrr, n; sorted by
+        similarity, aggregate, accuracy with low and high (95 %, over scenes), mrr, n; sorted by
         accuracy, then mean reciprocal rank, then the order of the grid.
     """
     import pandas as pd
 
     rows = []
     for (similarity, aggregate), part in outcomes.groupby(["similarity", "aggregate"], sort=False):
-        found = accuracy_interval(part["correct"], part["prompt"])
+        accuracy = accuracy_interval(part["correct"], scenes(part))
         rows.append(
             {
                 "similarity": similarity,
                 "aggregate": aggregate,
-                "accuracy": found.value,
-                "low": found.low,
-                "high": found.high,
+                "accuracy": accuracy.value,
+                "low": accuracy.low,
+                "high": accuracy.high,
                 "mrr": (1 / part["rank_of_truth"]).fillna(0.0).mean(),
-                "n": found.n,
+                "n": accuracy.n,
             }
         )
     return pd.DataFrame(rows).sort_values(
@@ -228,11 +240,12 @@ def threshold(
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Threshold:
-    """Find what a preset's decisions need, all on the same calibration pictures.
+    """Fit the thresholds of a preset's decisions, all on the same calibration pictures.
 
-    The smallest margin at which its attributions are reliable (`ranking.threshold`), the quantile
-    of its attribution sets, and the scores of each model's own pictures (`ranking.conformal`).
-    Each keeps its promise by itself.
+    The probability of each model and the smallest at which its calls are reliable
+    (`ranking.fit_confidence`), the smallest such margin (`ranking.threshold`), the quantile of its
+    attribution sets, and the scores of each model's own pictures (`ranking.conformal`). Each keeps
+    its promise by itself.
 
     Args:
         setting: a preset, or what it was settled into (`catalogue.settle`).
@@ -250,27 +263,42 @@ def threshold(
         store = Store()
     images, truth = calibration_pictures(setting, "threshold", n, seed, store, progress)
     method = fit(setting.regeneration(), setting, seed, store, progress)
+    setting = replace(setting, attributor=method)
     stages = method(images, setting.zoo, store=store, seed=seed, progress=progress)
     ranked = ranking.rank(stages.scores)
-    outcomes = metrics.outcomes(ranking.decide(ranked), ranked, truth)
-    value = ranking.threshold(outcomes["margin"], outcomes["correct"], outcomes["prompt"])
-    kept = outcomes[outcomes["margin"] >= value]
+    attributions = ranking.decide(ranked)
+    outcomes = metrics.outcomes(attributions, ranked, truth)
+    value = ranking.threshold(outcomes["margin"], outcomes["correct"], scenes(outcomes))
+    more = extras(setting, images, stages, attributions, store, progress)
+    truth = truth.assign(prompt=scenes(truth))  # what counts as one, whichever way it is drawn
+    learned = fit_confidence(stages.scores, truth, more, seed=seed)
+    sure = cross_fit(stages.scores, truth, more, seed=seed)
+    accepted = learned.accept(sure)[["image_id", "accepted"]]
+    called = outcomes.drop(columns="accepted").merge(accepted, on="image_id")
+    called = called[called["accepted"]]
     provenance = (
         f"workbench calibrate --preset {setting.preset.name} --n {n} --seed {seed}: "
-        f"accepts {len(kept)} of {len(outcomes)} calibration pictures, "
-        f"{int((~kept['correct']).sum())} of them wrong (fixed-sequence testing over prompts: at "
-        f"most 5 % with one-sided 95 % confidence), for {method!r}; "
-        f"weights {_weights(method, *setting.zoo.values())}"
+        f"accepts {len(called)} of {len(outcomes)} calibration pictures, "
+        f"{int((~called['correct']).sum())} of them wrong (probabilities by folds of other "
+        "prompts; "
+        f"fixed-sequence testing over scenes: at most 5 % with one-sided 95 % confidence), "
+        f"for {method!r}; weights {_weights(method, *setting.zoo.values())}"
     )
-    quantile = conformal.conformal_quantile(stages.scores, truth)
-    known = conformal.fit_known(stages.scores, truth)
-    return Threshold(setting.preset.name, value, quantile, known, provenance, outcomes)
+    return Threshold(
+        setting.preset.name,
+        value,
+        conformal.conformal_quantile(stages.scores, truth),
+        conformal.fit_known(stages.scores, truth),
+        provenance,
+        outcomes,
+        learned,
+    )
 
 
 def _layers(
     ids: list[str], encoder: Any, store: Store, size: int, progress: Progress | None
 ) -> Iterator[Any]:
-    """Encode pictures at every layer, one pass for each pooling; answer an encoder for each."""
+    """Encode pictures at every layer, one pass for each pooling; return an encoder for each."""
     blocks = list(range(1, encoder.depth() + 1))
     poolings = ("cls", "mean") if hasattr(encoder, "pooling") else (None,)
     for place, pooling in enumerate(poolings):
@@ -285,5 +313,5 @@ def _number(value: float) -> str:
 
 
 def _weights(*plugins: Any) -> str:
-    """Name all weights in play by one short digest."""
+    """Return one short digest of all weights of a setting."""
     return digest(catalogue.weights(*plugins))[:16]

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
+from workbench.evaluation.prompts import scenes
 from workbench.evaluation.statistics import accuracy_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NEAR = 0.05
+"""A control by colour or size that comes as near to an accuracy is warned of."""
+
 
 def outcomes(
     attributions: pd.DataFrame, rankings: pd.DataFrame, truth: pd.DataFrame
 ) -> pd.DataFrame:
-    """Tell for every test image and attributor whether the attribution was right.
+    """Return for every test image and attributor whether the attribution was right.
 
     Args:
         attributions: frame of that name.
@@ -64,7 +69,7 @@ def _condition(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def measure(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the outcomes under each attack with 95 % intervals over prompts.
+    """Return the metrics of outcomes under each attack, with 95 % intervals over scenes.
 
     The metrics, all in [0, 1] and higher is better: ``accuracy`` (forced choice), ``coverage``
     (accepted), ``accuracy_accepted`` (among the accepted alone), ``top2``, and ``mrr``, the mean of
@@ -81,7 +86,7 @@ def measure(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_metrics(sets: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """Summarise attribution sets with 95 % intervals over prompts.
+    """Return the metrics of attribution sets, with 95 % intervals over scenes.
 
     The metrics: ``set_coverage``, the share of sets that hold the true model, and ``set_size``, the
     models in one on average. An image without a set counts as not covered, with none.
@@ -116,10 +121,10 @@ def _summarised(
     for (attributor, attack, intensity), table in conditions:
         parts = [("all", table), *table.groupby("truth", sort=True)]
         for (name, part), (metric, values) in itertools.product(parts, measures.items()):
-            found = (
-                mean_interval(values(part), part["prompt"], means[metric])
+            estimate = (
+                mean_interval(values(part), scenes(part), means[metric])
                 if metric in means
-                else accuracy_interval(values(part), part["prompt"])
+                else accuracy_interval(values(part), scenes(part))
             )
             rows.append(
                 {
@@ -128,10 +133,10 @@ def _summarised(
                     "intensity": intensity,
                     "metric": metric,
                     "slice": name,
-                    "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "n": found.n,
+                    "value": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "n": estimate.n,
                 }
             )
     return frames.build("evaluations", rows)
@@ -147,7 +152,7 @@ _MEASURES = {
 
 
 def confusion(outcomes: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Count predictions: (K, K) integers, a row for each true and a column for each predicted one.
+    """Return (K, K) counts of predictions: a row a true model, a column a predicted one.
 
     Images without any prediction are in no column, so a row sums to its n less its failures.
     """
@@ -156,3 +161,31 @@ def confusion(outcomes: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     counts = pd.crosstab(outcomes["truth"], outcomes["predicted"])
     square = counts.reindex(index=list(labels), columns=list(labels), fill_value=0).astype(int)
     return square.rename_axis(index="truth", columns="predicted")
+
+
+def by_size(sizes: Sequence[tuple[int, int]], truth: Sequence[str]) -> float:
+    """Return the accuracy that the size of a picture alone reaches, as an expectation.
+
+    A picture is guessed, evenly, among the models that made any of its size. NaN without any.
+
+    >>> by_size([(64, 64), (64, 64), (256, 256)], ["a", "b", "c"])
+    0.6666666666666666
+    """
+    makers: dict[tuple[int, int], set[str]] = {}
+    for size, name in zip(sizes, truth, strict=True):
+        makers.setdefault(size, set()).add(name)
+    return fmean(1 / len(makers[size]) for size in sizes) if sizes else float("nan")
+
+
+def warnings(accuracy: float | None, controls: Mapping[str, Any]) -> list[str]:
+    """Say which controls that see no trace of a model come within `NEAR` of the accuracy."""
+    sentences = []
+    for kind in ("colour_alone", "size_alone"):
+        value = (controls[kind] or {}).get("value")
+        if accuracy is not None and value is not None and value > accuracy - NEAR:
+            name = kind.replace("_", " ")
+            sentences.append(
+                f"{name} reaches {value:.1%}, within {100 * NEAR:.0f} points of the accuracy or "
+                "above it: what is measured may be no model's trace"
+            )
+    return sentences

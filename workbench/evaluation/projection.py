@@ -1,7 +1,7 @@
-"""An encoder's space, flattened: which pictures lie in it, where, and how far a map may be trusted.
+"""Projection of an encoder's space to two dimensions, and its trustworthiness.
 
-A map in two dimensions shows neighbourhoods and bends distances. `trustworthiness` tells how many
-of the neighbours it shows are real, and belongs beside every map.
+A map in two dimensions shows neighbourhoods and bends distances. `trustworthiness` tells how far
+the neighbours it shows are real, and belongs beside every map.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 METHODS = ("umap", "pca")
 COLUMNS = (
     "picture", "kind", "image_id", "generator", "inverter", "prompt", "index", "similarity",
-    "predicted", "outcome", "path",
+    "predicted", "outcome", "margin", "path",
 )  # fmt: skip
 REVISION = 1
 """Raised when `project` answers something else."""
@@ -34,7 +34,7 @@ SAMPLE = 2000
 
 
 def points(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """List the pictures of a run, one row each: its test images, then their candidate images.
+    """Return the pictures of a run, one row each: test images, then candidate images.
 
     A candidate image that several test images share stands with the one it is most similar to; a
     picture that is both is a test image. What failed has no picture and no row. Of several
@@ -49,8 +49,8 @@ def points(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         test image it is or belongs to), ``generator`` (the model that made it, missing for a test
         image of unknown source), ``inverter`` and ``index`` (of a candidate image), ``prompt`` (the
         text it was made from, of a test image the inverted one), ``similarity`` (of a candidate
-        image to its test image), ``predicted`` and ``outcome`` ("right", "wrong" or "unknown"; of a
-        test image), ``path``.
+        image to its test image), ``predicted``, ``outcome`` ("right", "wrong" or "unknown") and
+        ``margin`` (of a test image), ``path``.
 
     Raises:
         ValueError: a frame is absent, or lacks a column.
@@ -65,22 +65,24 @@ def points(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             f"{', '.join(absent)} missing, there are: {', '.join(frames) or 'none'}"
         )
     tests = _tests(frames)
-    made = related(frames)
+    drawn = related(frames)
     prompts = tables.check(frames["prompts"], "prompts")[["image_id", "prompt_id", "inverter"]]
     texts = frames["prompts"].dropna(subset="prompt_id").drop_duplicates("prompt_id")
-    made = made[made["image_id"].isin(tests["image_id"])]
-    made = made.sort_values("similarity", ascending=False, kind="stable", na_position="last")
-    made = made.drop_duplicates("picture").sort_index()
-    made = made[~made["picture"].isin(tests["picture"])]
-    asked = prompts.dropna().drop_duplicates(["image_id", "prompt_id"])
-    made = made.merge(asked, "left", ["image_id", "prompt_id"])
-    made["prompt"] = made["prompt_id"].map(texts.set_index("prompt_id")["prompt"])
-    found = pd.concat([tests, made.assign(kind="candidate")], ignore_index=True)
-    return found.reindex(columns=list(COLUMNS)).astype({"index": "Int64", "similarity": "float64"})
+    drawn = drawn[drawn["image_id"].isin(tests["image_id"])]
+    drawn = drawn.sort_values("similarity", ascending=False, kind="stable", na_position="last")
+    drawn = drawn.drop_duplicates("picture").sort_index()
+    drawn = drawn[~drawn["picture"].isin(tests["picture"])]
+    inverted = prompts.dropna().drop_duplicates(["image_id", "prompt_id"])
+    drawn = drawn.merge(inverted, "left", ["image_id", "prompt_id"])
+    drawn["prompt"] = drawn["prompt_id"].map(texts.set_index("prompt_id")["prompt"])
+    table = pd.concat([tests, drawn.assign(kind="candidate")], ignore_index=True)
+    return table.reindex(columns=list(COLUMNS)).astype(
+        {"index": "Int64", "similarity": "float64", "margin": "float64"}
+    )
 
 
 def related(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """List every pair of a test image and one of its candidate images, with its similarity.
+    """Return every pair of a test image and one of its candidate images, with its similarity.
 
     Args:
         frames: as of `points`.
@@ -92,32 +94,34 @@ def related(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     similar = tables.check(frames["similarities"], "similarities")
     similar = similar[similar["similarity"] == similar["similarity"].iloc[:1].squeeze()]
     similar = similar.drop(columns="similarity").rename(columns={"value": "similarity"})
-    made = tables.check(frames["candidates"], "candidates").dropna(subset="candidate_id")
-    made = made.rename(columns={"candidate_id": "picture"})
+    candidates = tables.check(frames["candidates"], "candidates").dropna(subset="candidate_id")
+    candidates = candidates.rename(columns={"candidate_id": "picture"})
     key = ["prompt_id", "generator", "index"]
     columns = ["image_id", *key, "picture", "similarity"]
-    return similar.merge(made[[*key, "picture"]], on=key)[columns].reset_index(drop=True)
+    return similar.merge(candidates[[*key, "picture"]], on=key)[columns].reset_index(drop=True)
 
 
 def _tests(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """List the test images that could be opened, with what is known and was said of each."""
+    """Return the test images that could be opened, with truth and prediction of each."""
     images = tables.check(frames["images"], "images")
-    found = images[images["failure"].isna()][["image_id", "source", "path"]].copy()
-    found = found.rename(columns={"source": "generator"}).assign(kind="test")
-    found["picture"] = found["image_id"]
+    tests = images[images["failure"].isna()][["image_id", "source", "path"]].copy()
+    tests = tests.rename(columns={"source": "generator"}).assign(kind="test")
+    tests["picture"] = tests["image_id"]
     prompts = frames["prompts"].drop_duplicates("image_id").set_index("image_id")
-    found["prompt"] = found["image_id"].map(prompts["prompt"])
-    told = _first(frames, "outcomes")
-    if told is not None:
-        found["generator"] = found["generator"].fillna(found["image_id"].map(told["truth"]))
+    tests["prompt"] = tests["image_id"].map(prompts["prompt"])
+    outcomes = _first(frames, "outcomes")
+    if outcomes is not None:
+        tests["generator"] = tests["generator"].fillna(tests["image_id"].map(outcomes["truth"]))
     said = _first(frames, "attributions")
-    said = told if said is None else said
-    predicted = None if said is None else found["image_id"].map(said["predicted"])
-    found["predicted"] = predicted
-    known = found["generator"].notna() & found["predicted"].notna()
-    right = known & (found["generator"] == found["predicted"])
-    found["outcome"] = np.select([~known, right], ["unknown", "right"], "wrong")
-    return found
+    said = outcomes if said is None else said
+    predicted = None if said is None else tests["image_id"].map(said["predicted"])
+    tests["predicted"] = predicted
+    margins = None if said is None else said.get("margin")
+    tests["margin"] = float("nan") if margins is None else tests["image_id"].map(margins)
+    known = tests["generator"].notna() & tests["predicted"].notna()
+    right = known & (tests["generator"] == tests["predicted"])
+    tests["outcome"] = np.select([~known, right], ["unknown", "right"], "wrong")
+    return tests
 
 
 def _first(frames: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame | None:
@@ -136,8 +140,9 @@ def project(
     seed: int = 0,
     neighbours: int = 15,
     store: Store | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Flatten feature vectors to two dimensions.
+    """Return feature vectors projected to two dimensions.
 
     ``umap`` (McInnes et al. 2018, arXiv:1802.03426) keeps neighbourhoods, by Euclidean distance
     (of unit rows the neighbours are those of the cosine), ``pca`` the two directions of the
@@ -149,6 +154,7 @@ def project(
         seed: of ``umap``; one seed, one map.
         neighbours: of ``umap``, at least 2; at most N − 1 are taken.
         store: where the map is kept, so that a second call costs nothing; nowhere when left out.
+        progress: called with the epochs of ``umap`` done and all of them.
 
     Returns:
         (N, 2) float32.
@@ -156,12 +162,48 @@ def project(
     Raises:
         ValueError: an unknown method, too few neighbours, or features of another shape.
     """
+    matrix = _matrix(features)
+    key = _key(matrix, method, seed, neighbours)
+    known = {} if store is None else store.features([key])
+    if key not in known:
+        started = time.perf_counter()
+        flat = method == "pca" or len(matrix) < 4
+        places = _pca(matrix) if flat else _umap(matrix, int(seed), neighbours, progress)
+        known = {key: places.ravel()}
+        if store is not None:
+            meta = {"role": "projection", "repr": method, "versions": versions()}
+            known = store.put_features(known, time.perf_counter() - started, meta)
+    return known[key].reshape(-1, 2)
+
+
+def kept(
+    features: np.ndarray,
+    method: str = "umap",
+    *,
+    seed: int = 0,
+    neighbours: int = 15,
+    store: Store,
+) -> bool:
+    """Return whether a store has a map, so that `project` answers at once.
+
+    Args:
+        features: (N, D) finite vectors.
+        method: as of `project`, as all that follows.
+        seed: of ``umap``.
+        neighbours: of ``umap``.
+        store: where it would be.
+    """
+    key = _key(_matrix(features), method, seed, neighbours)
+    return key in store.features([key])
+
+
+def _key(matrix: np.ndarray, method: str, seed: int, neighbours: int) -> str:
+    """Return what a map of these features is called in a store; ValueError for no such map."""
     if method not in METHODS:
         raise ValueError(f"no projection named {method!r}; there are: {', '.join(METHODS)}")
     if neighbours < 2:
         raise ValueError(f"a map needs at least 2 neighbours a point; seen {neighbours}")
-    matrix = _matrix(features)
-    key = digest(
+    return digest(
         {
             "role": "projection",
             "method": method,
@@ -172,20 +214,10 @@ def project(
             "features": hashlib.sha256(matrix.tobytes()).hexdigest(),
         }
     )
-    known = {} if store is None else store.features([key])
-    if key not in known:
-        started = time.perf_counter()
-        flat = method == "pca" or len(matrix) < 4
-        places = _pca(matrix) if flat else _umap(matrix, int(seed), neighbours)
-        known = {key: places.ravel()}
-        if store is not None:
-            meta = {"role": "projection", "repr": method, "versions": versions()}
-            known = store.put_features(known, time.perf_counter() - started, meta)
-    return known[key].reshape(-1, 2)
 
 
 def trustworthiness(features: np.ndarray, places: np.ndarray, neighbours: int = 15) -> float:
-    """Tell how many neighbours on the map are neighbours in the space (Venna and Kaski 2001).
+    """Return the trustworthiness of a map, by its neighbours (Venna and Kaski 2001).
 
     1 − a penalty for each point among the ``neighbours`` nearest on the map that is not among
     those in the space, by its rank there. Of more than 2,000 points a sample, always the same, is
@@ -218,8 +250,8 @@ def trustworthiness(features: np.ndarray, places: np.ndarray, neighbours: int = 
     most = (len(matrix) - 1) // 2
     if not most:
         return 1.0
-    found = manifold.trustworthiness(matrix, flat, n_neighbors=min(neighbours, most))
-    return float(np.clip(found, 0, 1))
+    trust = manifold.trustworthiness(matrix, flat, n_neighbors=min(neighbours, most))
+    return float(np.clip(trust, 0, 1))
 
 
 def _matrix(features: Any) -> np.ndarray:
@@ -244,16 +276,40 @@ def _pca(matrix: np.ndarray) -> np.ndarray:
     return places
 
 
-def _umap(matrix: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
+class _Epochs:
+    """What tqdm writes to: hands on the numbers of its lines ``done/total``."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def write(self, text: str) -> None:
+        done, bar, total = text.strip().partition("/")
+        if bar:
+            self._progress(int(done), int(total))
+
+    def flush(self) -> None:
+        pass
+
+
+def _umap(
+    matrix: np.ndarray,
+    seed: int,
+    neighbours: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     import umap
 
     few = len(matrix) < 12  # fewer than the spectral start needs
+    bar = None
+    if progress is not None:
+        bar = {"disable": False, "file": _Epochs(progress), "bar_format": "{n_fmt}/{total_fmt}"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_jobs value", UserWarning)
-        made = umap.UMAP(
+        embedding = umap.UMAP(
             n_neighbors=min(neighbours, len(matrix) - 1),
             init="random" if few else "spectral",
             random_state=seed,
             n_jobs=1,
+            tqdm_kwds=bar,
         ).fit_transform(matrix)
-    return np.asarray(made, dtype=np.float32)
+    return np.asarray(embedding, dtype=np.float32)

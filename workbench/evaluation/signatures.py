@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.evaluation.metrics import confusion
+from workbench.evaluation.prompts import scenes
 from workbench.evaluation.statistics import accuracy_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFrame) -> str:
-    """Name the failure signatures seen in one sentence, or answer "" where there are none.
+def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFrame | None) -> str:
+    """Return the failure signatures seen in one sentence, or "" where there are none.
 
     The rules (the bounds are ours); 1 and 2 speak alone, and of 4, 5 and 6 only the first:
 
@@ -24,7 +25,7 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
     2. *chance*: the interval of the accuracy holds 1 / K; or *too few pictures*, where it reaches
        halfway from there to 1 as well.
     3. *poor prompts*: the natural prompt is at least 5 points better than the inverted one, and the
-       interval of the difference, over prompts, lies above 0.
+       interval of the difference, over scenes, lies above 0.
     4. *twin models*: K > 2, at least 5 errors, and two models exchange at least half of all errors,
        in both directions.
     5. *one weak model*: at least 5 errors, and a model 15 points or more below the accuracy of the
@@ -34,12 +35,12 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
     Args:
         outcomes: of one attributor.
         labels: the K candidate models.
-        natural: outcomes of the same images with their natural prompt.
+        natural: outcomes of the same images with their natural prompt; None where it was not tried.
     """
     missed = float(outcomes["predicted"].isna().mean())
     if missed >= 0.1:
         return f"Failures: {missed:.0%} of the pictures could not be attributed at all."
-    accuracy = accuracy_interval(outcomes["correct"], outcomes["prompt"])
+    accuracy = accuracy_interval(outcomes["correct"], scenes(outcomes))
     chance = 1 / len(labels)
     if accuracy.low <= chance and accuracy.high >= (1 + chance) / 2:
         return (
@@ -52,7 +53,8 @@ def signature(outcomes: pd.DataFrame, labels: Sequence[str], natural: pd.DataFra
             "similarity does not see these models."
         )
     which = _twins(outcomes, labels) or _weak(outcomes, labels) or _attractor(outcomes, labels)
-    seen = "; ".join(filter(None, [_poor_prompts(outcomes, natural), which]))
+    poor = "" if natural is None else _poor_prompts(outcomes, natural)
+    seen = "; ".join(filter(None, [poor, which]))
     return f"{seen[0].upper()}{seen[1:]}." if seen else ""
 
 
@@ -60,13 +62,13 @@ def _poor_prompts(outcomes: pd.DataFrame, natural: pd.DataFrame) -> str:
     key = ["image_id", "truth", "prompt"]
     pairs = outcomes.merge(natural, on=key, suffixes=("", "_natural"))
     gain = pairs["correct_natural"].astype(float) - pairs["correct"].astype(float)
-    found = mean_interval(gain, pairs["prompt"], (-1.0, 1.0))
-    if not (found.value >= 0.05 and found.low > 0):
+    difference = mean_interval(gain, scenes(pairs), (-1.0, 1.0))
+    if not (difference.value >= 0.05 and difference.low > 0):
         return ""
     return (
-        f"poor prompts: with the natural prompt {found.value:.1%} more of the pictures are "
-        f"attributed rightly ({found.low:.1%} to {found.high:.1%}), so the inverter loses what "
-        "tells the models apart"
+        f"poor prompts: with the natural prompt {difference.value:.1%} more of the pictures are "
+        f"attributed rightly ({difference.low:.1%} to {difference.high:.1%}), so the inverter "
+        "loses what tells the models apart"
     )
 
 
@@ -94,12 +96,12 @@ def _weak(outcomes: pd.DataFrame, labels: Sequence[str]) -> str:
     worst = str(means.idxmin())
     own = outcomes[outcomes["truth"] == worst]
     rest = float(outcomes[outcomes["truth"] != worst]["correct"].mean())
-    found = accuracy_interval(own["correct"], own["prompt"])
-    if not (found.value <= rest - 0.15 and found.high < rest):
+    accuracy = accuracy_interval(own["correct"], scenes(own))
+    if not (accuracy.value <= rest - 0.15 and accuracy.high < rest):
         return ""
     return (
-        f"one weak model: pictures of {worst} are attributed rightly in {found.value:.1%}, those "
-        f"of the others in {rest:.1%}"
+        f"one weak model: pictures of {worst} are attributed rightly in {accuracy.value:.1%}, "
+        f"those of the others in {rest:.1%}"
     )
 
 

@@ -1,83 +1,33 @@
-"""Intervals and tests, thin over numpy, scipy and statsmodels; a prompt's pictures go together.
+"""Intervals and tests, thin over numpy, scipy and statsmodels; a scene's pictures go together.
 
 A share takes `accuracy_interval`, the mean of other bounded values `mean_interval`, and what is no
-mean `bootstrap_statistic`. Paired outcomes are tested by `mcnemar` and, over prompts, `sign_flip`.
+mean `influence_interval`. Paired outcomes are tested by `mcnemar` and, over scenes, `sign_flip`;
+`paired_tests` compares two methods by both. Scenes are those of `prompts.scenes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.evaluation.prompts import scenes
 from workbench.ranking.fixed_sequence import design_effect
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-DRAWS = 2000
-"""Bootstrap draws behind an interval."""
-
-
 @dataclass(frozen=True)
 class Interval:
-    """Hold an estimate, its interval from `low` to `high`, and the n values behind it."""
+    """An estimate, its interval from `low` to `high`, and the n values behind it."""
 
     value: float
     low: float
     high: float
     n: int
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    groups: Sequence[Any] | np.ndarray,
-    draws: int = DRAWS,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Interval:
-    """Estimate a mean and its percentile interval by drawing whole groups with replacement.
-
-    Pictures of one prompt succeed and fail together, so the prompts are drawn, not the pictures
-    (Efron & Tibshirani 1993, chapter 13). Where all values are equal the interval has no width, and
-    with few prompts it is too narrow: shares take `accuracy_interval`, other means `mean_interval`.
-
-    Args:
-        values: (N,) numbers; NaN ones are left out.
-        groups: (N,) the group (prompt) of each.
-        draws: bootstrap draws.
-        seed: of the draws.
-        confidence: of the interval.
-
-    Returns:
-        the mean, its interval, and how many values it is of; NaN without any value.
-
-    >>> bootstrap_interval([1, 1, 0, 0], ["a", "a", "b", "b"])
-    Interval(value=0.5, low=0.0, high=1.0, n=4)
-    """
-    numbers = np.asarray(values, dtype=float)
-    kept = ~np.isnan(numbers)
-    if not kept.any():
-        return Interval(np.nan, np.nan, np.nan, 0)
-    names = np.asarray(groups, dtype=object)[kept].astype(str)
-    _, place = np.unique(names, return_inverse=True)
-    sums = np.bincount(place, weights=numbers[kept])
-    counts = np.bincount(place)
-    drawn = _draws(len(counts), draws, seed)
-    means = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(numbers[kept].mean()), float(low), float(high), int(kept.sum()))
-
-
-@lru_cache(maxsize=1)
-def _draws(groups: int, draws: int, seed: int) -> np.ndarray:
-    """Draw how often each group is taken, (draws, groups); kept for the next metric of a slice."""
-    equal = np.full(groups, 1 / groups)
-    return np.random.default_rng(seed).multinomial(groups, equal, size=draws).astype(float)
 
 
 def accuracy_interval(
@@ -131,7 +81,7 @@ def accuracy_interval(
     sizes = np.bincount(place).astype(float)
     rare = np.bincount(place, weights=values if 2 * right <= n else 1 - values)
     sums = [sizes, rare, sizes**2, rare**2, sizes * rare]
-    effect = float(design_effect(np.array([each.sum() for each in sums])))
+    effect = float(design_effect(np.array([column.sum() for column in sums])))
     right, wrong, tail = right / effect, (n - right) / effect, (1 - confidence) / 2
     low = float(beta.ppf(tail, right, wrong + 1)) if right else 0.0
     high = float(beta.ppf(1 - tail, right + 1, wrong)) if wrong else 1.0
@@ -168,8 +118,6 @@ def mean_interval(
     >>> mean_interval([0.5, 0.5, 0.25, 0.25], ["a", "a", "b", "b"])
     Interval(value=0.375, low=0.0, high=1.0, n=4)
     """
-    from scipy.stats import t
-
     numbers, place = _by_cluster(values, clusters)
     floor, ceiling = bounds
     if not len(numbers):
@@ -179,16 +127,71 @@ def mean_interval(
             f"the values lie between {floor:g} and {ceiling:g}; seen {numbers.min():g} to "
             f"{numbers.max():g}"
         )
-    mean, error, groups = _clustered_mean(numbers, place)
-    if groups == 1:
-        return Interval(mean, floor, ceiling, len(numbers))
+    mean = float(numbers.mean())
+    return influence_interval(mean, (numbers - mean) / len(numbers), place, bounds, confidence)
+
+
+def influence_interval(
+    value: float,
+    influence: Sequence[float] | np.ndarray,
+    clusters: Sequence[Any] | np.ndarray,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    confidence: float = 0.95,
+) -> Interval:
+    """Estimate what is no mean, such as a difference of two means, from the influence of each row.
+
+    The variance is G / (G − 1) · Σ_g (Σ_i d_gi)², d the influences, which sum to 0 (Hampel et al.
+    1986, Robust Statistics, section 2.1; with clusters: Obuchowski 1997, Biometrics 53:567); the
+    interval takes t with G − 1 degrees of freedom, and never has zero width (`mean_interval`).
+
+    Args:
+        value: the estimate, within the bounds.
+        influence: (N,) what each row adds to the error of the estimate; of a mean (x − x̄) / N.
+        clusters: (N,) the cluster (prompt, scene) of each.
+        bounds: what the estimate can be; the interval keeps within them.
+        confidence: of the interval.
+
+    Returns:
+        the estimate, its interval, and N; from bound to bound with one cluster alone.
+
+    Raises:
+        ValueError: there is not a cluster for each.
+
+    >>> influence_interval(0.375, [0.125, -0.125], ["a", "b"]).low
+    0.0
+    """
+    from scipy.stats import t
+
+    numbers, place = _by_cluster(influence, clusters)
+    floor, ceiling = bounds
+    error, groups = _clustered_error(numbers, place)
+    if groups < 2:
+        return Interval(value, floor, ceiling, len(numbers))
     if error > 0:
         half = float(t.ppf((1 + confidence) / 2, groups - 1)) * error
-        low, high = mean - half, mean + half
+        low, high = value - half, value + half
     else:
         unseen = clopper_pearson(0, groups, confidence).high
-        low, high = mean - unseen * (mean - floor), mean + unseen * (ceiling - mean)
-    return Interval(mean, max(low, floor), min(high, ceiling), len(numbers))
+        low, high = value - unseen * (value - floor), value + unseen * (ceiling - value)
+    return Interval(value, max(low, floor), min(high, ceiling), len(numbers))
+
+
+def influence_test(
+    value: float,
+    influence: Sequence[float] | np.ndarray,
+    clusters: Sequence[Any] | np.ndarray,
+) -> float:
+    """Return the two-sided p of an estimate being 0, by the t of `influence_interval`.
+
+    Returns 1 where fewer than two clusters, or none that differ, leave nothing to test by.
+
+    >>> round(influence_test(0.5, [0.25, -0.25], ["a", "b"]), 3)
+    0.5
+    """
+    from scipy.stats import t
+
+    error, groups = _clustered_error(*_by_cluster(influence, clusters))
+    return float(2 * t.sf(abs(value) / error, groups - 1)) if groups > 1 and error > 0 else 1.0
 
 
 def _by_cluster(
@@ -199,19 +202,17 @@ def _by_cluster(
     names = np.arange(len(numbers)) if clusters is None else np.asarray(clusters, dtype=object)
     if len(names) != len(numbers):
         raise ValueError(f"each value has its cluster; seen {len(numbers)} and {len(names)}")
-    kept = ~np.isnan(numbers)
-    _, place = np.unique(names[kept].astype(str), return_inverse=True)
-    return numbers[kept], place
+    known = ~np.isnan(numbers)
+    _, place = np.unique(names[known].astype(str), return_inverse=True)
+    return numbers[known], place
 
 
-def _clustered_mean(values: np.ndarray, place: np.ndarray) -> tuple[float, float, int]:
-    """Return a mean, its cluster-robust standard error (0 with one cluster), and the clusters."""
-    mean = float(values.mean())
-    residuals = np.bincount(place, weights=values - mean)
-    groups = len(residuals)
-    squares = float((residuals**2).sum()) * groups / max(groups - 1, 1)
-    error = squares**0.5 / len(values)
-    return mean, error if groups > 1 and error > 1e-12 else 0.0, groups
+def _clustered_error(influence: np.ndarray, place: np.ndarray) -> tuple[float, int]:
+    """Return the cluster-robust standard error (0 where none can be told), and the clusters."""
+    sums = np.bincount(place, weights=influence)
+    groups = len(sums)
+    error = float((sums**2).sum() * groups / max(groups - 1, 1)) ** 0.5
+    return error if groups > 1 and error > 1e-12 else 0.0, groups
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
@@ -243,29 +244,70 @@ def _proportion(successes: int, n: int, confidence: float, method: str) -> Inter
 
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"a proportion needs 0 ≤ successes ≤ n and n ≥ 1; seen {successes} of {n}")
-    found = binomtest(successes, n).proportion_ci(confidence, method=method)
-    return Interval(successes / n, float(found.low), float(found.high), n)
+    interval = binomtest(successes, n).proportion_ci(confidence, method=method)
+    return Interval(successes / n, float(interval.low), float(interval.high), n)
 
 
-def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Interval, float]:
-    """Compare two methods on the same pictures: difference of accuracy, and McNemar's p.
+@dataclass(frozen=True)
+class Paired:
+    """Difference of two methods on the same pictures, with two tests of it.
 
-    McNemar's test takes the pictures for independent; `sign_flip` of the same differences takes
-    the prompts for it.
+    ``difference``: accuracy of the first less that of the second, with its interval over scenes
+    (`mean_interval`). ``sign_flip`` and ``mcnemar``: two-sided p; the first knows that pictures of
+    one scene go together, the second takes all for independent. ``scenes``: their number.
+    """
+
+    difference: Interval
+    sign_flip: float
+    mcnemar: float
+    scenes: int
+
+
+def paired_tests(first: pd.DataFrame, second: pd.DataFrame) -> Paired:
+    """Return the difference of accuracy of two methods on the same pictures, with two tests.
 
     Args:
         first: outcomes of one attributor (`evaluation.outcomes`).
         second: outcomes of another on the same images.
 
-    Returns:
-        accuracy of ``first`` less that of ``second`` with its interval over prompts
-        (`mean_interval`), and the exact two-sided p of McNemar's test on the pictures that only one
-        of them gets right (1 where there is none).
-
     Raises:
         ValueError: they are not of the same images.
     """
-    keys = ["image_id", "truth", "prompt"]
+    left, right, clusters = paired_outcomes(first, second)
+    differences = left.astype(float) - right
+    return Paired(
+        mean_interval(differences, clusters, (-1.0, 1.0)),
+        sign_flip(differences, clusters),
+        mcnemar(left, right),
+        len(set(clusters)),
+    )
+
+
+def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Interval, float]:
+    """Return the difference of `paired_tests`, and McNemar's p alone."""
+    left, right, clusters = paired_outcomes(first, second)
+    return mean_interval(left.astype(float) - right, clusters, (-1.0, 1.0)), mcnemar(left, right)
+
+
+def paired_outcomes(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    keys: Sequence[str] = ("image_id", "truth", "prompt"),
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return whether each of two methods is right on each picture, and its scene.
+
+    Args:
+        first: outcomes of one attributor (`evaluation.outcomes`).
+        second: outcomes of another on the same pictures.
+        keys: columns that tell a picture apart, ``prompt`` among them.
+
+    Returns:
+        (N,) bool of the first, (N,) bool of the second, and N scenes.
+
+    Raises:
+        ValueError: they are not of the same pictures.
+    """
+    keys = list(keys)
     pairs = first[[*keys, "correct"]].merge(second[[*keys, "correct"]], on=keys)
     if not len(first) == len(second) == len(pairs):
         raise ValueError(
@@ -273,8 +315,7 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Interv
             f"{len(second)}, {len(pairs)} of them in both"
         )
     left, right = (pairs[f"correct_{end}"].to_numpy(bool) for end in "xy")
-    found = mean_interval(left.astype(float) - right, pairs["prompt"], (-1.0, 1.0))
-    return found, mcnemar(left, right)
+    return left, right, scenes(pairs)
 
 
 def sign_flip(
@@ -283,12 +324,14 @@ def sign_flip(
     draws: int = 9999,
     seed: int = 0,
 ) -> float:
-    """Test by sign-flips over clusters whether paired differences are around 0: two-sided p.
+    """Return the two-sided p of a sign-flip test over clusters that paired differences are 0.
 
     Were the two methods alike, the sum of the differences of a cluster would be as likely with the
     other sign (Fisher 1935, The Design of Experiments, section 21). Clusters without a difference
-    say nothing. All 2^G signs of the G others are tried where they are at most ``draws``, which is
-    exact; else ``draws`` of them with the one seen beside (Phipson & Smyth 2010).
+    say nothing. The law of the sum over all 2^G signs of the G others is exact, by convolution,
+    where their sums are whole numbers, as those of right and wrong are. Else all signs are tried
+    where they are at most ``draws``, or ``draws`` of them with the one seen beside (Phipson & Smyth
+    2010).
 
     Args:
         differences: (N,) first less second, of the same picture; NaN ones are left out.
@@ -309,7 +352,9 @@ def sign_flip(
     sums = sums[sums != 0]
     if len(sums) < 2:
         return 1.0
-    found = permutation_test(
+    if (sums == np.rint(sums)).all():
+        return _exact_flip(sums.astype(int))
+    test = permutation_test(
         (sums,),
         lambda drawn, axis: drawn.sum(axis=axis),
         permutation_type="samples",
@@ -318,13 +363,24 @@ def sign_flip(
         vectorized=True,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
+
+
+def _exact_flip(sums: np.ndarray) -> float:
+    """Return P(|S| ≥ |Σ sums|) of S = Σ ± sums, every sign as likely as the other."""
+    chances = np.ones(1)
+    for step in 2 * np.abs(sums):
+        before, chances = chances / 2, np.zeros(len(chances) + step)
+        chances[: len(before)] += before
+        chances[step:] += before
+    reached = np.abs(2 * np.arange(len(chances)) - len(chances) + 1) >= 2 * abs(int(sums.sum()))
+    return min(1.0, float(chances[reached].sum()))
 
 
 def minimal_detectable_difference(
     clusters: int, deviation: float = 0.25, power: float = 0.8, level: float = 0.05
 ) -> float:
-    """Compute the smallest true difference of two paired accuracies that a study is apt to find.
+    """Return the smallest true difference of paired accuracies that a study is apt to find.
 
     It is that of a two-sided paired t test over clusters (noncentral t; Cohen 1988, chapter 2).
     Assumed: every cluster has the same number of pictures, clusters are independent, and the mean
@@ -360,7 +416,7 @@ def minimal_detectable_difference(
 
 
 def mcnemar(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndarray) -> float:
-    """Test whether two paired outcomes differ: McNemar's exact two-sided p, 1 where they never do.
+    """Return McNemar's exact two-sided p of two paired outcomes, 1 where they never differ.
 
     >>> mcnemar([True, True, True, False], [False, False, False, False])
     0.25
@@ -373,7 +429,7 @@ def mcnemar(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndar
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Correct the p-values of one family of tests (Holm 1979), in the order given.
+    """Return the p-values of one family corrected after Holm (1979), in the order given.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -381,35 +437,3 @@ def holm(values: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return [round(float(p), 12) for p in multipletests(values, method="holm")[1]] if values else []
-
-
-def bootstrap_statistic(
-    statistic: Callable[[np.ndarray], float],
-    groups: Sequence[Any] | np.ndarray,
-    draws: int = 300,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Interval:
-    """Estimate any statistic of rows and its percentile interval, drawing whole groups.
-
-    Args:
-        statistic: takes the positions of the rows drawn, answers a number.
-        groups: (N,) the group (prompt) of each row.
-        draws: bootstrap draws; those that answer NaN are left out.
-        seed: of the draws.
-        confidence: of the interval.
-
-    >>> values = np.array([1.0, 1.0, 0.0, 0.0])
-    >>> bootstrap_statistic(lambda rows: float(values[rows].mean()), list("aabb"))
-    Interval(value=0.5, low=0.0, high=1.0, n=4)
-    """
-    _, place = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
-    rng = np.random.default_rng(seed)
-    found = [
-        statistic(np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]))
-        for _ in range(draws)
-    ]
-    low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    value = statistic(np.arange(len(place)))
-    return Interval(value, float(low), float(high), len(place))

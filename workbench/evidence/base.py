@@ -19,6 +19,7 @@ STATES = {
     "observed": "measured in the pixels, at the error rate that is told",
     "contradicted": "written there, and the picture itself says otherwise",
     "broken": "signed, and changed since",
+    "done": "done to the colours when the picture was opened here",
     "absent": "nothing found, which says nothing",
     "unchecked": "could not be looked for",
 }
@@ -28,7 +29,7 @@ STATES = {
 class Evidence:
     """One thing a file tells, or does not.
 
-    ``kind`` is C2PA, parameters, watermark, origin or traces, ``state`` one of `STATES`,
+    ``kind`` is C2PA, parameters, watermark, origin, traces or colours, ``state`` one of `STATES`,
     ``source`` the maker it names, ``prompt`` a prompt found there, ``text`` a sentence,
     ``settings`` what a drawing could be repeated with (`Parameters.told`), None where there are no
     parameters. All but the first two are the file's own words in part: escape them before they go
@@ -43,14 +44,14 @@ class Evidence:
     settings: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Let nothing in that would act on a screen, or, in a prompt, that no table can hold."""
+        """Escape what would act on a screen, and in a prompt lone surrogates."""
         object.__setattr__(self, "text", shown(self.text))
         object.__setattr__(self, "source", self.source and shown(self.source))
         object.__setattr__(self, "prompt", self.prompt and plain(self.prompt))
 
 
 def library_missing(kind: str, library: str, error: Exception) -> Evidence:
-    """Say that a library of the extra is needed for this kind."""
+    """Return the evidence that a library of the extra is needed for this kind."""
     how = "pip install 'attribution-workbench[evidence]'"
     return Evidence(kind, "unchecked", f"Not looked for: {library} is needed ({how}; {error}).")
 

@@ -1,16 +1,20 @@
 """Signed manifests (https://c2pa.org), validated offline.
 
-Whether a signer is to be trusted only you can say: ``WORKBENCH_SIGNERS`` names a file (PEM) of the
-authorities' certificates that you trust, such as the C2PA trust list. Without it no signature reads
-as verified, for anybody can make a certificate in any name.
+Whether a signer is to be trusted only you can say: ``WORKBENCH_SIGNERS`` names a file of the
+authorities' certificates that you trust, as PEM or as a list of trusted entities (ETSI TS 119 602,
+JSON). The list of conforming signers that C2PA publishes comes in both forms.
+Without it no signature reads as verified, for anybody can make a certificate in any name.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ AI = {
     "trainedAlgorithmicMedia": " as made by a model",
     "compositeWithTrainedAlgorithmicMedia": " as made by a model in part",
 }
+BEGIN, END = (f"-----{word} CERTIFICATE-----" for word in ("BEGIN", "END"))
 USAGES = (
     "1.3.6.1.5.5.7.3.4",
     "1.3.6.1.5.5.7.3.36",
@@ -38,6 +43,16 @@ CHANGED = r"(assertion|claimSignature|ingredient|manifest)\.(.*\.)?mismatch|asse
 """Codes of what only bytes that were changed after the signing bring about."""
 UNCHECKED = r"signingCredential\.untrusted$|cawg\.|timeStamp\."
 """Codes of what is not known here: who signed it, who is named in it, and when."""
+PARTS = {
+    "parentOf": "which it was made from",
+    "componentOf": "a part of it",
+    "inputTo": "given to what made it",
+}
+"""What an ingredient is to a picture, by its relationship."""
+SIDE = 256
+"""Pixels along a side at which a thumbnail and its picture are compared, at most."""
+MOST = 5
+"""Ingredients that are told of, at most."""
 BOUND = r"assertion\.(dataHash|boxesHash|bmffHash|collectionHash)\.match"
 TYPES = {
     "AVIF": "image/avif",
@@ -60,9 +75,33 @@ def _trusted() -> str | None:
         text = Path(path).read_text()
     except (OSError, ValueError) as error:
         raise ValueError(f"{SIGNERS} names {path!r}, which cannot be read ({error})") from None
-    if "-----BEGIN CERTIFICATE-----" not in text:
+    text = _of_list(text) if text.lstrip("\ufeff \t\r\n").startswith("{") else text
+    if BEGIN not in text:
         raise ValueError(f"{SIGNERS} names {path!r}, which holds no certificate (PEM)")
     return text
+
+
+def _of_list(text: str) -> str:
+    """Return as PEM the certificates of a list of trusted entities, less those not trusted now.
+
+    See https://github.com/c2pa-org/conformance-public, schemas/trust-list.
+    """
+    try:
+        entities = json.loads(text.strip("\ufeff"))["LoTE"]["TrustedEntitiesList"]
+        services = [x["ServiceInformation"] for each in entities for x in _services(each)]
+        held = [
+            str(each["val"])
+            for service in services
+            if str(service.get("ServiceStatus", "/trusted")).endswith("/trusted")
+            for each in service["ServiceDigitalIdentity"].get("X509Certificates", [])
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+    return "".join(f"{BEGIN}\n{textwrap.fill(each, 64)}\n{END}\n" for each in held)
+
+
+def _services(entity: dict[str, Any]) -> list[dict[str, Any]]:
+    return entity.get("TrustedEntityServices", [])
 
 
 def read_manifest(data: bytes) -> Evidence:
@@ -84,10 +123,13 @@ def read_manifest(data: bytes) -> Evidence:
         raise ValueError(f"{SIGNERS} names certificates that cannot be read ({error})") from None
     try:
         reader = c2pa.Reader(TYPES[form], io.BytesIO(data), context=context)
-        state, told = reader.get_validation_state(), json.loads(reader.json())
+        state, report = reader.get_validation_state(), json.loads(reader.json())
         if state == "Invalid" and (odd := _unknown_hash(json.loads(reader.detailed_json()))):
             return _unreadable(f"it hashes by {quoted(odd)}, which is not known here")
-        return _judged(str(state), told, trusted)
+        evidence = _judged(str(state), report, trusted)
+        if evidence.state == "broken" and _thumbnail_holds(report):
+            return dataclasses.replace(evidence, text=evidence.text + _thumbnail(reader, data))
+        return evidence
     except c2pa.C2paError.ManifestNotFound:
         return Evidence("C2PA", "absent", "No C2PA manifest.")
     except MemoryError:
@@ -130,20 +172,20 @@ def _unknown_hash(detailed: dict[str, Any]) -> str | None:
     return next((str(name) for name in named if name and name not in HASHES), None)
 
 
-def _judged(state: str, told: dict[str, Any], trusted: str | None) -> Evidence:
-    """Say what the library's validation of a manifest comes to."""
-    manifest = told["manifests"].pop(told["active_manifest"])
+def _judged(state: str, report: dict[str, Any], trusted: str | None) -> Evidence:
+    """Return the evidence that the library's validation of a manifest amounts to."""
+    manifest = report["manifests"].pop(report["active_manifest"])
     source, named = _maker(manifest)
     signature = manifest.get("signature_info") or {}
     signer = ", ".join(filter(None, [signature.get("common_name"), signature.get("issuer")]))
     says = f"It names {named}, signed by {quoted(signer) if signer else 'nobody named'}"
-    more = _ingredients(manifest, told["manifests"]) + _identities(manifest)
-    failures, valid = _failures(told), "Valid: unchanged since it was signed."
+    more = _ingredients(manifest, report["manifests"]) + _identities(manifest)
+    failures, valid = _failures(report), "Valid: unchanged since it was signed."
     if state == "Invalid":
-        every = [*failures, *_failures_of_ingredients(told)]
+        every = [*failures, *_failures_of_ingredients(report)]
         if _changed(every):
             return Evidence("C2PA", "broken", f"{_wrong(every)}. {says}.{more}", source)
-        if not _holds(told):
+        if not _holds(report):
             what = f"It cannot be checked here ({', '.join(failures) or 'nobody says why'})"
             return Evidence("C2PA", "unchecked", f"{what}. {says}.{more}", source)
         valid = f"{_wrong(failures)}."
@@ -156,32 +198,72 @@ def _judged(state: str, told: dict[str, Any], trusted: str | None) -> Evidence:
 
 
 def _ingredients(manifest: dict[str, Any], others: dict[str, Any]) -> str:
-    """Tell what a picture was made from, as far as its manifest does."""
-    inside = [f" An ingredient names {_maker(each)[1]}." for each in others.values()]
-    if any(_failures(each) for each in manifest.get("ingredients", [])):
+    """Return a sentence on the ingredients of a picture, from its manifest."""
+    listed, further = manifest.get("ingredients", []), dict(others)
+    inside = []
+    for each in listed:
+        what = quoted(each["title"]) if each.get("title") else "without a name"
+        part = PARTS.get(str(each.get("relationship")), "its part is not told")
+        own = further.pop(str(each.get("active_manifest")), None)
+        says = f"names {_maker(own)[1]}" if own else "carries no manifest"
+        inside.append(f" An ingredient, {what} ({part}), {says}.")
+    inside += [f" An ingredient of an ingredient names {_maker(x)[1]}." for x in further.values()]
+    if any(_failures(each) for each in listed):
         inside.insert(0, " An ingredient was broken when it was taken in.")
-    return "".join(inside[:5])
+    more = len(inside) - MOST
+    return "".join(inside[:MOST]) + (f" More ingredients: {more}." if more > 0 else "")
+
+
+def _thumbnail_holds(report: dict[str, Any]) -> bool:
+    """Return whether a manifest's thumbnail is the one that was signed."""
+    codes = _failures(report)
+    active = (report.get("validation_results") or {}).get("activeManifest") or {}
+    signed = "claimSignature.validated" in _codes(active.get("success", []))
+    return signed and not any("hashedURI" in code or "missing" in code for code in codes)
+
+
+def _thumbnail(reader: Any, data: bytes) -> str:
+    """Return how far a picture is from the thumbnail that was signed; "" where there is none."""
+    import numpy as np
+    from PIL import Image
+
+    from workbench import images
+
+    with contextlib.suppress(Exception):  # the library's, and of a file of anybody's
+        name = (reader.get_active_manifest() or {})["thumbnail"]["identifier"]
+        held = io.BytesIO()
+        reader.resource_to_stream(name, held)
+        small = images.decode(held.getvalue())
+        small.thumbnail((SIDE, SIDE))
+        seen = (images.decode(data), opened(data).convert("RGB"))  # turned by EXIF, and not
+        alike = (each.resize(small.size, Image.Resampling.BICUBIC) for each in seen)
+        apart = min(np.abs(np.asarray(small, float) - np.asarray(x)).mean() for x in alike)
+        return (
+            f" The thumbnail that was signed and this picture are {apart:.1f} of 255 levels apart "
+            f"on average, at {small.width}×{small.height} pixels."
+        )
+    return ""
 
 
 def _identities(manifest: dict[str, Any]) -> str:
-    """Say that an identity assertion was left unchecked."""
+    """Return the remark that an identity assertion was left unchecked; "" without one."""
     labels = (str(each.get("label")) for each in manifest.get("assertions", []))
     if not any(label.startswith("cawg.identity") for label in labels):
         return ""
     return " An identity asserted there is unchecked: its issuer would have to be asked."
 
 
-def _failures(told: dict[str, Any]) -> list[str]:
-    """List the codes of what is wrong with a manifest, but for a signer whom nobody knows."""
-    results = told.get("validation_results") or {}
+def _failures(report: dict[str, Any]) -> list[str]:
+    """Return the codes of what is wrong with a manifest, but for a signer whom nobody knows."""
+    results = report.get("validation_results") or {}
     failed = [*(results.get("activeManifest") or {}).get("failure", [])]
-    failed += [] if results else told.get("validation_status") or []  # of older manifests
+    failed += [] if results else report.get("validation_status") or []  # of older manifests
     return _codes(failed)
 
 
-def _failures_of_ingredients(told: dict[str, Any]) -> list[str]:
-    """List what has become wrong inside a manifest's ingredients, whose pixels are not here."""
-    deltas = (told.get("validation_results") or {}).get("ingredientDeltas") or []
+def _failures_of_ingredients(report: dict[str, Any]) -> list[str]:
+    """Return what has become wrong inside a manifest's ingredients, whose pixels are not here."""
+    deltas = (report.get("validation_results") or {}).get("ingredientDeltas") or []
     failed = [x for each in deltas for x in (each.get("validationDeltas") or {}).get("failure", [])]
     return [code for code in _codes(failed) if not re.match(r"assertion\.[a-z]+Hash\.", code)]
 
@@ -192,21 +274,21 @@ def _codes(failed: list[dict[str, Any]]) -> list[str]:
 
 
 def _changed(codes: list[str]) -> bool:
-    """Tell whether failure codes mean that bytes were changed after the signing."""
+    """Return whether failure codes mean that bytes were changed after the signing."""
     if "algorithm.unsupported" in codes:  # the library then calls the signature a mismatch
         codes = [code for code in codes if code != "claimSignature.mismatch"]
     return any(re.fullmatch(CHANGED, code) for code in codes)
 
 
-def _holds(told: dict[str, Any]) -> bool:
-    """Tell whether a manifest's own signature and its digest of the picture were found right."""
-    active = (told.get("validation_results") or {}).get("activeManifest") or {}
+def _holds(report: dict[str, Any]) -> bool:
+    """Return whether a manifest's own signature and its digest of the picture were found right."""
+    active = (report.get("validation_results") or {}).get("activeManifest") or {}
     right = _codes(active.get("success", []))
     return "claimSignature.validated" in right and any(re.fullmatch(BOUND, code) for code in right)
 
 
 def _wrong(codes: list[str]) -> str:
-    """Say what failure codes mean; without any, the failure is an ingredient's."""
+    """Return the meaning of failure codes; without any, the failure is an ingredient's."""
     if any(re.search("(data|boxes|bmff|collection)Hash", code) for code in codes):
         what = "The picture was changed since it was signed, or the manifest is another picture's"
     elif any("mismatch" in code for code in codes):
@@ -228,8 +310,8 @@ def _maker(manifest: dict[str, Any]) -> tuple[str | None, str]:
     agents = [each.get("name") if isinstance(each, dict) else each for each in agents]
     source = next((each for each in (*agents, *makers) if isinstance(each, str) and each), None)
     kinds = [str(each.get("digitalSourceType")).rpartition("/")[2] for each in actions]
-    made = next((words for kind, words in AI.items() if kind in kinds), "")
-    return source, (quoted(source) if source else "no maker") + made
+    origin = next((words for kind, words in AI.items() if kind in kinds), "")
+    return source, (quoted(source) if source else "no maker") + origin
 
 
 def _actions(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:

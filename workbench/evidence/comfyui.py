@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,13 +67,13 @@ def find(texts: Mapping[str, str]) -> dict[str, Any]:
     workflow, as it is drawn, counts where no graph as it was executed is there.
     """
     objects = [load_object(texts.get("prompt")), *map(load_object, texts.values())]
-    for told in objects:
-        for graph in (told, load_object(told.get("prompt"))):
+    for holder in objects:
+        for graph in (holder, load_object(holder.get("prompt"))):
             nodes = {str(name): each for name, each in graph.items() if _is_node(each)}
             if nodes:
                 return nodes
-    for told in (load_object(texts.get("workflow")), *objects):
-        for drawn in (told, load_object(told.get("workflow"))):
+    for holder in (load_object(texts.get("workflow")), *objects):
+        for drawn in (holder, load_object(holder.get("workflow"))):
             if isinstance(drawn.get("nodes"), list) and drawn["nodes"]:
                 return _wired(drawn)
     return {}
@@ -140,7 +140,9 @@ def read(nodes: Mapping[str, Any]) -> Parameters:
     lost = not prompts and any(ends)
     kept_models = dict.fromkeys(each for each in models if isinstance(each, str) and each)
     prompt = ", ".join(filter(None, prompts))
-    return Parameters("ComfyUI", tuple(kept_models), prompt, settings, lost)
+    against = [text for text in graph.negatives(here) if text and text not in prompts]
+    negative = ", ".join(dict.fromkeys(against)) or None
+    return Parameters("ComfyUI", tuple(kept_models), prompt, settings, lost, negative)
 
 
 @dataclass(frozen=True)
@@ -178,24 +180,35 @@ class _Graph:
         ends = [name for name in self.inputs if any(map(_is_picture, self.wires(name)))]
         consumed = {wire for name in self.inputs for wire in self.wires(name).values()}
         for part in ("save", "preview"):
-            if found := [name for name in ends if part in self.kinds[name].lower()]:
-                return found
+            if savers := [name for name in ends if part in self.kinds[name].lower()]:
+                return savers
         return [name for name in ends if name not in consumed]
 
     def behind(self, names: list[str]) -> dict[str, None]:
         """Return nodes and all that lead to them, but for what leads to a negative prompt alone."""
-        found: dict[str, None] = {}
+        upstream: dict[str, None] = {}
         waiting = list(names)
         while waiting:
             name = waiting.pop()
-            if name not in found:
-                found[name] = None
+            if name not in upstream:
+                upstream[name] = None
                 wires = self.wires(name).items()
                 waiting += [to for key, to in wires if key == "clip" or not NEGATIVE.fullmatch(key)]
-        return found
+        return upstream
+
+    def negatives(self, names: Iterable[str]) -> list[str]:
+        """Return the texts behind the inputs "negative" of nodes; none where they are lost."""
+        fresh = _Graph(self.inputs, self.kinds)
+        prompts: list[str] = []
+        with contextlib.suppress(LookupError, RecursionError):
+            for name in names:
+                wire = self.wires(name).get("negative", "")
+                if "zeroout" not in self.kinds.get(wire, "zeroout").lower():
+                    prompts += fresh.texts([wire, 0])
+        return prompts
 
     def is_sampler(self, name: str) -> bool:
-        """Tell whether a node draws: it has noise and a model, or what stands for both."""
+        """Return whether a node draws: it has noise and a model, or what stands for both."""
         here, kind = self.inputs[name], self.kinds[name].lower()
         if "positive" in here and ("seed" in here or "noise_seed" in here or "sampler" in kind):
             return True
@@ -227,40 +240,40 @@ class _Graph:
         Later ones refine what the first has drawn.
         """
         first = [x for x in samplers if self.behind([x]).keys() & set(samplers) == {x}]
-        found = self._nearest((first or samplers)[0]) if samplers else {}
+        settings = self._nearest((first or samplers)[0]) if samplers else {}
         for inputs in here.values():
             if (guidance := self.value(inputs.get("guidance"))) is not None:
-                found["guidance"] = guidance
+                settings["guidance"] = guidance
         empty = [x for name, x in here.items() if re.search("Empty.*Latent", self.kinds[name])]
         if len(empty) == 1:
-            found |= {side: self.value(empty[0].get(side)) for side in ("width", "height")}
+            settings |= {side: self.value(empty[0].get(side)) for side in ("width", "height")}
         for name, inputs in here.items():
             wire = inputs.get("images")
             wire = wire if isinstance(wire, list) and wire else [""]
             source = self.kinds.get(str(wire[0]), "VAEDecode")
             if re.search("Save|Preview", self.kinds[name]) and "VAEDecode" not in source:
-                found["postprocess"] = True  # who knows what was done between
-        return found
+                settings["postprocess"] = True  # who knows what was done between
+        return settings
 
     def _nearest(self, sampler: str) -> dict[str, Any]:
         """Return seed, steps and the like as they stand nearest to a sampler."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         seen, waiting = {sampler}, [sampler]
         for name in waiting:
             inputs = self.inputs[name]
-            for told, keys in NUMBERS.items():
+            for setting, keys in NUMBERS.items():
                 values = (self.value(inputs.get(key)) for key in keys)
                 value = next((each for each in values if each is not None), None)
                 if value is not None:
-                    found.setdefault(told, value)
-            for told in ("sampler_name", "scheduler"):
-                if isinstance(inputs.get(told), str):
-                    found.setdefault(told.replace("_", " "), inputs[told])
+                    settings.setdefault(setting, value)
+            for setting in ("sampler_name", "scheduler"):
+                if isinstance(inputs.get(setting), str):
+                    settings.setdefault(setting.replace("_", " "), inputs[setting])
             for key, to in self.wires(name).items():
                 if to not in seen and not ASIDE.fullmatch(key) and not NEGATIVE.fullmatch(key):
                     seen.add(to)
                     waiting.append(to)
-        return found
+        return settings
 
     def value(self, value: Any, depth: int = 5) -> int | float | None:
         """Return a number, or the one behind a wire; None where there is none."""

@@ -52,26 +52,26 @@ def read(texts: Mapping[str, str]) -> Parameters | None:
     Any exception may be raised: the texts are anybody's.
     """
     nodes = comfyui.find(texts)
-    found = comfyui.read(nodes) if nodes else None
-    if found is not None and not found.lost:
-        return found
+    parameters = comfyui.read(nodes) if nodes else None
+    if parameters is not None and not parameters.lost:
+        return parameters
     first = texts.get("parameters", texts.get("comment", ""))
     if len(first) > LONGEST:
-        if found is not None:
-            return found
+        if parameters is not None:
+            return parameters
         raise ValueError(f"more than {LONGEST:,} characters")
     short = _unfolded({name: text for name, text in texts.items() if len(text) <= LONGEST})
-    return _as_text(short) or found or _parsed(short) or _plain(short) or _described(short)
+    return _as_text(short) or parameters or _parsed(short) or _plain(short) or _described(short)
 
 
 def _as_text(texts: Mapping[str, str]) -> Parameters | None:
     """Read what Automatic1111 and its kin write, and InvokeAI's first form."""
-    if "sd-metadata" not in texts and (found := infotext.dream(texts.get("Dream", ""))):
-        return found
+    if "sd-metadata" not in texts and (parameters := infotext.dream(texts.get("Dream", ""))):
+        return parameters
     named_first = sorted(texts.items(), key=lambda item: item[0] != "parameters")
     for _, text in named_first:
-        if not text.lstrip().startswith(("{", "[")) and (found := infotext.automatic(text)):
-            return found
+        if not text.lstrip().startswith(("{", "[")) and (parameters := infotext.automatic(text)):
+            return parameters
     return None
 
 
@@ -81,9 +81,9 @@ def _unfolded(texts: dict[str, str]) -> dict[str, str]:
     inside = load_object(folded.get("Comment"))
     if not inside:
         return texts
-    told = {str(name): text for name, text in folded.items() if isinstance(text, str)}
+    unfolded = {str(name): text for name, text in folded.items() if isinstance(text, str)}
     prompt = inside.get("prompt")
-    return {**({"Description": prompt} if isinstance(prompt, str) else {}), **texts, **told}
+    return {**({"Description": prompt} if isinstance(prompt, str) else {}), **texts, **unfolded}
 
 
 def _described(texts: Mapping[str, str]) -> Parameters | None:
@@ -104,22 +104,22 @@ def _parsed(texts: Mapping[str, str]) -> Parameters | None:
         tidy["parameters"] = tidy["comment"]
     kinds: list[Any] = [parsers.FooocusParser, parsers.InvokeAIParser, parsers.NovelAIParser]
     for parser in kinds:
-        found = _tried(parser, tidy)
-        if found is None:
+        parsed = _tried(parser, tidy)
+        if parsed is None:
             continue
-        told = _named(found.metadata)
-        for each in found.samplers:
-            told = _named(each.parameters) | {"sampler": each.name} | told
-        models = [model.name or model.hash for each in found.samplers if (model := each.model)]
+        settings = _named(parsed.metadata)
+        for each in parsed.samplers:
+            settings = _named(each.parameters) | {"sampler": each.name} | settings
+        models = [model.name or model.hash for each in parsed.samplers if (model := each.model)]
         if not models:  # InvokeAI 4 and later
             models = [named(load_object(texts.get("invokeai_metadata")).get("model"))]
-        prompts = [x.value for each in found.samplers for x in each.prompts]
-        against = [x.value for each in found.samplers for x in each.negative_prompts]
+        prompts = [x.value for each in parsed.samplers for x in each.prompts]
+        against = [x.value for each in parsed.samplers for x in each.negative_prompts]
         return Parameters(
-            str(found.generator.value),
+            str(parsed.generator.value),
             _names(models),
             ", ".join(_names(prompts)),
-            told,
+            settings,
             negative=", ".join(_names(against)) or None,
         )
     return None
@@ -135,8 +135,8 @@ def _tried(parser: Any, texts: dict[str, str]) -> Any:
 
 def _plain(texts: Mapping[str, str]) -> Parameters | None:
     """Read settings that are a JSON object, or a text each, by the names that most use."""
-    for told, outer in _objects(dict(texts), ()):
-        flat = _flat(told)
+    for fields, outer in _objects(dict(texts), ()):
+        flat = _flat(fields)
         keys = PROMPTS if "uc" in flat else PROMPTS[:-1]
         prompt = next((x for key in keys if (x := _words(flat.get(key))) is not None), None)
         models = _names([next(filter(None, (named(flat.get(key)) for key in MODELS)), None)])
@@ -147,26 +147,26 @@ def _plain(texts: Mapping[str, str]) -> Parameters | None:
         if not models and front == "NovelAI":
             models = _novel_models(outer)
         against = next((x for key in NEGATIVES if (x := _words(flat.get(key)))), None)
-        settings = _named(told)
-        for each in told.values():
+        settings = _named(fields)
+        for each in fields.values():
             settings |= _named(each) if isinstance(each, dict) else {}
         return Parameters(front, models, prompt, settings, negative=against)
     return None
 
 
-def _flat(told: Mapping[Any, Any]) -> dict[str, Any]:
-    return {compact(str(name)): value for name, value in told.items()}
+def _flat(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    return {compact(str(name)): value for name, value in fields.items()}
 
 
 def _objects(
-    told: Mapping[Any, Any], outer: tuple[dict[str, Any], ...]
+    fields: Mapping[Any, Any], outer: tuple[dict[str, Any], ...]
 ) -> Iterator[tuple[Mapping[Any, Any], tuple[dict[str, Any], ...]]]:
     """Yield an object and those inside it, JSON inside its texts too, with those around each."""
-    yield told, outer
+    yield fields, outer
     if len(outer) < DEEPEST:
-        for value in list(told.values())[:200]:
+        for value in list(fields.values())[:200]:
             if inside := value if isinstance(value, dict) else load_object(value):
-                yield from _objects(inside, (_flat(told), *outer))
+                yield from _objects(inside, (_flat(fields), *outer))
 
 
 def _novel_models(outer: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

@@ -49,23 +49,27 @@ def automatic(text: str) -> Parameters | None:
     The three may stand on a line each, or all on one; a sampler need not be there.
     """
     start = _settings_in(text)
-    told = dict(_pairs(text[start:]))
-    if sum(name.lower() in told for name in KNOWN) < 2:
-        start, told = len(text), {}
+    settings = dict(_pairs(text[start:]))
+    if sum(name.lower() in settings for name in KNOWN) < 2:
+        start, settings = len(text), {}
     head = text[:start]
     mark = NEGATIVE.search(head) or NEGATIVE_INSIDE.search(head)
-    if not told and not (mark and NEGATIVE.search(head)):
+    if not settings and not (mark and NEGATIVE.search(head)):
         return None
     prompt = head[: mark.start()] if mark else head
     negative = head[mark.end() :].strip() if mark else ""
-    model = told.get("model") or told.get("model hash") or _resource(told.get("civitai resources"))
+    model = (
+        settings.get("model")
+        or settings.get("model hash")
+        or _resource(settings.get("civitai resources"))
+    )
     models = (model,) if isinstance(model, str) and model else ()
-    front = next((name for key, name in KIN if name in str(told.get(key))), "AUTOMATIC1111")
-    return Parameters(front, models, prompt.strip(), told, negative=negative or None)
+    front = next((name for key, name in KIN if name in str(settings.get(key))), "AUTOMATIC1111")
+    return Parameters(front, models, prompt.strip(), settings, negative=negative or None)
 
 
 def _settings_in(text: str) -> int:
-    """Find where the settings begin: at the last line that does so, or else first inside one."""
+    """Return where the settings begin: at the last line that does so, or else first inside one."""
     for pattern in SETTINGS:
         begins = [match.start() for match in pattern.finditer(text)]
         lines = [place for place in begins if not place or text[place - 1] == "\n"]
@@ -124,15 +128,15 @@ def dream(text: str) -> Parameters | None:
     options = re.finditer(
         r"(?:^|\s)-(?:-([a-z_]+)|([A-Za-z]))[ =]*((?:\"[^\"]*\"|[^\s\"-][^\s\"]*)?)", match[2] or ""
     )
-    told: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for option in options:
         name = option[1] or option[2]
-        told[DREAMED.get(name, name).replace("_", " ")] = option[3] or True
-    if not told:
+        settings[DREAMED.get(name, name).replace("_", " ")] = option[3] or True
+    if not settings:
         return None
     negative = re.findall(r"\[([^\[\]]*)\]", match[1])
     prompt = re.sub(r"\s*\[[^\[\]]*\]", "", match[1]).strip(" ,")
-    return Parameters("InvokeAI", (), prompt, told, negative=", ".join(negative) or None)
+    return Parameters("InvokeAI", (), prompt, settings, negative=", ".join(negative) or None)
 
 
 def midjourney(text: str) -> Parameters | None:
@@ -144,15 +148,15 @@ def midjourney(text: str) -> Parameters | None:
     if not job and not named & {"v", "niji", "ar"}:
         return None
     ends = [*(flag.start() for flag in flags), len(words)][1:]
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         flag[1].lower(): words[flag.end() : end].strip() or True
         for flag, end in zip(flags, ends, strict=True)
     }
     prompt = words[: flags[0].start()] if flags else words
     prompt = re.sub(r"^(\s*<?https?://\S+)+", "", prompt).strip()
     version = next(
-        (f" {mark}{told[x]}" for x, mark in VERSIONS if isinstance(told.get(x), str)), ""
+        (f" {mark}{settings[x]}" for x, mark in VERSIONS if isinstance(settings.get(x), str)), ""
     )
-    negative = told.pop("no", None)
+    negative = settings.pop("no", None)
     negative = negative if isinstance(negative, str) else None
-    return Parameters("Midjourney", (f"Midjourney{version}",), prompt, told, negative=negative)
+    return Parameters("Midjourney", (f"Midjourney{version}",), prompt, settings, negative=negative)

@@ -1,4 +1,4 @@
-"""Look into a file, or many, for all kinds of evidence.
+"""Inspect a file, or many, for every kind of evidence.
 
 What was checked, what is merely written there, and what is not there are told apart (`STATES`).
 All of it is lost when a picture is saved again, so its absence says nothing. Needs the extra
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import images, quiet
-from workbench.evidence.base import Evidence, opened
+from workbench.evidence.base import Evidence
 from workbench.evidence.c2pa import read_manifest
 from workbench.evidence.origin import read_origin
 from workbench.evidence.parameters import read_parameters
@@ -26,12 +26,13 @@ COLUMNS = ["path", "kind", "state", "source", "prompt", "text", "settings"]
 
 
 def inspect(path: str | Path) -> list[Evidence]:
-    """Look for all kinds of evidence in a picture file.
+    """Return the evidence of every kind in a picture file.
 
     Returns:
         one Evidence of C2PA, one of parameters, one of a watermark, in this order; then one of
-        the origin that XMP, IPTC and EXIF name, and one of traces of past compression, where
-        there are such.
+        the origin that XMP, IPTC and EXIF name, one of each trace of past compression and
+        enlarging, and one of each thing that was done to the colours (`images.notes`), where there
+        are such.
 
     Raises:
         images.ImageError: the file is no picture that can be opened.
@@ -39,15 +40,17 @@ def inspect(path: str | Path) -> list[Evidence]:
     data = images.read_bytes(path)
     picture = images.decode(data)
     with quiet.warnings_logged():
-        told = read_parameters(data, picture.size)
-        found = [read_manifest(data), told, read_watermark(picture)]
-        origin = read_origin(data, parameters=told.settings is not None)
-        traces = read_traces(picture, str(opened(data).format))
-    return [*found, *(each for each in (origin, traces) if each is not None)]
+        parameters = read_parameters(data, picture.size)
+        evidence = [read_manifest(data), parameters, read_watermark(picture)]
+        origin = read_origin(data, parameters=parameters.settings is not None)
+        evidence += [origin] if origin is not None else []
+        notes = images.notes(images.Handed(str(path), data))
+        evidence += read_traces(data, picture, converted=bool(notes))
+    return evidence + [Evidence("colours", "done", f"Opened here, {note}.") for note in notes]
 
 
 def parameters(path: str | Path) -> Evidence:
-    """Look for generation parameters alone; ImageError where the file cannot be opened."""
+    """Return the generation parameters alone; ImageError where the file cannot be opened."""
     data = images.read_bytes(path)
     with quiet.warnings_logged():
         return read_parameters(data, images.decode(data).size)
@@ -74,12 +77,12 @@ def frame(
         if progress is not None:
             progress("inspect", done, len(files))
         try:
-            found = inspect(path)
+            evidence = inspect(path)
         except images.ImageError as error:
-            found = [Evidence("file", "unchecked", f"It cannot be opened: {error}.")]
+            evidence = [Evidence("file", "unchecked", f"It cannot be opened: {error}.")]
         except MemoryError:
-            found = [Evidence("file", "unchecked", "There is not enough memory to open it.")]
-        rows += [{"path": images.written(path), **vars(each)} for each in found]
+            evidence = [Evidence("file", "unchecked", "There is not enough memory to open it.")]
+        rows += [{"path": images.written(path), **vars(each)} for each in evidence]
     if progress is not None and files:
         progress("inspect", len(files), len(files))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,4 +1,4 @@
-"""What XMP, IPTC and EXIF say of a picture's maker: its digital source type, its tools.
+"""The maker of a picture by XMP, IPTC and EXIF: its digital source type, its tools.
 
 IPTC's digital source types (https://cv.iptc.org/newscodes/digitalsourcetype/) tell pictures made by
 a model from photographs. Hosted models write them, or "Made with …", where no signature is left.
@@ -83,9 +83,9 @@ def read_origin(data: bytes, parameters: bool = False) -> Evidence | None:
 
 def _fields(picture: Image, data: bytes) -> dict[str, str]:
     """Return the properties of XMP, of formats too in which Pillow does not look for it."""
-    found = texts.xmp(picture)
-    if found:
-        return found
+    properties = texts.xmp(picture)
+    if properties:
+        return properties
     start = data.find(b"<x:xmpmeta")
     end = data.find(b"</x:xmpmeta>", start)
     return texts.xmp_fields(data[start:end]) if 0 <= start < end else {}
@@ -93,20 +93,20 @@ def _fields(picture: Image, data: bytes) -> dict[str, str]:
 
 def _kind(fields: Mapping[str, str]) -> str:
     """Return the digital source type as its last word, or "" for none."""
-    told = fields.get("digitalsourcetype") or fields.get("digitalsourcefiletype") or ""
-    return re.split("[/#:]", told.strip().rstrip("/"))[-1]
+    source_type = fields.get("digitalsourcetype") or fields.get("digitalsourcefiletype") or ""
+    return re.split("[/#:]", source_type.strip().rstrip("/"))[-1]
 
 
 def _evidence(kind: str, named: Mapping[str, str]) -> Evidence:
-    """Say what was found in a sentence; the maker is who claims most plainly to be it."""
+    """Return what was found in a sentence; the maker is who claims most plainly to be it."""
     what = KINDS.get(re.sub("[^a-z]", "", kind.lower()))
     parts = []
     if kind:
         parts.append(f"the digital source type {quoted(kind)}" + (f" ({what})" if what else ""))
     parts += [f"{name}: {quoted(text)}" for name, text in list(named.items())[:8]]
     system = named.get("XMP, the AI system used")
-    made = next((match[1] for text in named.values() if (match := MADE.match(text))), None)
+    maker = next((match[1] for text in named.values() if (match := MADE.match(text))), None)
     first = next(iter(named.values()), None)
-    source = system or (made.strip().rstrip(".") if made else None) or first
+    source = system or (maker.strip().rstrip(".") if maker else None) or first
     text = f"Written there: {'; '.join(parts)}. Anybody can write it."
     return Evidence("origin", "claimed", text, source and brief(source, 100))

@@ -1,4 +1,4 @@
-"""Look into pictures however they are given: paths, folders, PIL pictures, arrays, bytes, files."""
+"""Inspect pictures given as paths, folders, PIL pictures, arrays, bytes or files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @quiet.warnings_logged()
 def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = None) -> pd.DataFrame:
-    """Tell what each picture itself says of its origin.
+    """Return the evidence of origin in each picture.
 
     Args:
         pictures: a path of a picture or a folder, a PIL picture, an (H, W, 3) uint8 array, bytes,
@@ -27,8 +27,7 @@ def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = No
 
     Returns:
         what `evidence.frame` returns: path, kind, state, source, prompt, text. What lies in a
-        folder and is no picture is counted in a logged warning; what was done to colours
-        (`images.notes`) is logged at info.
+        folder and is no picture is counted in a logged warning.
 
     Raises:
         TypeError: something given is no picture, and no path of one.
@@ -36,8 +35,7 @@ def inspect(pictures: Any, progress: Callable[[str, int, int], None] | None = No
     """
     wanted = images.given(pictures)
     files = images.find(wanted)
-    found = frame(files, progress)
-    images.log_notes(files, log)
+    table = frame(files, progress)
     if omitted := images.left_out(wanted):
         log.warning("%s", omitted)
-    return found
+    return table

@@ -1,4 +1,4 @@
-"""What a front end wrote of one picture, under whatever names, brought to a few names."""
+"""Settings that a front end wrote of one picture, brought to common names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MOST = 100
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a front end wrote: its name, the models, the prompts if any, and settings by name.
+    """Parameters a front end wrote: its name, models, prompts if any, and settings by name.
 
     ``lost``: there is a prompt, which could not be followed through the nodes of a graph.
     """
@@ -56,12 +56,12 @@ class Parameters:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height as told, in pixels; None where not, or where they may have changed."""
-        told = self.settings
-        if any(EDITED.search(name) and told[name] not in UNUSED for name in told):
+        settings = self.settings
+        if any(EDITED.search(name) and settings[name] not in UNUSED for name in settings):
             return None
-        if not str(told.get("generation mode", "txt2img")).endswith("txt2img"):
+        if not str(settings.get("generation mode", "txt2img")).endswith("txt2img"):
             return None
-        return size_in(told)
+        return size_in(settings)
 
     def told(self) -> dict[str, Any]:
         """Return what a drawing could be repeated with, as plain values, what is not told left out.
@@ -70,20 +70,20 @@ class Parameters:
         ``loras`` (each a name, and a weight or None) and ``negative_prompt``.
         """
         flat = {compact(name): value for name, value in self.settings.items()}
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, keys in NUMBERS.items():
             numbers = (number(flat.get(key)) for key in keys)
-            found[name] = next((each for each in numbers if each is not None), None)
-        if found["seed"] is not None and found["seed"] < 0:
-            found["seed"] = None  # "any", which it then was is not told
+            values[name] = next((each for each in numbers if each is not None), None)
+        if values["seed"] is not None and values["seed"] < 0:
+            values["seed"] = None  # "any", which it then was is not told
         for name, keys in TEXTS.items():
             texts = (flat.get(key) for key in keys)
-            found[name] = next((plain(each) for each in texts if isinstance(each, str)), None)
+            values[name] = next((plain(each) for each in texts if isinstance(each, str)), None)
         size = size_in(self.settings)
-        found["size"] = list(size) if size else None
-        found["loras"] = _loras(flat, self.prompt or "")
-        found["negative_prompt"] = plain(self.negative) if self.negative else None
-        return {name: value for name, value in found.items() if value not in (None, [])}
+        values["size"] = list(size) if size else None
+        values["loras"] = _loras(flat, self.prompt or "")
+        values["negative_prompt"] = plain(self.negative) if self.negative else None
+        return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 def compact(name: str) -> str:
@@ -112,10 +112,10 @@ def number(value: Any) -> int | float | None:
     return value if abs(value) < 2**64 else None
 
 
-def size_in(told: Mapping[str, Any]) -> tuple[int, int] | None:
+def size_in(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return width and height among settings, in pixels; None where they are not told."""
-    sides = f"{told.get('width')}x{told.get('height')}"
-    for value in (told.get("size"), told.get("resolution"), sides):
+    sides = f"{settings.get('width')}x{settings.get('height')}"
+    for value in (settings.get("size"), settings.get("resolution"), sides):
         text = "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         if match := SIZE.fullmatch(text):
             return int(match[1]), int(match[2])
@@ -133,8 +133,8 @@ def named(value: Any) -> str | None:
 
 
 def _loras(flat: Mapping[str, Any], prompt: str) -> list[dict[str, Any]]:
-    """List low-rank additions (LoRA) among settings and in a prompt, each once."""
-    found: dict[str, Any] = {}
+    """Return low-rank additions (LoRA) among settings and in a prompt, each once."""
+    weights: dict[str, Any] = {}
     for key, value in flat.items():
         if key == "lorahashes" and isinstance(value, str):
             names = (part.partition(":")[0].strip() for part in value.strip('"').split(","))
@@ -145,11 +145,11 @@ def _loras(flat: Mapping[str, Any], prompt: str) -> list[dict[str, Any]]:
             continue
         for name, weight in listed:
             if name and name != "None":
-                found.setdefault(plain(name), number(weight))
+                weights.setdefault(plain(name), number(weight))
     for match in LORA.finditer(prompt):
-        if found.get(plain(match[1])) is None:
-            found[plain(match[1])] = number(match[2])
-    return [{"name": name, "weight": weight} for name, weight in list(found.items())[:MOST]]
+        if weights.get(plain(match[1])) is None:
+            weights[plain(match[1])] = number(match[2])
+    return [{"name": name, "weight": weight} for name, weight in list(weights.items())[:MOST]]
 
 
 def _listed(value: Any, weights: Any = None) -> Iterator[tuple[str | None, Any]]:
@@ -182,7 +182,7 @@ def load_object(text: Any) -> dict[str, Any]:
     if not isinstance(text, str) or not text.lstrip("\ufeff \t\r\n").startswith("{"):
         return {}
     try:
-        found = json.loads(text.strip("\ufeff \t\r\n\0"))
+        value = json.loads(text.strip("\ufeff \t\r\n\0"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

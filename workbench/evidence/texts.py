@@ -37,11 +37,11 @@ HIDDEN = 4_000_000
 
 def gather(opened: Image) -> dict[str, str]:
     """Gather the texts of a picture file, by the names that PNG gives them."""
-    found = {str(name): _as_utf8(text) for name, text in getattr(opened, "text", {}).items()}
+    texts = {str(name): _as_utf8(text) for name, text in getattr(opened, "text", {}).items()}
     exif = opened.getexif()
     for value in map(str, exif.values()):  # ComfyUI writes "prompt:{…}" into any tag
         if match := re.match(r"(?i)(prompt|workflow):\s*(?={)", value):
-            found.setdefault(match[1].lower(), value[match.end() :])
+            texts.setdefault(match[1].lower(), value[match.end() :])
     fields = xmp(opened)
     places: dict[str, Any] = {
         "comment": exif.get_ifd(EXIF).get(COMMENT) or exif.get(COMMENT),
@@ -54,27 +54,27 @@ def gather(opened: Image) -> dict[str, str]:
     for place, written in places.items():
         text = _decoded(written).strip(" \t\r\n\0") if written else ""
         if text and not re.match(r"(?i)(prompt|workflow):\s*{", text):
-            found.setdefault(place, text)
+            texts.setdefault(place, text)
     for name in (XMP, "xmp"):
-        found.pop(name, None)
-    return _hidden(opened) | found
+        texts.pop(name, None)
+    return _hidden(opened) | texts
 
 
 def makers(opened: Image) -> dict[str, str]:
     """Gather what names the maker of a picture file: EXIF's, IPTC's and PNG's notes by name."""
-    exif, found = opened.getexif(), {}
+    exif, notes = opened.getexif(), {}
     for tag, name in MAKERS.items():
-        found[f"EXIF {name}"] = _decoded(exif.get(tag) or "")
+        notes[f"EXIF {name}"] = _decoded(exif.get(tag) or "")
     note = exif.get_ifd(EXIF).get(MAKER_NOTE)
     if isinstance(note, (bytes, str)):
-        found["EXIF MakerNote"] = _decoded(note)
+        notes["EXIF MakerNote"] = _decoded(note)
     for record, value in iptc(opened).items():
         if record in IPTC:
-            found[f"IPTC {IPTC[record]}"] = _decoded(value)
+            notes[f"IPTC {IPTC[record]}"] = _decoded(value)
     for name, text in getattr(opened, "text", {}).items():
         if str(name).lower() in ("software", "credit", "generator", "creator", "source"):
-            found[f"PNG {name}"] = _as_utf8(text)
-    cut = {name: text.strip(" \t\r\n\0") for name, text in found.items()}
+            notes[f"PNG {name}"] = _as_utf8(text)
+    cut = {name: text.strip(" \t\r\n\0") for name, text in notes.items()}
     clear = {name: text for name, text in cut.items() if text and text.isprintable()}
     return {name: text for name, text in clear.items() if "\ufffd" not in text}  # of cameras
 
@@ -86,10 +86,10 @@ def iptc(opened: Image) -> dict[tuple[int, int], Any]:
     if opened.format not in ("JPEG", "MPO", "TIFF"):
         return {}
     try:
-        found: Any = IptcImagePlugin.getiptcinfo(cast("ImageFile", opened))
+        records: Any = IptcImagePlugin.getiptcinfo(cast("ImageFile", opened))
     except Exception:  # of a file of anybody's
         return {}
-    return {key: x[0] if isinstance(x, list) else x for key, x in (found or {}).items()}
+    return {key: x[0] if isinstance(x, list) else x for key, x in (records or {}).items()}
 
 
 def xmp(opened: Image) -> dict[str, str]:
@@ -106,11 +106,11 @@ def xmp_fields(packet: str | bytes) -> dict[str, str]:
         return {}
     reader = _Properties()
     reader.feed(packet[:LONGEST_XMP])
-    found = {name: "".join(parts).strip() for name, parts in reader.found.items()}
+    properties = {name: "".join(parts).strip() for name, parts in reader.found.items()}
     inside = packet.partition("UserComment>")[2].partition("UserComment>")[0]
     if "{" in inside:  # Draw Things; a "<" in it may be left as it is
-        found["usercomment"] = html.unescape(inside[inside.find("{") : inside.rfind("}") + 1])
-    return {name: text for name, text in found.items() if text}
+        properties["usercomment"] = html.unescape(inside[inside.find("{") : inside.rfind("}") + 1])
+    return {name: text for name, text in properties.items() if text}
 
 
 class _Properties(HTMLParser):
@@ -194,12 +194,12 @@ def _lowest(layer: Any, count: int) -> bytes:
 def _named_texts(text: str) -> dict[str, str]:
     """Return the texts that a hidden JSON object holds by name, or a hidden text as parameters."""
     try:
-        told = json.loads(text) if text.startswith("{") else None
+        named = json.loads(text) if text.startswith("{") else None
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
+        named = None
+    if not isinstance(named, dict):
         return {"parameters": text}
-    return {str(k): x if isinstance(x, str) else json.dumps(x) for k, x in told.items()}
+    return {str(k): x if isinstance(x, str) else json.dumps(x) for k, x in named.items()}
 
 
 def _as_utf8(text: str) -> str:

@@ -2,7 +2,9 @@
 
 An experiment is one file with one frozen dataclass: calling it with a `Bench` does the work and
 answers frames by name, of which ``results`` is the answer in numbers; ``draw`` puts them into a
-figure, ``answer`` into a sentence. To add one, copy the nearest file beside this one;
+figure, ``answer`` into a sentence. Its ``measure`` makes the results of the other frames alone:
+without a model every number comes again. A ``revision`` is raised when other numbers are made or
+told, or when `measure` asks for other frames. To add one, copy the nearest file beside this one;
 ``workbench experiment NAME`` finds it by its file.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,37 +22,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import catalogue, pipeline, runners
-from workbench.attributors.defake import DeFake
-from workbench.attributors.knn import KNN
-from workbench.attributors.probe import Probe
 from workbench.attributors.regeneration import Regeneration
 from workbench.catalogue import presets
 from workbench.catalogue.presets import Preset
 from workbench.catalogue.setting import Setting, settle
-from workbench.evaluation import benchmark
+from workbench.evaluation import benchmark, reckoning
+from workbench.evaluation.reckoning import Reckoning
 from workbench.evaluation.statistics import Interval
-from workbench.paths import data_folder
+from workbench.experiments._latex import NUMBERS as NUMBERS
+from workbench.experiments._latex import latex as latex
+from workbench.frames import without_folders
+from workbench.paths import data_folder, names_only
 from workbench.pipeline.progress import Progress, under
 from workbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBERS = ("value", "low", "high", "n")
-"""The columns of a results frame that are not its key."""
-OF_THE_MACHINE = ("seconds", "peak memory")
-"""Metrics that another machine, or another minute, answers otherwise."""
+OPTIONS = ("data", "layout", "encoder", "models", "attacks")
+"""Fields of experiments that `workbench experiment` has options for, beside `alike`."""
 LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "scikit-learn")
 
 
 class Experiment(Protocol):
     """Return one question; the fields are its whole configuration.
 
-    One that works with candidate models beside those of the bench names them in a field ``more``.
+    One that works with candidate models beside those of the bench names them in a field ``more``;
+    one that uses other plug-ins than the bench's names them all in a method ``plugins(bench)``.
     """
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Return the frames by name; ``results`` is made by `results`."""
+        ...
+
+    def measure(self, frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Return ``results`` from the other frames, as they are kept."""
         ...
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
@@ -57,16 +64,18 @@ class Experiment(Protocol):
         ...
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
-        """Say what was found, in one or two sentences."""
+        """Return what was found, in one or two sentences."""
         ...
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every experiment works on: a preset's setting, fresh pictures, a store.
+    """The bench of an experiment: a preset's setting, fresh pictures, a store.
 
     ``n`` counts prompts; every candidate model makes one test image of each. ``runner`` runs the
-    jobs of every stage, `Local` when left out.
+    jobs of every stage, `Local` when left out. ``release`` opens the prompts that are frozen for
+    the figures of a release, in the place of those of development; ``independent`` lets the model
+    enter the seeds of test images (`pipeline.make_queries`).
     """
 
     setting: Setting
@@ -75,6 +84,8 @@ class Bench:
     store: Store = field(default_factory=Store, repr=False)
     progress: Progress | None = field(default=None, repr=False)
     runner: runners.Runner | None = None
+    release: bool = False
+    independent: bool = False
 
     def __post_init__(self) -> None:
         """Settle a preset that is given in the place of a setting."""
@@ -101,52 +112,48 @@ class Bench:
         return self.setting.similarity
 
     def among(self, models: Mapping[str, Any]) -> Bench:
-        """Make the same bench with other candidate models."""
+        """Return the same bench with other candidate models."""
         return replace(self, setting=replace(self.setting, zoo=dict(models)))
 
     @cached_property
     def encoder(self) -> Any:
         """The encoder of the preset's similarity; ValueError where it has none."""
-        found = getattr(self.similarity, "encoder", None)
-        if found is None:
+        encoder = getattr(self.similarity, "encoder", None)
+        if encoder is None:
             raise ValueError(
                 f"the experiment needs a preset with an encoder; {self.preset.name!r} compares "
                 f"by {self.preset.similarity}"
             )
-        return found
+        return encoder
 
     def pictures(
         self, portion: str = "evaluation", n: int | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Make fresh test images of every model, and their truth (`pipeline.make_queries`)."""
+        portion = "release" if self.release and portion == "evaluation" else portion
         texts = presets.draw(self.setting.prompts(portion), n or self.n, self.seed)
-        return pipeline.make_queries(texts, self.zoo, self.store, self.seed, self.under("pictures"))
+        progress = self.under("pictures")
+        return pipeline.make_queries(
+            texts, self.zoo, self.store, self.seed, progress, self.independent
+        )
+
+    def reckoning(self) -> Reckoning:
+        """Return what the test images and their candidates, by the preset's γ, will take."""
+        portion = "release" if self.release else "evaluation"
+        texts = presets.draw(self.setting.prompts(portion), self.n, self.seed)
+        return reckoning.evaluation(
+            self.setting,
+            texts,
+            natural=False,
+            seed=self.seed,
+            store=self.store,
+            independent=self.independent,
+        )
 
     def regeneration(self, **changes: Any) -> Regeneration:
-        """Make the preset's own attributor, with fields changed."""
-        made: Regeneration = self.setting.regeneration(**changes)
-        return made
-
-    def trained(self, n: int) -> tuple[dict[str, Any], int]:
-        """Make every trained attributor, fitted on calibration pictures of ``n`` prompts.
-
-        Returns:
-            short name → attributor, and the number of training pictures.
-        """
-        projected, size = self.encoder.at(None), self.preset.size
-        learned, _ = self.pictures("selection", n)
-        unfitted = {
-            "DE-FAKE": DeFake(self.inverter, projected, size=size),
-            "linear probe": Probe(self.encoder, size=size),
-            "neighbours": KNN(self.encoder, size=size),
-        }
-        fitted = {
-            name: method.fit(
-                learned, self.zoo, store=self.store, seed=self.seed, progress=self.under("fit")
-            )
-            for name, method in unfitted.items()
-        }
-        return fitted, len(learned)
+        """Return the preset's own attributor, with fields changed."""
+        attributor: Regeneration = self.setting.regeneration(**changes)
+        return attributor
 
     def run(
         self,
@@ -174,7 +181,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment found: its frames, its sentence, and where they come from."""
+    """The findings of an experiment: frames, sentence, and provenance."""
 
     name: str
     made_by: Any = field(repr=False)
@@ -183,7 +190,9 @@ class Findings:
 
     @property
     def answer(self) -> str:
-        """The answer in words."""
+        """The answer in words; of frames of an earlier revision, what was told when it was made."""
+        if self.provenance.get("revision", 1) != getattr(self.made_by, "revision", 1):
+            return str(self.provenance["answer"])
         return str(self.made_by.answer(self.frames))
 
     def figure(self) -> Any:
@@ -198,28 +207,40 @@ class Findings:
         figures.settle(figure)
         return figure
 
+    def table(self, figure: Any) -> str:
+        """Write the results as a LaTeX table, the rows in the order of a figure of them."""
+        from workbench.figures.save import drawn
+
+        return latex(self.frames["results"], self.answer, self.name, drawn(figure))
+
     def save(self, folder: str | Path) -> Path:
         """Write results.csv, every other frame as Parquet, the figure, table and provenance.
 
-        The figure is there as PDF, PNG and CSV, see `figures.save`.
+        The figure is there as PDF, PNG and CSV, see `figures.save`. Of an archive named by a path
+        in full, its name alone is told.
 
         Raises OSError where it cannot be written.
         """
-        from workbench import figures
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        frames = {name: without_folders(each) for name, each in self.frames.items()}
+        replace(self, frames=frames, provenance=names_only(self.provenance))._write(folder)
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        from workbench import figures
+
         for name, frame in self.frames.items():
             if name != "results":
                 frame.to_parquet(folder / f"{name}.parquet", index=False)
-        found = self.frames["results"]
-        found.to_csv(folder / "results.csv", index=False, float_format="%.6g")
-        figures.save(self.figure(), folder / self.name)
-        (folder / "table.tex").write_text(latex(found, self.answer), encoding="utf-8")
-        told = self.provenance | {"answer": self.answer}
-        text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+        results = self.frames["results"]
+        results.to_csv(folder / "results.csv", index=False, float_format="%.6g")
+        figure = self.figure()
+        figures.save(figure, folder / self.name)
+        (folder / "table.tex").write_text(self.table(figure), encoding="utf-8")
+        provenance = self.provenance | {"answer": self.answer}
+        text = json.dumps(provenance, indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
-        return folder
 
 
 def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
@@ -238,7 +259,8 @@ def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
         made_by = catalogue.load(name, "experiment", **fields)
         command = (
             f"workbench experiment {name} --preset {bench.preset.name} --n {bench.n} "
-            f"--seed {bench.seed}"
+            f"--seed {bench.seed}{' --release' * bench.release}"
+            f"{' --independent' * bench.independent}{_options(fields)}"
         )
     else:
         name, made_by, command = type(name).__name__.lower(), name, "none: a notebook's own"
@@ -246,19 +268,40 @@ def run(name: str | Experiment, bench: Bench, **fields: Any) -> Findings:
     with runners.using(bench.runner):
         frames = made_by(bench)
     more = [catalogue.load(each, "generator") for each in getattr(made_by, "more", ())]
+    used = [bench.inverter, bench.similarity, *bench.zoo.values(), *more]
+    if hasattr(made_by, "plugins"):
+        used = made_by.plugins(bench)
     provenance = {
         "command": command,
         "experiment": repr(made_by),
+        "revision": getattr(type(made_by), "revision", 1),
         "preset": bench.preset.name,
         "n": bench.n,
         "seed": bench.seed,
+        "release": bench.release,
+        "independent": bench.independent,
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(time.perf_counter() - started),
         "python": platform.python_version(),
         "versions": {library: version(library) for library in LIBRARIES},
-        "weights": catalogue.weights(bench.inverter, bench.similarity, *bench.zoo.values(), *more),
+        "weights": catalogue.weights(*used),
     }
     return Findings(name, made_by, frames, provenance)
+
+
+def _options(fields: Mapping[str, Any]) -> str:
+    """Write the fields of an experiment that the command has options for.
+
+    A path in full stands in quotes, by which `names_only` knows one.
+    """
+    given = {key: value for key, value in fields.items() if key in OPTIONS and value}
+    texts = {key: v if isinstance(v, str) else ",".join(v) for key, v in given.items()}
+    quoted = {
+        key: f'"{text}"' if text.startswith(("/", "~")) else shlex.quote(text)
+        for key, text in texts.items()
+    }
+    alike = " --treat-alike" if fields.get("alike") else ""
+    return "".join(f" --{key} {text}" for key, text in quoted.items()) + alike
 
 
 def reference(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -287,11 +330,10 @@ def read(folder: str | Path) -> Findings:
     import pandas as pd
 
     folder = Path(folder)
-    found, kept = _read(folder)
+    results, kept = _read(folder)
     frames = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     made_by = catalogue.load(kept["experiment"], "experiment")
-    provenance = {key: value for key, value in kept.items() if key != "answer"}
-    return Findings(folder.name, made_by, {"results": found, **frames}, provenance)
+    return Findings(folder.name, made_by, {"results": results, **frames}, kept)
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -302,7 +344,7 @@ def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def results(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make a results frame: key columns of text or numbers, then value, low, high, n.
+    """Return a results frame: key columns of text or numbers, then value, low, high, n.
 
     Raises:
         ValueError: a number is missing from a row, or two rows have the same key.
@@ -320,94 +362,22 @@ def results(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return frame[[*keys, *NUMBERS]]
 
 
-def cells(found: Interval) -> dict[str, Any]:
-    """Spell an interval as the cells of a results frame."""
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
-
-
-def latex(results: pd.DataFrame, caption: str) -> str:
-    r"""Write a results frame as a booktabs table; needs ``\usepackage{booktabs}``.
-
-    Metrics stand side by side where there is such a column; a cell is the value with its interval,
-    and n a range where they were not measured on equally many.
-    """
-    import pandas as pd
-
-    frame = results.copy()
-    keys = [name for name in frame.columns if name not in NUMBERS]
-    frame["cell"] = [_cell(row) for row in frame.itertuples()]
-    if "metric" in keys and len(keys) > 1:
-        index = [name for name in keys if name != "metric"]
-        counts = frame.groupby(index, dropna=False)["n"]
-        ends = zip(counts.transform("min"), counts.transform("max"), strict=True)
-        frame["n"] = [least if least == most else f"{least:g}–{most:g}" for least, most in ends]
-        wide = frame.pivot(index=[*index, "n"], columns="metric", values="cell")
-        wide = wide.reindex(columns=pd.unique(frame["metric"])).reset_index()
-    else:
-        wide = frame[[*keys, "n", "cell"]]
-    wide.columns.name = None
-    head = [_escaped(str(name)) for name in wide.columns]
-    lines = [" & ".join(map(_told, row)) + r" \\" for row in wide.itertuples(index=False)]
-    body = "\n".join([rf"{' & '.join(head)} \\", r"\midrule", *lines])
-    layout = "l" * (len(head) - 1) + "r"
-    return (
-        f"\\begin{{table}}\n\\centering\n\\caption{{{_escaped(caption)}}}\n"
-        f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{body}\n\\bottomrule\n"
-        "\\end{tabular}\n\\end{table}\n"
-    )
-
-
-def _cell(row: Any) -> str:
-    if row.value != row.value:
-        return "–"
-    text = f"{row.value:.3g}"
-    return text if row.low != row.low else f"{text} ({row.low:.3g} to {row.high:.3g})"
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}" if value == value else "–"
-    return _escaped(str(value))
-
-
-def _escaped(text: str) -> str:
-    for letter in "\\&%$#_{}":
-        text = text.replace(letter, r"\textbackslash " if letter == "\\" else f"\\{letter}")
-    return text.replace("γ", r"$\gamma$").replace("≤", r"$\le$").replace("↔", r"$\leftrightarrow$")
-
-
-def compare(reference: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
-    """Hold results against a reference, cell by cell; what the machine decides is left out.
-
-    Returns:
-        the key columns, ``value`` of both, ``low`` and ``high`` of the reference, and ``within``:
-        whether the new value lies in the reference's interval (for a number without one: within
-        1e-6 of it). A key that only one of the two has is not within.
-    """
-    keys = [name for name in reference.columns if name not in NUMBERS]
-    reference, again = (
-        frame[~frame["metric"].str.startswith(OF_THE_MACHINE)] if "metric" in keys else frame
-        for frame in (reference, again)
-    )
-    both = reference.merge(again, on=keys, how="outer", suffixes=("", "_again"))
-    low, high = both["low"].fillna(both["value"]), both["high"].fillna(both["value"])
-    close = both["value_again"].between(low - 1e-6, high + 1e-6)
-    nothing = both["value"].isna() & both["value_again"].isna() & both["n"].notna()
-    both["within"] = close | (nothing & both["n_again"].notna())
-    return both[[*keys, "value", "low", "high", "value_again", "within"]]
+def cells(interval: Interval) -> dict[str, Any]:
+    """Return an interval as the cells of a results frame."""
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
 
 
 def by_accuracy(
     outcomes: pd.DataFrame, names: Mapping[str, str], keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Return a row of accuracy for every attributor (by its short name) and group of ``keys``."""
-    from workbench.evaluation.statistics import bootstrap_interval
+    from workbench.experiments._family import share
 
     rows = []
     for short, name in names.items():
         own = outcomes[outcomes["attributor"] == name]
         for key, part in own.groupby(list(keys), sort=False) if keys else [((), own)]:
-            found = bootstrap_interval(part["correct"], part["prompt"])
+            interval = share(part)
             at = dict(zip(keys, key, strict=True))
-            rows.append({"attributor": short, **at, "metric": "accuracy", **cells(found)})
+            rows.append({"attributor": short, **at, "metric": "accuracy", **cells(interval)})
     return rows

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from workbench import images as pictures
+from workbench.evaluation.prompts import scenes
 from workbench.experiments import Bench, cells, results
+from workbench.experiments._family import chosen, percent, share, single
 from workbench.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -18,15 +20,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+SIDES = ("width", "height")
+SETS = {
+    "sides": SIDES,
+    "PNG bytes": ("png",),
+    "JPEG bytes": ("jpeg",),
+    "all of these": (*SIDES, "png", "jpeg"),
+}
+"""Features of a file, by the name of the set."""
+
+
 @dataclass(frozen=True, repr=False)
 class Leakage(Plugin):
-    """Attribute by what a file shows without being looked at, cross-validated over prompts.
+    """Attribute by what a file shows without being looked at, cross-validated over scenes.
 
     Detectors have learnt the format or the size instead of the generator. A random forest
     (scikit-learn) gets: the sides alone; the bytes of the lossless PNG; the bytes as JPEG of
-    quality 90. Sides must leave it at chance: all pictures go through one decode → resize →
-    lossless path before any similarity. Bytes tell how busy a picture is, which is part of it:
-    what they attain is what any measure of busyness would, and no similarity should be proud of.
+    quality 90. All pictures go through one decode → resize → lossless path before any similarity,
+    so the sides are mostly constant; then nothing can be learned from them, and nothing is: there
+    is no accuracy of constants. Bytes tell how busy a picture is, which is part of it: what they
+    attain is what any measure of busyness would, and no similarity should be proud of.
 
     >>> Leakage(folds=3)
     Leakage(folds=3)
@@ -34,45 +47,49 @@ class Leakage(Plugin):
 
     folds: int = 5
     trees: int = 100
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def __call__(self, bench: Bench) -> dict[str, pd.DataFrame]:
         """Return ``results`` and ``pictures``, a row for each with its features and predictions."""
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
-        from workbench.evaluation.statistics import bootstrap_interval
-
         images, truth = bench.pictures()
         table = truth[truth["image_id"].isin(images["image_id"])].reset_index(drop=True)
-        measured = [_measure(bench.store.picture(name)) for name in table["image_id"]]
-        columns: dict[str, list[str]] = {
-            "sides": ["width", "height"],
-            "PNG bytes": ["png"],
-            "JPEG bytes": ["jpeg"],
-            "all of these": ["width", "height", "png", "jpeg"],
-        }
-        folds = min(self.folds, table["prompt"].nunique())
-        rows = []
-        for name, wanted in columns.items():
-            features = np.array([[found[key] for key in wanted] for found in measured], float)
+        for name, values in _measured(bench, table["image_id"]).items():
+            table[name] = values
+        groups = scenes(table)
+        folds = min(self.folds, len(set(groups)))
+        for name, wanted in SETS.items():
+            features = table[list(wanted)].to_numpy(float)
+            if not np.ptp(features, axis=0).any():
+                continue  # constants
             forest = RandomForestClassifier(self.trees, min_samples_leaf=5, random_state=bench.seed)
-            guess = cross_val_predict(
-                forest, features, table["truth"], groups=table["prompt"], cv=GroupKFold(folds)
+            table[name] = cross_val_predict(
+                forest, features, table["truth"], groups=groups, cv=GroupKFold(folds)
             )
-            table[name] = guess
-            found = bootstrap_interval(guess == table["truth"], table["prompt"])
-            rows.append({"features": name, "metric": "accuracy", **cells(found)})
-        chance = {"value": 1 / len(bench.zoo), "low": None, "high": None, "n": len(table)}
+        frames = {"pictures": table}
+        return {"results": self.measure(frames), **frames}
+
+    def measure(self, frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Return the results of the pictures."""
+        table = frames["pictures"]
+        different = len(table[list(SIDES)].drop_duplicates())
+        rows = [{"features": "sides", "metric": "different sides", **single(different, len(table))}]
+        for name in (name for name in SETS if name in table):
+            right = table.assign(correct=table[name] == table["truth"])
+            rows.append({"features": name, "metric": "accuracy", **cells(share(right))})
+        chance = single(1 / table["truth"].nunique(), len(table))
         rows.append({"features": "chance", "metric": "accuracy", **chance})
-        return {"results": results(rows), "pictures": table}
+        return results(rows)
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
         """Draw the accuracy of each set of features."""
         from workbench import figures
 
-        table = frames["results"].set_index("features", drop=False)
-        figures.resize(figure, 6.8, 0.45 * len(table) + 1.2)
+        table = frames["results"]
+        table = table[table["metric"] == "accuracy"].set_index("features", drop=False)
+        figures.resize(figure, 6.8, 0.3 * len(table) + 1.2)
         figures.dots(
             table.drop("chance"),
             by="features",
@@ -82,16 +99,26 @@ class Leakage(Plugin):
         )
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
-        """Tell whether the sides leak, and what the bytes tell."""
-        table = frames["results"].set_index("features")
-        sides, all_of = table.loc["sides"], table.loc["all of these"]
+        """Return whether there is anything to learn from the sides, and what the bytes tell."""
+        table = frames["results"]
+        sides = chosen(table, "different sides")
+        table = table[table["metric"] == "accuracy"].set_index("features")
         chance = table.loc["chance", "value"]
-        leak = "nothing leaks" if sides["low"] <= chance else "the sides leak"
+        if "sides" in table.index:
+            leak = f"by the sides alone a forest is right in {percent(table.loc['sides'])}"
+        else:
+            leak = "all have the same sides, from which nothing could be learned"
         return (
-            f"Format and sides: {leak} ({sides['value']:.1%} right, chance {chance:.1%}, n = "
-            f"{sides['n']:.0f}); with the bytes, which tell how busy a picture is, a forest is "
-            f"right in {all_of['value']:.1%} ({all_of['low']:.1%} to {all_of['high']:.1%})."
+            f"Of n = {sides['n']:.0f} pictures {leak}; by the bytes of the file, which tell how "
+            f"busy a picture is, it is right in {percent(table.loc['all of these'])}, chance "
+            f"{chance:.1%}."
         )
+
+
+def _measured(bench: Bench, ids: Iterable[str]) -> dict[str, list[float]]:
+    """Return the features of pictures by name."""
+    measures = [_measure(bench.store.picture(name)) for name in ids]
+    return {name: [each[name] for each in measures] for name in (*SIDES, "png", "jpeg")}
 
 
 def _measure(image: Image) -> dict[str, float]:

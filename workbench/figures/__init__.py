@@ -11,6 +11,7 @@ from workbench.figures._canvas import legend, resize, settle, source, tidy
 from workbench.figures.accuracy import accuracy
 from workbench.figures.colours import colours
 from workbench.figures.confusion import confusion
+from workbench.figures.contact import contact
 from workbench.figures.coverage import coverage
 from workbench.figures.curve import curve
 from workbench.figures.distributions import distributions
@@ -18,6 +19,7 @@ from workbench.figures.dots import dots
 from workbench.figures.evaluation import evaluation
 from workbench.figures.grid import grid
 from workbench.figures.matrix import matrix
+from workbench.figures.notebook import notebook, png
 from workbench.figures.oscr import oscr
 from workbench.figures.pictures import pictures
 from workbench.figures.ranking import ranking
@@ -31,6 +33,7 @@ __all__ = [
     "accuracy",
     "colours",
     "confusion",
+    "contact",
     "coverage",
     "curve",
     "distributions",
@@ -39,8 +42,10 @@ __all__ = [
     "grid",
     "legend",
     "matrix",
+    "notebook",
     "oscr",
     "pictures",
+    "png",
     "ranking",
     "reliability",
     "resize",

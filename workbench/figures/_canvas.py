@@ -1,4 +1,4 @@
-"""What every figure shares: its size, its look, and the frame it was drawn from.
+"""Parts shared by every figure: size, look, and the frame it was drawn from.
 
 Outside of a venue nothing here touches global settings; `venue` sets them for a while.
 """
@@ -32,6 +32,8 @@ class Measure:
     size: float
 
 
+CHANCE = "chance"
+"""The label of the line where a guess would lie."""
 HERE: ContextVar[Measure | None] = ContextVar("venue", default=None)
 SOURCES: WeakKeyDictionary[Any, pd.DataFrame] = WeakKeyDictionary()
 
@@ -45,7 +47,7 @@ def size(width: float, height: float) -> tuple[float, float]:
 
 
 def resize(figure: Any, width: float, height: float) -> None:
-    """Give a matplotlib Figure its size.
+    """Set the size of a matplotlib Figure.
 
     Args:
         figure: the Figure.
@@ -54,6 +56,8 @@ def resize(figure: Any, width: float, height: float) -> None:
         height: in inches on the screen; less in a venue, as its letters are smaller.
     """
     figure.set_size_inches(*size(width, height))
+    if layout := figure.get_layout_engine():
+        layout.set(wspace=0.03)  # numbers beside one panel, and names beside the next
 
 
 def axes(ax: Any, width: float, height: float) -> Any:
@@ -62,7 +66,7 @@ def axes(ax: Any, width: float, height: float) -> Any:
 
 
 def new(width: float, height: float) -> Any:
-    """Make Axes in a figure of just this size in inches."""
+    """Return Axes in a new figure of a size in inches."""
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
@@ -74,22 +78,22 @@ def pt(value: float) -> float:
     return value if here is None else value * here.size / 10 * FLAT
 
 
-def tiny() -> float:
-    """Return the smallest letters of a figure in pt: two thirds of the others, at least 6."""
-    import matplotlib as mpl
-
-    return max(6.0, 0.7 * float(mpl.rcParams["font.size"]))
-
-
-def halo() -> list[Any]:
-    """Return path effects that keep a number readable on lines."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=pt(3), foreground="white")]
+def beside(ax: Any, place: float, text: str, strong: bool) -> None:
+    """Write a row's value in the column right of the axes, bold where it is strong."""
+    ax.annotate(
+        text,
+        (1, place),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(pt(8), 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="small",
+        fontweight="bold" if strong else "normal",
+    )
 
 
 def source(ax: Any, frame: pd.DataFrame) -> Any:
-    """Remember the frame that an Axes was drawn from, which `save` writes; answer the Axes.
+    """Record the frame that an Axes was drawn from, for `save`; return the Axes.
 
     Names and prompts with dollars in them are words, no formulas, and are shown as they are.
     """
@@ -135,7 +139,7 @@ def note(ax: Any, label: str) -> None:
 
 
 def count(numbers: Iterable[int]) -> str:
-    """Say how many, where parts may differ.
+    """Return a count as text, as a range where parts differ.
 
     >>> count([4, 2, 4]), count([3])
     ('2–4', '3')
@@ -145,25 +149,32 @@ def count(numbers: Iterable[int]) -> str:
 
 
 def key(ax: Any, **options: Any) -> None:
-    """Put a legend where it covers least of the Axes; long names break, and take no room."""
+    """Add a legend where it covers least of the Axes, long names broken into lines."""
     from textwrap import fill
 
-    handles, labels = ax.get_legend_handles_labels()
+    handles, labels = _last(*ax.get_legend_handles_labels())
     short = [fill(str(label), 36, break_long_words=False) for label in labels]
     options = {"frameon": False, "fontsize": "small"} | options
     ax.legend(handles, short, **options).set_in_layout(False)
 
 
+def _last(handles: Any, labels: Any) -> tuple[list[Any], list[Any]]:
+    """Return the entries of a legend with chance at the end."""
+    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: pair[1] == CHANCE)
+    return [handle for handle, _ in pairs], [label for _, label in pairs]
+
+
 def legend(figure: Any, handles: Any, labels: Any) -> None:
-    """Put a legend below all Axes of a Figure, in as many columns as go into its width.
+    """Add a legend below all Axes of a Figure, in as many columns as fit its width.
 
     Args:
         figure: a matplotlib Figure with constrained layout.
         handles: what `Axes.get_legend_handles_labels` answers.
         labels: likewise.
     """
+    handles, labels = _last(handles, labels)
     for columns in range(len(labels), 0, -1):
-        made = figure.legend(
+        box = figure.legend(
             handles,
             labels,
             loc="outside lower center",
@@ -171,14 +182,29 @@ def legend(figure: Any, handles: Any, labels: Any) -> None:
             frameon=False,
             fontsize="small",
         )
-        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+        if columns == 1 or box.get_window_extent().width <= figure.bbox.width:
             return
-        made.remove()
+        box.remove()
 
 
 def settle(figure: Any) -> None:
-    """Lay a figure out, and turn the labels of an x axis where they would run into one another."""
+    """Lay a figure out so that nothing lies over anything else.
+
+    The labels of an x axis are turned where they would run into one another, and a legend that
+    would cover a point or an interval gets room above them.
+    """
     figure.draw_without_rendering()
+    if _turned(figure):
+        figure.draw_without_rendering()
+    covering = [ax for ax in figure.axes if _covers(ax)]
+    for ax in covering:
+        _raise(ax)
+    if covering:
+        figure.draw_without_rendering()
+
+
+def _turned(figure: Any) -> bool:
+    """Turn the labels of the x axes that need it; return whether there was one."""
     turned = False
     for ax in figure.axes:
         labels = [label for label in ax.get_xticklabels() if label.get_text()]
@@ -191,12 +217,44 @@ def settle(figure: Any) -> None:
             for label in labels:
                 label.set(horizontalalignment="right", rotation_mode="anchor")
         turned |= close
-    if turned:
-        figure.draw_without_rendering()
+    return turned
+
+
+def _covers(ax: Any) -> bool:
+    """Return whether the legend of an Axes lies over a point of a line, or over an interval."""
+    import numpy as np
+
+    legend = ax.get_legend()
+    if legend is None or not legend.get_visible():
+        return False
+    box = legend.get_window_extent()
+    data = [line for line in ax.lines if line.get_zorder() >= 2]  # below lies what only guides
+    ways = [line.get_transform().transform(line.get_xydata().astype(float)) for line in data]
+    for collection in ax.collections:
+        if hasattr(collection, "get_segments"):  # of error bars
+            ways += [ax.transData.transform(segment) for segment in collection.get_segments()]
+    for way in ways:
+        steps = np.linspace(0, 1, 21)[:, None, None]
+        points = (way[:-1] + steps * (way[1:] - way[:-1])).reshape(-1, 2) if len(way) > 1 else way
+        inside = (points > [box.x0, box.y0]) & (points < [box.x1, box.y1])
+        if inside.all(axis=1).any():
+            return True
+    return False
+
+
+def _raise(ax: Any) -> None:
+    """Give the legend of an Axes room of its own above what is drawn."""
+    legend = ax.get_legend()
+    share = min(0.6, legend.get_window_extent().height / ax.bbox.height + 0.03)
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= high + 1e-9]
+    ax.set_ylim(low, low + (high - low) / (1 - share))
+    ax.set_yticks(ticks)
+    legend.set_loc("upper left")
 
 
 def _fold(ax: Any, text: Any) -> None:
-    """Let a text break into lines by the width of its Axes; matplotlib does so by the figure's."""
+    """Wrap a text by the width of its Axes; matplotlib wraps by the figure's."""
     text.set_wrap("$" not in text.get_text())  # which matplotlib measures as a formula
     text._get_wrap_line_width = partial(_width, ax)
 

@@ -1,4 +1,4 @@
-"""Which models are taken for which."""
+"""Confusion matrix of one attributor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def confusion(
 
     Args:
         outcomes: what `evaluation.outcomes` answers, of one attributor.
-        labels: the candidate models in the order wanted; sorted when left out.
+        labels: the candidate models in the order wanted; the catalogue's when left out.
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
@@ -32,16 +32,17 @@ def confusion(
     import seaborn as sns
 
     from workbench import evaluation
+    from workbench.evaluation.prompts import scenes
     from workbench.evaluation.statistics import accuracy_interval
     from workbench.figures._canvas import axes, pt, source, tidy
-    from workbench.figures.colours import FULL
+    from workbench.figures.colours import FULL, ordered
 
     if outcomes["attributor"].nunique() > 1:
         raise ValueError(
             f"a confusion is drawn of one attributor; the table holds "
             f"{outcomes['attributor'].nunique()}"
         )
-    names = sorted(outcomes["truth"].unique()) if labels is None else list(labels)
+    names = ordered(outcomes["truth"]) if labels is None else list(labels)
     counts = evaluation.confusion(outcomes, names)
     shares = counts.div(outcomes.groupby("truth").size().reindex(names), axis=0)
     side = 0.75 * len(names) + 1.6
@@ -61,14 +62,16 @@ def confusion(
             linecolor="white",
             ax=ax,
         )
-    found = accuracy_interval(outcomes["correct"], outcomes["prompt"])
+    accuracy = accuracy_interval(outcomes["correct"], scenes(outcomes))
     missed = int(outcomes["predicted"].isna().sum())
     lost = f", {missed} without a prediction" if missed else ""
-    title = f"{found.value:.1%} right ({found.low:.1%} to {found.high:.1%})"
-    tidy(ax, title, f"predicted · n = {found.n} pictures{lost}")
+    title = f"{accuracy.value:.1%} right ({accuracy.low:.1%} to {accuracy.high:.1%})"
+    tidy(ax, title, f"predicted · n = {accuracy.n} pictures{lost}")
     ax.set_ylabel("true", fontsize="small", color="0.3")
     ax.tick_params(axis="y", rotation=0)
-    ax.tick_params(axis="x", rotation=30, labelsize="medium", labelcolor="black")
+    ax.tick_params(
+        axis="x", rotation=30, labelsize=mpl.rcParams["ytick.labelsize"], labelcolor="black"
+    )
     for label in ax.get_xticklabels():
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")

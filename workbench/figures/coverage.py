@@ -1,4 +1,4 @@
-"""What abstaining buys: accuracy over the share of pictures that are answered."""
+"""Accuracy over the share of accepted pictures."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ def coverage(
     Args:
         outcomes: what `evaluation.outcomes` answers; a failed picture is a miss with the smallest
             margin.
-        names: label of each attributor, where it is not its own.
+        names: label of each attributor, where it is not its own in words (`wording.readable`).
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
-        the Axes; the band is a 95 % interval (`statistics.accuracy_interval`).
+        the Axes; the band is a 95% interval (`statistics.accuracy_interval`).
 
     Raises:
         ValueError: the table is empty.
     """
     import pandas as pd
 
+    from workbench.evaluation.prompts import scenes
     from workbench.evaluation.statistics import accuracy_interval
     from workbench.figures._canvas import key, source
     from workbench.figures.curve import curve
@@ -53,13 +54,18 @@ def coverage(
         part = part.sort_values(["margin", "image_id"], ascending=[False, True])
         for share in np.arange(1, LEVELS + 1) / LEVELS:
             best = part.head(max(1, round(share * len(part))))
-            found = accuracy_interval(best["correct"], best["prompt"])
-            ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
+            accuracy = accuracy_interval(best["correct"], scenes(best))
+            ends = {
+                "value": accuracy.value,
+                "low": accuracy.low,
+                "high": accuracy.high,
+                "n": accuracy.n,
+            }
             rows.append({"attributor": name, "share accepted": share, **ends})
     table = pd.DataFrame(rows)
     ax = curve(table, x="share accepted", line="attributor", names=names, title=title, ax=ax)
     for drawn in ax.get_lines():
-        drawn.set_marker("")
+        drawn.set_markevery(LEVELS // 4)
     ax.xaxis.set_major_formatter("{x:.0%}")
-    key(ax)
+    key(ax)  # with the marks as they are now
     return source(ax, table)

@@ -1,4 +1,4 @@
-"""How similar the candidate images of each model are: every a_kj, not only their score."""
+"""Distributions of the similarities a_kj of each model's candidate images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def distributions(
     """Draw the similarities of candidate images to their test images, a strip for each model.
 
     Every candidate image is a dot; from 30 on their density lies above. The diamond is the mean
-    with its 95 % interval, by bootstrap over test images (over candidate images where there is one
-    test image).
+    with its 95% interval by t over test images (over candidate images where there is one test
+    image); none is drawn where one value, or equal ones, leave nothing to tell it by.
 
     Args:
         similarities: frame of that name, of one similarity.
@@ -41,6 +41,7 @@ def distributions(
     Raises:
         ValueError: several similarities, no value at all, or no such column.
     """
+    from workbench.catalogue.wording import readable
     from workbench.figures._canvas import axes, count, pt, source, tidy
     from workbench.figures.colours import colours
 
@@ -78,8 +79,8 @@ def distributions(
     many = max(tests) > 1
     among = f", for {count(tests)} test images" if many else ""
     over = "test images" if many else "candidate images"
-    told = f"{kinds[0]} · n = {count(sizes)} candidate images a strip{among}; "
-    tidy(ax, title, f"{told}◆ mean, line: 95 % interval, bootstrap over {over}", grid="x")
+    label = f"{readable(kinds[0])} · n = {count(sizes)} candidate images a strip{among}; "
+    tidy(ax, title, f"{label}◆ mean, line: 95% interval, t over {over}", grid="x")
     for tick in ax.get_yticklabels():
         tick.set_fontsize("small" if by else "medium")
     ax.margins(x=0.04)
@@ -91,7 +92,7 @@ def distributions(
 
 def _strip(ax: Any, part: pd.DataFrame, place: float, colour: str) -> None:
     """Draw the values of one model at a height: dots, density, mean and interval."""
-    from workbench.evaluation.statistics import bootstrap_interval
+    from workbench.evaluation.statistics import mean_interval
     from workbench.figures._canvas import pt
 
     values = part["value"].to_numpy(dtype=float)
@@ -109,7 +110,8 @@ def _strip(ax: Any, part: pd.DataFrame, place: float, colour: str) -> None:
         top = place - 0.45 * density / density.max()
         ax.fill_between(at, place, top, color=colour, alpha=0.35, lw=0)
     groups = part["image_id"] if part["image_id"].nunique() > 1 else np.arange(len(values))
-    found = bootstrap_interval(values, groups)
+    mean = mean_interval(values, groups, (-np.inf, np.inf))
     line = {"color": "black", "lw": pt(1.5), "zorder": 3}
-    ax.plot([found.low, found.high], [place, place], **line)
-    ax.plot([found.value], [place], "D", color=colour, mec="black", ms=pt(6), zorder=4)
+    if np.isfinite(mean.low):
+        ax.plot([mean.low, mean.high], [place, place], **line)
+    ax.plot([mean.value], [place], "D", color=colour, mec="black", ms=pt(6), zorder=4)

@@ -16,6 +16,7 @@ LABELS = {
     "natural": "natural prompt",
     "arbitrary_bank": "arbitrary bank",
     "matched_bank": "matched bank",
+    "colour_alone": "colour alone",
 }
 
 
@@ -44,7 +45,8 @@ def evaluation(evaluation: Evaluation, *, figure: Any = None) -> Any:
     above = figure.add_subplot(sheet[0, 0])
     below = figure.add_subplot(sheet[1, 0], sharex=above)
     right = figure.add_subplot(sheet[:, 1])
-    accuracy(table, names=names, chance=1 / len(settings["zoo"]), ax=above)
+    bold = {own: "the preset, the others its controls" if len(names) > 1 else ""}
+    accuracy(table, names=names, chance=1 / len(settings["zoo"]), bold=bold, ax=above)
     models = {name: name for name in settings["zoo"]}
     accuracy(table[table["attributor"] == own], by="slice", names=models, ax=below)
     heading(below, "Accuracy by true model")

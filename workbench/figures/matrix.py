@@ -31,6 +31,7 @@ def matrix(
     """
     import seaborn as sns
 
+    from workbench.catalogue.wording import readable
     from workbench.figures._canvas import axes, pt, source, tidy
     from workbench.figures.colours import FULL, colours
 
@@ -61,7 +62,8 @@ def matrix(
         line = {"color": colour, "lw": pt(3), "clip_on": False, "solid_capstyle": "butt"}
         ax.plot([-0.04, -0.04], [place + 0.08, place + 0.92], **line)
     n = int((best == best).sum())
-    tidy(ax, title, f"candidate image · n = {n} similarities, {runs['similarity'].item()}")
+    kind = readable(runs["similarity"].item())
+    tidy(ax, title, f"candidate image · n = {n} similarities, {kind}")
     ax.set_ylabel("")
     ax.set_xlim(-0.08, across)
     ax.tick_params(axis="y", rotation=0)

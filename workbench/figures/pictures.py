@@ -50,8 +50,8 @@ def pictures(
     from workbench.figures._canvas import heading, new, pt, size, source
     from workbench.figures.colours import MODELS, colours
 
-    wanted = [name for name in (rows, columns, picture, note) if name is not None]
-    absent = [name for name in wanted if name not in table]
+    named = [name for name in (rows, columns, picture, note) if name is not None]
+    absent = [name for name in named if name not in table]
     if absent:
         raise ValueError(
             f"the table lacks the column {', '.join(absent)}; there are: "
@@ -94,7 +94,7 @@ def pictures(
     for edge in ax.spines.values():
         edge.set_visible(False)
     heading(ax, title)
-    return source(ax, table[wanted])
+    return source(ax, table[named])
 
 
 def _place(ax: Any, store: Store, digest: Any, x: float, y: float) -> None:

@@ -30,7 +30,7 @@ def ranking(
     Raises:
         ValueError: the frame holds several images or attributors, or not this image.
     """
-    from workbench.figures._canvas import axes, count, halo, pt, source, tidy
+    from workbench.figures._canvas import axes, beside, count, pt, source, tidy
     from workbench.figures.colours import colours
 
     table = rankings if image_id is None else rankings[rankings["image_id"] == image_id]
@@ -43,7 +43,7 @@ def ranking(
     table = table.sort_values("rank")
     names = list(table["generator"])
     palette = colours(names)
-    ax = axes(ax, 5.6, 0.5 * len(names) + 1.3)
+    ax = axes(ax, 5.6, 0.36 * len(names) + 1.3)
     dots = None
     if similarities is not None:
         dots = similarities[similarities["image_id"] == table["image_id"].iloc[0]]
@@ -56,19 +56,8 @@ def ranking(
                 ax.plot([values.min(), values.max()], [place, place], color=colour, lw=pt(1.5))
                 dot = {"color": colour, "ms": pt(5), "alpha": 0.55, "mew": 0}
                 ax.plot(values, [place] * len(values), "o", **dot)
-        ax.plot([score], [place], "D", color=colour, ms=pt(8), mec="white", zorder=3)
-        if score == score:
-            ax.annotate(
-                f"{score:.3f}",
-                (score, place),
-                xytext=(0, pt(7)),
-                textcoords="offset points",
-                ha="center",
-                color="black" if place == 0 else "0.35",
-                fontsize="small",
-                fontweight="bold" if place == 0 else "normal",
-                path_effects=halo(),
-            )
+        ax.plot([score], [place], "D", color=colour, ms=pt(7), mew=0, zorder=3)
+        beside(ax, place, f"{score:.3f}" if score == score else "–", place == 0)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.6)
     scores = table["score"].to_numpy(dtype=float)

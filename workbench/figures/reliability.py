@@ -1,4 +1,4 @@
-"""Whether calls are right as often as their confidence says."""
+"""Reliability diagram: share of right calls over their confidence."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ def reliability(
         predictions: ``confidence`` in [0, 1], ``correct`` (bool) and ``prompt`` of each picture.
         line: a column that parts the pictures, an attributor or the model called; each has a line.
         bins: of each line, at most; fewer where many confidences are equal.
-        names: label of each line, where it is not its own.
+        names: label of each line, where it is not its own in words (`wording.readable`).
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
     Returns:
-        the Axes; the intervals are of 95 %, over prompts.
+        the Axes; the intervals are of 95%, over scenes.
 
     Raises:
         ValueError: there is no picture with a confidence, or fewer than one bin.
     """
     import pandas as pd
 
+    from workbench.catalogue.wording import readable
     from workbench.figures._canvas import axes, count, key, pt, source, tidy
     from workbench.figures.colours import MARKS, of
 
@@ -56,19 +57,22 @@ def reliability(
     for place, (name, part) in enumerate(parts):
         points = _points(part, bins)
         ends = [points["value"] - points["low"], points["high"] - points["value"]]
-        style = {"color": palette[name], "lw": pt(1.5), "ms": pt(6), "mec": "white", "zorder": 3}
-        style |= {"marker": MARKS[place % len(MARKS)], "label": (names or {}).get(name, name)}
+        style = {"color": palette[name], "lw": pt(1.5), "ms": pt(6), "mew": 0, "zorder": 3}
+        style |= {
+            "marker": MARKS[place % len(MARKS)],
+            "label": (names or {}).get(name, readable(name)),
+        }
         ax.errorbar(points["confidence"], points["value"], yerr=ends, **style)
         traced.append(points.assign(**{line: name}) if line else points)
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
     drawn = pd.concat(traced, ignore_index=True)
-    told = f"confidence · n = {len(table)} pictures, {count(drawn['n'])} a point"
-    tidy(ax, title, f"{told}; line: 95 % interval; dashes: calibrated", grid="both")
+    below = f"confidence · n = {len(table)} pictures, {count(drawn['n'])} a point"
+    tidy(ax, title, f"{below}; bar: 95% interval; dashes: calibrated", grid="both")
     ax.set_ylabel("pictures attributed rightly", fontsize="small", color="0.3")
     if line:
-        key(ax, loc="upper left")
+        key(ax)
     return source(ax, drawn)
 
 
@@ -76,12 +80,13 @@ def _points(part: pd.DataFrame, bins: int) -> pd.DataFrame:
     """Estimate the mean confidence and the share of right ones in bins of about as many."""
     import pandas as pd
 
+    from workbench.evaluation.prompts import scenes
     from workbench.evaluation.statistics import accuracy_interval
 
     place = (part["confidence"].rank() - 0.5) / len(part) * bins
     rows = []
-    for _, each in part.groupby(place.astype(int)):
-        found = accuracy_interval(each["correct"].astype(float), each["prompt"])
-        ends = {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
-        rows.append({"confidence": each["confidence"].mean(), **ends})
+    for _, bin_rows in part.groupby(place.astype(int)):
+        share = accuracy_interval(bin_rows["correct"].astype(float), scenes(bin_rows))
+        ends = {"value": share.value, "low": share.low, "high": share.high, "n": share.n}
+        rows.append({"confidence": bin_rows["confidence"].mean(), **ends})
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""A figure as files: for print, for the screen, and the numbers in it."""
+"""Save a figure as PDF and PNG, with its numbers as CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def save(figure: Any, path: str | Path) -> list[Path]:
     stem = path.with_suffix("") if path.suffix in KINDS else path
     table = drawn(figure)
     settle(figure)
-    made = []
+    written = []
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context({"pdf.fonttype": 42, "savefig.bbox": "standard"}):
@@ -57,11 +57,11 @@ def save(figure: Any, path: str | Path) -> list[Path]:
                     else:
                         dated = {"CreationDate": None} if kind == ".pdf" else None
                         figure.savefig(aside, format=kind[1:], dpi=DOTS, metadata=dated)
-                made.append(file)
+                written.append(file)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"the figure cannot be written to {str(stem)!r}: {reason}") from None
-    return made
+    return written
 
 
 def drawn(figure: Any) -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""Where pictures lie in an encoder's space, flattened."""
+"""Pictures in an encoder's space, projected to two dimensions."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def space(
     table = points.reset_index(drop=True).assign(x=spots[:, 0], y=spots[:, 1])
     names = [str(name) for name in dict.fromkeys(table[by].dropna())]
     palette, size = of(by, names), pt(5 if len(table) > 300 else 7) ** 2
-    asked = table["kind"] == "test"
-    wrong = table["outcome"].eq("wrong") if "outcome" in table else asked & False
+    tests = table["kind"] == "test"
+    wrong = table["outcome"].eq("wrong") if "outcome" in table else tests & False
     for place, name in enumerate([*names, None]):
         own = table[by].isna() if name is None else table[by].astype(str) == name
         style = {"color": "black" if name is None else palette[name], "lw": 0}
         style |= {"marker": MARKS[place % len(MARKS)], "label": name}
-        made = table[own & ~asked]
+        candidates = table[own & ~tests]
         if name is not None:
-            ax.scatter(made["x"], made["y"], s=size, alpha=0.6, **style)
-        for part, rim in ((table[own & asked & ~wrong], "white"), (table[own & wrong], "black")):
+            ax.scatter(candidates["x"], candidates["y"], s=size, alpha=0.6, **style)
+        for part, rim in ((table[own & tests & ~wrong], "white"), (table[own & wrong], "black")):
             star = style | {"marker": "*", "lw": pt(0.8), "edgecolor": rim, "label": None}
             ax.scatter(part["x"], part["y"], s=6 * size, zorder=3, **star)
     words = [
-        f"★ {asked.sum()} test images{', black rim: attributed wrongly' if any(wrong) else ''}"
+        f"★ {tests.sum()} test images{', black rim: attributed wrongly' if any(wrong) else ''}"
     ]
-    words += [f"● {(~asked).sum()} candidate images"] if any(~asked) else []
+    words += [f"● {(~tests).sum()} candidate images"] if any(~tests) else []
     words += [] if trust is None else [f"trustworthiness {trust:.2f} of 1"]
     tidy(ax, title, "; ".join(words))
     ax.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""Where a figure is to be printed: exact widths, letters of the right size and face."""
+"""Venues of print: exact widths, typeface and size of letters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from workbench.catalogue.rows import unknown
 from workbench.figures._canvas import HERE, Measure
 
 TEX = 72.27
@@ -29,7 +30,7 @@ OURS = {
 
 @contextmanager
 def venue(name: str) -> Iterator[None]:
-    """Make figures for a venue: exactly as wide as its column or its text, in its typeface.
+    """Draw the figures inside for a venue: as wide as its column or text, in its typeface.
 
     Every figure made inside is so; save it with `save`, inside or afterwards. Narrow designs take
     the width of a column, wide ones (7 inches or more on the screen) that of the text. No LaTeX is
@@ -48,7 +49,7 @@ def venue(name: str) -> Iterator[None]:
     3.5
     """
     if name not in FACES:
-        raise LookupError(f"no venue named {name!r}; there are: {', '.join(sorted(FACES))}")
+        raise unknown("venue", name, FACES)
     import matplotlib as mpl
 
     here, settings = _measured(name)
@@ -70,8 +71,10 @@ def _measured(name: str) -> tuple[Measure, dict[str, Any]]:
     if name == "neurips":
         column = text = bundles.neurips2024(usetex=False)
     else:
-        column, text = (bundles.cvpr2024(usetex=False, column=each) for each in ("half", "full"))
-    narrow, wide = (float(each["figure.figsize"][0]) for each in (column, text))
+        column, text = (
+            bundles.cvpr2024(usetex=False, column=settings) for settings in ("half", "full")
+        )
+    narrow, wide = (float(settings["figure.figsize"][0]) for settings in (column, text))
     return Measure(name, narrow, wide, float(column["font.size"])), dict(column)
 
 
@@ -101,9 +104,9 @@ def _ours(name: str, here: Measure) -> dict[str, Any]:
     }
 
 
-def _face(wanted: tuple[str, ...]) -> str:
-    """Find the first typeface that is there as TrueType, which a PDF takes whole."""
+def _face(faces: tuple[str, ...]) -> str:
+    """Return the first typeface installed as TrueType, which a PDF embeds whole."""
     from matplotlib.font_manager import fontManager
 
     there = {face.name for face in fontManager.ttflist if face.fname.lower().endswith(".ttf")}
-    return next(name for name in wanted if name in there)
+    return next(name for name in faces if name in there)

@@ -19,16 +19,21 @@ from workbench.weights.safety import safe_loader_kwargs
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+BLACKED = "the model's safety checker blacked the picture"
+"""Reason of a Failure that another seed may not have."""
+ANSWER = "answer"
+"""Under this name the ``info`` of a picture holds what a hosted model told of it, as plain values.
+"""
 AUTOENCODERS = ("vae", "vqvae", "movq")
 """What the pipelines of diffusers call an autoencoder of pictures in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Stand in for a picture or prompt that cannot be had, nor on another try; `reason` says why.
+    """A picture or prompt that cannot be made, nor on another try; `reason` says why.
 
-    >>> Failure("the safety checker blacked the picture").reason
-    'the safety checker blacked the picture'
+    >>> Failure(BLACKED).reason
+    "the model's safety checker blacked the picture"
     """
 
     reason: str
@@ -38,14 +43,17 @@ class Generator(Protocol):
     """Make candidate images c_kj = G_k(p̂; s_j) (Li et al. 2024, arXiv:2403.01489).
 
     One with an autoencoder may also have `reconstruct(images)`, which answers an RGB image D(E(x)),
-    or a Failure, for each of N RGB images.
+    or a Failure, for each of N RGB images; one that knows its limit also `unread(prompts)`, which
+    answers how many tokens of each prompt are cut, or None; one that may draw other sides than its
+    own `shaped(bucket)`, the same model for width and height in eighths of its side, or None.
     """
 
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Return one RGB image or Failure for each (prompt, seed), in order.
 
         What may pass, such as memory running out, is raised. A class with `seedable = False`
-        takes the index 0, 1, … of a candidate where the others take its seed.
+        takes the index 0, 1, … of a candidate where the others take its seed; one with
+        `local = True` reads files of this machine, and is not sent to those of a cluster.
         """
         ...
 
@@ -143,9 +151,9 @@ def reconstruct(
         if getattr(model.config, "in_channels", 3) == 4:
             values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)  # opaque
         video = hasattr(model, "temperal_downsample")  # (N, 3, frames, H, W), as in Qwen-Image
-        found = model.encode((values.unsqueeze(2) if video else values) * 2 - 1)
-        variational = getattr(found, "latent_dist", None)
-        latents = found[0] if variational is None else variational.mode()
+        encoded = model.encode((values.unsqueeze(2) if video else values) * 2 - 1)
+        variational = getattr(encoded, "latent_dist", None)
+        latents = encoded[0] if variational is None else variational.mode()
         decoded = model.decode(latents, **decoding).sample.float() / 2 + 0.5
         decoded = decoded.squeeze(2) if video else decoded
         return [to_picture(array) for array in decoded.permute(0, 2, 3, 1).cpu().numpy()]
@@ -172,7 +180,7 @@ def _upcast(model: Any) -> Iterator[None]:
 
 
 def to_picture(array: Any) -> Image | Failure:
-    """Turn (H, W, 3) values in [0, 1] into an RGB image, or say why it is none.
+    """Return (H, W, 3) values in [0, 1] as an RGB image, or a Failure.
 
     With alpha, (H, W, 4), it lies over white.
     """

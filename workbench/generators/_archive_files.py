@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 from workbench import images
 
@@ -37,9 +36,9 @@ class Folder:
     root: Path
 
     def names(self) -> list[str]:
-        """List every file, relative to the folder, with /, sorted; links to folders are left."""
-        found = [Path(here, name) for here, _, names in os.walk(self.root) for name in names]
-        names = sorted(path.relative_to(self.root).as_posix() for path in found)
+        """Return every file, relative to the folder, with /, sorted; links to folders are left."""
+        files = [Path(here, name) for here, _, names in os.walk(self.root) for name in names]
+        names = sorted(path.relative_to(self.root).as_posix() for path in files)
         return [name for name in names if not _is_leftover(name)]
 
     def below(self, top: str) -> Folder:
@@ -47,11 +46,11 @@ class Folder:
         return Folder(self.root / top)
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a file, regular or not."""
+        """Return whether there is such a file, regular or not."""
         return _is_file(self._found(name))
 
     def size(self, name: str) -> int:
-        """Tell how many bytes a file takes; ImageError as `read`."""
+        """Return how many bytes a file takes; ImageError as `read`."""
         return self._path(name).stat().st_size
 
     def read(self, name: str) -> bytes:
@@ -61,7 +60,7 @@ class Folder:
             raise images.ImageError(_too_large(path.stat().st_size))
         return images.read_bytes(path)
 
-    def open(self, name: str) -> Path | IO[bytes]:
+    def open(self, name: str) -> Path | io.BytesIO:
         """Return what a table is read from, at leisure; ImageError where it must not be."""
         return self._path(name)
 
@@ -75,7 +74,7 @@ class Folder:
             return ""
 
     def _path(self, name: str, regular: bool = True) -> Path:
-        """Find the path of a name; ImageError where it leads out, or is no regular file."""
+        """Return the path of a name; ImageError where it leads out, or is no regular file."""
         path = self._found(name)
         try:
             real = Path(os.path.realpath(path))  # which, unlike resolve, bears a circle of links
@@ -88,7 +87,7 @@ class Folder:
         return path
 
     def _found(self, name: str) -> Path:
-        """Name the path of the first writing of a name that is there, else of the name itself."""
+        """Return the path of the first writing of a name that is there, else of the name itself."""
         paths = (self.root / each for each in _writings(name))
         return next((path for path in paths if _is_there(path)), self.root / name)
 
@@ -109,9 +108,9 @@ class Zip:
         self._opened()
 
     def names(self) -> list[str]:
-        """List every member that is a file, sorted."""
-        found = (name for name in self._opened().members if name.startswith(self.top))
-        names = sorted(name.removeprefix(self.top) for name in found)
+        """Return every member that is a file, sorted."""
+        members = (name for name in self._opened().members if name.startswith(self.top))
+        names = sorted(name.removeprefix(self.top) for name in members)
         return [name for name in names if not _is_leftover(name)]
 
     def below(self, top: str) -> Zip:
@@ -119,35 +118,35 @@ class Zip:
         return Zip(self.file, f"{self.top}{top}/")
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a member."""
+        """Return whether there is such a member."""
         return self._info(name) is not None
 
     def size(self, name: str) -> int:
-        """Tell how many bytes a member takes in the zip; ImageError as `read`."""
+        """Return how many bytes a member takes in the zip; ImageError as `read`."""
         return self._member(name).compress_size
 
     def read(self, name: str) -> bytes:
         """Unpack a member in memory; ImageError, in a sentence, where it cannot or must not be."""
         return b"".join(self._parts(self._member(name)))
 
-    def open(self, name: str) -> Path | IO[bytes]:
+    def open(self, name: str) -> Path | io.BytesIO:
         """Return what a table is read from; ImageError as `read`."""
         return io.BytesIO(self.read(name))
 
     def digest(self, name: str) -> str:
         """Identify the contents of a member, by their sha256; "" where there is none to read."""
-        found, seen = self._info(name), self._opened().digests
-        if found is None:
+        info, seen = self._info(name), self._opened().digests
+        if info is None:
             return ""
-        if found.header_offset not in seen:
+        if info.header_offset not in seen:
             sha = hashlib.sha256()
             try:
-                for part in self._parts(found):
+                for part in self._parts(info):
                     sha.update(part)
-                seen[found.header_offset] = sha.hexdigest()
+                seen[info.header_offset] = sha.hexdigest()
             except images.ImageError:
-                seen[found.header_offset] = ""
-        return seen[found.header_offset]
+                seen[info.header_offset] = ""
+        return seen[info.header_offset]
 
     def _parts(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
         """Unpack a member, a MiB at a time; ImageError where it is too large or damaged."""
@@ -164,10 +163,10 @@ class Zip:
             raise images.ImageError(f"the zip does not give it ({why})") from error
 
     def _member(self, name: str) -> zipfile.ZipInfo:
-        found = self._info(name)
-        if found is None:
+        info = self._info(name)
+        if info is None:
             raise images.ImageError(OUTSIDE if _outside(name) else MISSING)
-        return found
+        return info
 
     def _info(self, name: str) -> zipfile.ZipInfo | None:
         opened = self._opened()
@@ -195,7 +194,7 @@ class _Opened:
 
 
 def single_top(names: Iterable[str]) -> str:
-    """Name the one folder that all names lie in; "" where there is none.
+    """Return the name of the one folder that all names lie in; "" where there is none.
 
     >>> single_top(["a/b.png", "a/c/d.png"]), single_top(["a/b.png", "c.png"])
     ('a', '')
@@ -205,7 +204,7 @@ def single_top(names: Iterable[str]) -> str:
 
 
 def _is_leftover(name: str) -> bool:
-    """Tell whether a file is a leftover of a system, and nobody's data.
+    """Return whether a file is a leftover of a system, and nobody's data.
 
     >>> [_is_leftover(name) for name in ("__MACOSX/a/._b.png", "a/._b.png", "a/b.png")]
     [True, True, False]
@@ -220,7 +219,7 @@ def _plain(name: str) -> str:
 
 
 def _writings(name: str) -> list[str]:
-    """List the ways in which a name may be written on a disk, as it stands first."""
+    """Return the ways in which a name may be written on a disk, as it stands first."""
     slashed = name.replace("\\", "/")
     forms = [unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")]
     return list(dict.fromkeys([name, slashed, *forms]))
@@ -231,7 +230,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether a path leads to a regular file, whatever stands in it."""
+    """Return whether a path leads to a regular file, whatever stands in it."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -239,7 +238,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _outside(name: str) -> bool:
-    r"""Tell whether a name leads out of where it lies.
+    r"""Return whether a name leads out of where it lies.
 
     >>> [_outside(name) for name in ("a/../b.png", "../b.png", "/b.png", r"..\b.png", "C:b.png")]
     [False, True, True, True, True]
@@ -263,12 +262,12 @@ def _sha(path: Path, _changed: int, _size: int) -> str:
 def _zip(file: Path, _changed: int, _size: int, _process: int) -> _Opened:
     """Open a zip once for each of its states, and look at every name in it."""
     try:
-        found = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(file)
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes may raise anything
         raise ValueError(f"{file} is no zip: {error}") from error
-    for info in found.infolist():
+    for info in archive.infolist():
         link = stat.S_ISLNK(info.external_attr >> 16)
         if link or _outside(info.orig_filename):
             what = "is a link" if link else "would lie outside of it"
@@ -276,10 +275,10 @@ def _zip(file: Path, _changed: int, _size: int, _process: int) -> _Opened:
                 f"the zip {file} holds the member {info.orig_filename!r}, which {what}; "
                 "nothing of it is read"
             )
-    files = [info for info in found.infolist() if not info.filename.endswith(("/", "\\"))]
+    files = [info for info in archive.infolist() if not info.filename.endswith(("/", "\\"))]
     members = {posixpath.normpath(_decoded(info)): info for info in files}
     written = {_plain(name): info for name, info in members.items()}
-    return _Opened(found, members, written)
+    return _Opened(archive, members, written)
 
 
 def _decoded(info: zipfile.ZipInfo) -> str:

@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 
 from workbench import images
 from workbench.generators import _archive_tables as tables
+from workbench.generators import _archive_tar
 from workbench.generators._archive_files import Folder, Zip, single_top
 from workbench.generators._archive_tables import PLACE, Row
-from workbench.paths import from_home
+from workbench.paths import data_folder, from_home
 from workbench.text import brief
 
 LAYOUT = "archive.toml"
@@ -32,7 +33,8 @@ PATIENCE = 10.0
 TABLES = (
     *("generations.csv", "*metadata.csv", "*metadata.jsonl", "*.parquet", "*.arrow"),
     *("generations.tsv", "generations.jsonl", "generations.json"),
-    *("*metadata.tsv", "*metadata.json", "*.tar", "*.csv", "*.tsv", "*.jsonl"),
+    *("*metadata.tsv", "*metadata.json", "*.tar", "*.tar.gz", "*.tgz", "*.tar.zst", "*.tzst"),
+    *("*.feather", "*.csv", "*.tsv", "*.jsonl"),
 )
 """Tables looked for where the layout names none; the first pattern that is met counts."""
 NAMES = {
@@ -51,47 +53,72 @@ tar file, the number of its member, -1."""
 class Shelf:
     """An archive that was read: its files, and where the pictures of each prompt lie, in order.
 
-    `column` is what a table of Arrow calls the pictures that lie in it.
+    `column` is what a table of Arrow calls the pictures that lie in it; `makers` are all models
+    that its rows name, sorted, whichever was asked for.
     """
 
     inside: Folder | Zip
     column: str
     places: dict[str, list[Place]]
+    makers: tuple[str, ...] = ()
 
     def read(self, place: Place) -> bytes:
         """Read the picture at a place; ImageError, with a sentence, where it cannot be."""
         name, part, _ = place
         if part < 0:
             return self.inside.read(name)
-        found = tables.picture(self.inside, place, self.column)
-        if isinstance(found, dict):
-            found = found.get("bytes") or found.get("path")
-        if isinstance(found, str):
-            return self.inside.read(_relative(name, found))
-        if not isinstance(found, bytes) or not found:
+        cell = tables.picture(self.inside, place, self.column)
+        if isinstance(cell, dict):
+            cell = cell.get("bytes") or cell.get("path")
+        if isinstance(cell, str):
+            return self.inside.read(_relative(name, cell))
+        if not isinstance(cell, bytes) or not cell:
             raise images.ImageError("there is no picture in it")
-        return found
+        return cell
+
+    def digest(self, place: Place) -> str:
+        """Identify the file in which a picture lies: in a packed tar file, its member."""
+        name, part, _ = place
+        if name.endswith(_archive_tar.GZIP):
+            return _archive_tar.digest(self.inside, name, part)
+        return self.inside.digest(name)
 
 
-def shelve(source: str, generator: str | None, columns: tuple[tuple[str, str], ...]) -> Shelf:
+def shelve(
+    source: str, generator: str | None, columns: tuple[tuple[str, str], ...], layout: str = ""
+) -> Shelf:
     """Read an archive (see `generators.archive`), once for each state of its source and layout.
 
-    Raises LookupError where there is none; ValueError for one without the columns, a layout or
-    table that cannot be read, or a zip that is meant to harm.
+    Raises LookupError where there is none, or no such `layout`; ValueError for one without the
+    columns, a layout or table that cannot be read, or a zip that is meant to harm.
     """
     path = from_home(source)
+    given = _named(layout) if layout else None
     try:
-        files = (path, path / TABLES[0], path / LAYOUT, _beside(path))
+        files = (path, path / TABLES[0], path / LAYOUT, given or _beside(path))
         states = [file.stat() for file in files if file.exists()]
     except (OSError, ValueError) as error:  # a name that no path can have
         raise LookupError(f"no archive at {source[:200]!r}: {error}") from None
     stamp = tuple((state.st_mtime_ns, state.st_size) for state in states)
-    return _shelve(source, generator, columns, stamp)
+    return _shelve(source, generator, columns, given, stamp)
+
+
+def _named(layout: str) -> Path:
+    """Return a layout by its name among the shipped ones, or by its path; LookupError for none."""
+    shipped = data_folder() / "catalogue" / "archives"
+    known = {path.stem: path for path in sorted(shipped.glob("*.toml"))}
+    path = known.get(layout, from_home(layout))
+    if not path.is_file():
+        raise LookupError(
+            f"no layout of an archive named {brief(layout, 100)!r}; there are: "
+            f"{', '.join(known)}, and any file like {LAYOUT}"
+        )
+    return path
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What archive.toml tells."""
+    """The layout that archive.toml describes."""
 
     tables: tuple[str, ...] = ()
     files: str = ""
@@ -100,19 +127,21 @@ class _Layout:
 
 
 @lru_cache(maxsize=8)
-def _shelve(source: str, generator: str | None, columns: Any, _stamp: Any) -> Shelf:
+def _shelve(
+    source: str, generator: str | None, columns: Any, given: Path | None, _stamp: Any
+) -> Shelf:
     """Read an archive: prompt to its pictures, in order."""
-    inside, layout = _open(source)
+    inside, layout = _open(source, given)
     names = {**dict(layout.columns), **dict(columns)}
     known, rows = _rows(inside, layout, names, source)
 
     def column(role: str) -> Callable[[Row], Any]:
         """Return what reads a role's value from a row."""
-        asked = names.get(role)
-        if asked is None:
-            asked = next((name for name in NAMES[role] if name in known), NAMES[role][0])
-        template = Template(asked)
-        needed = template.get_identifiers() if "$" in asked else [asked]
+        column_name = names.get(role)
+        if column_name is None:
+            column_name = next((name for name in NAMES[role] if name in known), NAMES[role][0])
+        template = Template(column_name)
+        needed = template.get_identifiers() if "$" in column_name else [column_name]
         if missing := [name for name in needed if name not in known]:
             raise ValueError(
                 f"the archive {source} lacks the column {missing[0]!r}; it has: {_listed(known)}"
@@ -121,27 +150,35 @@ def _shelve(source: str, generator: str | None, columns: Any, _stamp: Any) -> Sh
         def read(row: Row) -> Any:
             if any(row.get(name) is None for name in needed):
                 return None
-            return template.substitute(row) if "$" in asked else row[asked]
+            return template.substitute(row) if "$" in column_name else row[column_name]
 
         return read
 
     prompt = _beside_picture(inside, layout.sidecar) if layout.sidecar else column("prompt")
     maker = None if generator is None else column("generator")
     seed = column("seed") if "seed" in [*known, *names] else lambda row: None
-    found = []
+    makers = (
+        {str(column("generator")(row)) for row in rows} if _names_makers(names, known) else set()
+    )
+    entries = []
     for row in rows:
         if maker is None or str(maker(row)) == generator:
             text = prompt(row)
             if text is not None:
-                found.append((str(text), _number(seed(row)), row[PLACE]))
+                entries.append((str(text), _number(seed(row)), row[PLACE]))
     places: dict[str, list[Place]] = {}
-    for text, _, place in sorted(found, key=lambda each: each[1:]):
+    for text, _, place in sorted(entries, key=lambda each: each[1:]):
         places.setdefault(text, []).append(place)
-    return Shelf(inside, _picture_column(names, known), places)
+    return Shelf(inside, _picture_column(names, known), places, tuple(sorted(makers)))
 
 
-def _open(source: str) -> tuple[Folder | Zip, _Layout]:
-    """Open what a source names, and read its layout."""
+def _names_makers(names: Mapping[str, str], known: Iterable[str]) -> bool:
+    """Return whether the rows name the model of each picture."""
+    return "generator" in names or any(name in known for name in NAMES["generator"])
+
+
+def _open(source: str, given: Path | None) -> tuple[Folder | Zip, _Layout]:
+    """Open what a source names, and read its layout: the one given, else its own."""
     path = from_home(source)
     if not (path.is_file() or path.is_dir()):
         raise LookupError(
@@ -151,6 +188,9 @@ def _open(source: str) -> tuple[Folder | Zip, _Layout]:
     if path.suffix.lower() == ".zip":
         inside = Zip(path)
     table = path.is_file() and isinstance(inside, Folder)
+    if given is not None:
+        layout = _layout(images.read_bytes(given), str(given))
+        return inside, (_Layout((path.name,), columns=layout.columns) if table else layout)
     text = None
     if not table and not _beside(path).is_file():
         inside = _within_top(inside)
@@ -168,15 +208,15 @@ def _within_top(inside: Folder | Zip) -> Folder | Zip:
         names = inside.names()
         top = single_top(names)
         if not top or not inside.exists(f"{top}/{LAYOUT}"):
-            found = any(fnmatch(name, pattern) for pattern in TABLES[:5] for name in names)
-            if not top or found:
+            has_table = any(fnmatch(name, pattern) for pattern in TABLES[:5] for name in names)
+            if not top or has_table:
                 break
         inside = inside.below(top)
     return inside
 
 
 def _beside(path: Path) -> Path:
-    """Name the layout beside a folder, zip or table."""
+    """Return the name of the layout beside a folder, zip or table."""
     return path.with_name(f"{path.name if path.is_dir() else path.stem}.toml")
 
 
@@ -185,61 +225,61 @@ def _layout(text: bytes, where: str) -> _Layout:
     try:
         if len(text) > MAX_LAYOUT:
             raise ValueError(f"it has {len(text):,} bytes, more than {MAX_LAYOUT:,}")
-        found = tomllib.loads(text.decode("utf-8-sig"))
-        _check_types(found)
-        if len(found.get("files", "")) > MAX_PATTERN:
+        layout = tomllib.loads(text.decode("utf-8-sig"))
+        _check_types(layout)
+        if len(layout.get("files", "")) > MAX_PATTERN:
             raise ValueError(f"files is longer than {MAX_PATTERN} letters")
-        re.compile(found.get("files", ""))
+        re.compile(layout.get("files", ""))
     except RecursionError:
         raise ValueError(f"{where} is no layout of an archive: it is nested too deeply") from None
     except (ValueError, TypeError, OverflowError, re.error) as error:
         raise ValueError(f"{where} is no layout of an archive: {error}") from error
-    known_only(where, found, ("tables", "files", "sidecar", "columns"))
-    patterns = found.get("tables", ())
-    columns = {str(k): str(v) for k, v in found.get("columns", {}).items()}
+    known_only(where, layout, ("tables", "files", "sidecar", "columns"))
+    patterns = layout.get("tables", ())
+    columns = {str(k): str(v) for k, v in layout.get("columns", {}).items()}
     known_only(f"columns of {where}", columns, NAMES)
     return _Layout(
         (patterns,) if isinstance(patterns, str) else tuple(patterns),
-        found.get("files", ""),
-        found.get("sidecar", ""),
+        layout.get("files", ""),
+        layout.get("sidecar", ""),
         tuple(sorted(columns.items())),
     )
 
 
-def _check_types(found: Mapping[str, Any]) -> None:
+def _check_types(layout: Mapping[str, Any]) -> None:
     """Raise ValueError for a value of a layout that is of another type than it needs."""
-    patterns = found.get("tables", "")
+    patterns = layout.get("tables", "")
     listed = patterns if isinstance(patterns, list) else [patterns]
     if not all(isinstance(each, str) for each in listed):
         raise ValueError(f"tables should be text, or a list of texts; it is {patterns!r}")
     for name in ("files", "sidecar"):
-        if not isinstance(found.get(name, ""), str):
-            raise ValueError(f"{name} should be text; it is {found[name]!r}")
-    if found.get("sidecar") and not re.fullmatch(r"\.[^/\\\0]+", found["sidecar"]):
+        if not isinstance(layout.get(name, ""), str):
+            raise ValueError(f"{name} should be text; it is {layout[name]!r}")
+    if layout.get("sidecar") and not re.fullmatch(r"\.[^/\\\0]+", layout["sidecar"]):
         raise ValueError(
-            f"sidecar should be an ending such as .txt; it is {found['sidecar'][:100]!r}"
+            f"sidecar should be an ending such as .txt; it is {layout['sidecar'][:100]!r}"
         )
-    if not isinstance(found.get("columns", {}), dict):
+    if not isinstance(layout.get("columns", {}), dict):
         raise ValueError(
-            f'columns should be a table such as {{prompt = "caption"}}; it is {found["columns"]!r}'
+            f'columns should be a table such as {{prompt = "caption"}}; it is {layout["columns"]!r}'
         )
 
 
-def known_only(where: str, found: Iterable[str], known: Iterable[str]) -> None:
+def known_only(where: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Raise ValueError, with what there is, for the first name that is not known."""
-    for name in found:
+    for name in names:
         if name not in known:
             raise ValueError(f"{where}: there is no {name!r}; there are: {', '.join(known)}")
 
 
 def _listed(columns: Iterable[str]) -> str:
-    """List columns in a sentence, however many somebody wrote."""
+    """Return columns in a sentence, however many somebody wrote."""
     names = [brief(name, 50) for name in columns]
     return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
 def _picture_column(names: Mapping[str, str], known: Iterable[str]) -> str:
-    """Name the column of the pictures."""
+    """Return the name of the column of the pictures."""
     first = next((name for name in NAMES["file"] if name in known), NAMES["file"][0])
     return names.get("file", first)
 
@@ -247,7 +287,7 @@ def _picture_column(names: Mapping[str, str], known: Iterable[str]) -> str:
 def _rows(
     inside: Folder | Zip, layout: _Layout, names: Mapping[str, str], source: str
 ) -> tuple[list[str], list[Row]]:
-    """List the columns and the rows of an archive, each with its `PLACE`."""
+    """Return the columns and the rows of an archive, each with its `PLACE`."""
     known: dict[str, None] = {}
     rows: list[Row] = []
     pattern = re.compile(layout.files)
@@ -278,11 +318,11 @@ def _rows(
 
 
 def _wanted(names: Mapping[str, str], groups: Iterable[str]) -> frozenset[str]:
-    """Name the columns that anybody will ask a table for."""
-    asked = {name for several in NAMES.values() for name in several} | set(groups)
+    """Return the columns that will be read from a table."""
+    columns = {name for several in NAMES.values() for name in several} | set(groups)
     for name in names.values():
-        asked |= set(Template(name).get_identifiers()) if "$" in name else {name}
-    return frozenset(asked)
+        columns |= set(Template(name).get_identifiers()) if "$" in name else {name}
+    return frozenset(columns)
 
 
 def _matches(
@@ -308,34 +348,34 @@ def _matches(
 
 
 def _tables(inside: Folder | Zip, patterns: tuple[str, ...], source: str) -> list[str]:
-    """List the tables that the patterns mean, or the first of `TABLES`; LookupError for none."""
-    found: list[str] = []
+    """Return the tables that the patterns mean, or the first of `TABLES`; LookupError for none."""
+    listed: list[str] = []
     for pattern in patterns or TABLES:
         if inside.exists(pattern):
-            found.append(pattern)
+            listed.append(pattern)
         else:
-            found += [name for name in inside.names() if fnmatch(name, pattern)]
-        if found and not patterns:
+            listed += [name for name in inside.names() if fnmatch(name, pattern)]
+        if listed and not patterns:
             break
-    if not found:
+    if not listed:
         raise LookupError(
             f"no archive at {source}; expected a CSV table, or a folder or zip with one: "
             f"{', '.join(patterns or TABLES)}"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(listed))
 
 
-def _placed(table: str, found: tables.Table, names: Mapping[str, str], source: str) -> list[Row]:
-    """Tell where the picture of each row lies: by its name, or in the table itself."""
-    column = _picture_column(names, found.columns)
-    if column not in found.columns:
+def _placed(table: str, content: tables.Table, names: Mapping[str, str], source: str) -> list[Row]:
+    """Return where the picture of each row lies: by its name, or in the table itself."""
+    column = _picture_column(names, content.columns)
+    if column not in content.columns:
         raise ValueError(
-            f"the archive {source} lacks the column {column!r}; it has: {_listed(found.columns)}"
+            f"the archive {source} lacks the column {column!r}; it has: {_listed(content.columns)}"
         )
-    for row in found.rows:
+    for row in content.rows:
         if row.get(column) is not None:
             row[PLACE] = (_relative(table, str(row[column])), -1, -1)
-    return [row for row in found.rows if PLACE in row]
+    return [row for row in content.rows if PLACE in row]
 
 
 def _relative(table: str, file: str) -> str:
@@ -363,9 +403,9 @@ def _number(seed: Any) -> float:
     """
     for kind in (int, float):
         try:
-            found = kind(str(seed))
+            number = kind(str(seed))
         except (ValueError, OverflowError):
             continue
-        if not math.isnan(found):
-            return found
+        if not math.isnan(number):
+            return number
     return float("inf")

@@ -11,18 +11,18 @@ import io
 import json
 import logging
 import posixpath
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from workbench import images
+from workbench.generators import _archive_bounds, _archive_tar
 from workbench.generators._archive_files import MAX_BYTES, Folder, Zip
+from workbench.text import brief, first_line
 
-ARROW = (".parquet", ".arrow")
-TAR = (".tar",)
+ARROW = (".parquet", ".arrow", ".feather")
 JSON = (".json", ".jsonl", ".ndjson")
 MAX_ROWS = 2**21
 """Rows a table may have."""
@@ -30,6 +30,8 @@ FEW_ROWS, ROWS_A_BYTE = 10_000, 4
 """So many rows any table may have, and so many for each of its bytes, packed."""
 MAX_GROUP = 512 * 2**20
 """Bytes of pictures, unpacked, that are kept to read the next one from."""
+AT_ONCE = 1024
+"""Rows that are read at once, where they are small."""
 PLACE = ""
 """The column that tells where the picture of a row lies, added to all others."""
 FILE = ("file", "file_name", "image")
@@ -63,7 +65,7 @@ def read(inside: Folder | Zip, name: str, wanted: Wanted) -> Table:
     try:
         if name.endswith(ARROW):
             return _read_arrow(inside, name, wanted)
-        if name.endswith(TAR):
+        if name.endswith(_archive_tar.TAR):
             return _read_tar(inside, name, wanted)
         text, size = decode(inside.read(name)), inside.size(name)
         if name.endswith(JSON):
@@ -74,7 +76,7 @@ def read(inside: Folder | Zip, name: str, wanted: Wanted) -> Table:
     except RecursionError:
         raise _unread(name, "it is nested too deeply") from None
     except Exception as error:  # whatever a reader of damaged bytes raises
-        raise _unread(name, str(error) or type(error).__name__) from error
+        raise _unread(name, brief(first_line(error), 300)) from error
 
 
 def decode(data: bytes) -> str:
@@ -94,9 +96,14 @@ def _unread(name: str, why: str) -> ValueError:
     return ValueError(f"the table {name} of the archive cannot be read: {why}")
 
 
+def _most(size: int) -> int:
+    """Count the rows that a table of `size` bytes can tell."""
+    return min(MAX_ROWS, FEW_ROWS + ROWS_A_BYTE * size)
+
+
 def _bounded(rows: Iterable[Any], size: int) -> Iterator[Any]:
-    """Go through rows; ValueError beyond what a table of `size` bytes can tell."""
-    most = min(MAX_ROWS, FEW_ROWS + ROWS_A_BYTE * size)
+    """Yield rows; ValueError beyond what a table of `size` bytes can tell."""
+    most = _most(size)
     for count, row in enumerate(rows, 1):
         if count > most:
             raise ValueError(f"it has more than {most:,} rows, in {size:,} bytes")
@@ -151,21 +158,21 @@ def _separator(text: str, name: str, wanted: Wanted) -> str:
 
 def _read_json(name: str, text: str, size: int, wanted: Wanted) -> Table:
     """Read JSON lines; or JSON: a list of rows, columns, or a table of rows by file."""
-    found, lost = None, 0
+    value, lost = None, 0
     if not name.endswith((".jsonl", ".ndjson")):
         try:
-            found = json.loads(text)
+            value = json.loads(text)
         except ValueError:
             if "\n" not in text.strip():
                 raise
-    if found is None:
-        found = []
+    if value is None:
+        value = []
         for line in _bounded((each for each in text.split("\n") if each.strip()), size):
             try:
-                found.append(json.loads(line))
+                value.append(json.loads(line))
             except (ValueError, RecursionError):
                 lost += 1
-    listed = list(_bounded(_json_rows(found, wanted), size))
+    listed = list(_bounded(_json_rows(value, wanted), size))
     rows = [row for row in listed if isinstance(row, dict)]
     lost += len(listed) - len(rows)
     if lost and not rows:
@@ -176,42 +183,42 @@ def _read_json(name: str, text: str, size: int, wanted: Wanted) -> Table:
     return Table(list(columns), kept)
 
 
-def _json_rows(found: Any, wanted: Wanted) -> Iterable[Any]:
-    """List the rows of a JSON value."""
-    if not isinstance(found, dict):
-        return found if isinstance(found, list) else [found]
-    values = list(found.values())
-    if any(isinstance(each, list) for each in values) and not wanted & found.keys():
+def _json_rows(value: Any, wanted: Wanted) -> Iterable[Any]:
+    """Return the rows of a JSON value."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, list) else [value]
+    values = list(value.values())
+    if any(isinstance(each, list) for each in values) and not wanted & value.keys():
         return next(each for each in values if isinstance(each, list))  # {"data": [rows]}
-    if not wanted & found.keys():  # rows, or prompts, by the name of their file
+    if not wanted & value.keys():  # rows, or prompts, by the name of their file
         return [
             {"file": key, **(row if isinstance(row, dict) else {"prompt": row})}
-            for key, row in found.items()
+            for key, row in value.items()
         ]
     if all(isinstance(each, (list, dict)) for each in values):  # columns, by place or by number
         columns = {
-            key: dict(enumerate(v)) if isinstance(v, list) else v for key, v in found.items()
+            key: dict(enumerate(v)) if isinstance(v, list) else v for key, v in value.items()
         }
         places = dict.fromkeys(place for column in columns.values() for place in column)
         kept = {key: column for key, column in columns.items() if key in wanted}
         return [{key: column.get(place) for key, column in kept.items()} for place in places]
-    return [found]
+    return [value]
 
 
 def _read_arrow(inside: Folder | Zip, name: str, wanted: Wanted) -> Table:
     """Read the columns, and of the rows what is asked for and is text or a number."""
     digest, size = inside.digest(name), inside.size(name)
-    schema, parts, count = _parts(inside, name, digest)
-    columns = [each.name for each in schema if not _holds_pictures(each.type)]
+    table = _parts(inside, name, digest)
+    columns = [each.name for each in table.schema if not _holds_pictures(each.type)]
     columns = [column for column in columns if column in wanted]
     rows: list[Row] = []
     seen: dict[str, str] = {}
     budget = MAX_BYTES
 
     def every() -> Iterator[tuple[int, int, Row]]:
-        for part in range(count):
+        for part in range(table.count):
             number = 0
-            for batch in _batches(parts, part, columns, size):
+            for batch in _batches(table, part, columns, size):
                 for row in _cells(batch):
                     yield part, number, row
                     number += 1
@@ -225,50 +232,84 @@ def _read_arrow(inside: Folder | Zip, name: str, wanted: Wanted) -> Table:
         if budget < 0:
             raise ValueError(f"it holds more than {MAX_BYTES // 2**20} MiB of text")
         rows.append({**row, PLACE: (name, part, number)})
-    return Table(schema.names, rows)
+    return Table(table.schema.names, rows)
 
 
-def _batches(parts: Any, part: int, columns: list[str], size: int) -> Iterator[Any]:
-    """Go through the rows of a part, some at a time, so that a lie about its size is seen early."""
-    if isinstance(parts, list):
-        yield parts[part].select(columns)
+@dataclass(frozen=True)
+class _Parts:
+    """An open table of Arrow: a Parquet file, by groups of rows, or the batches of Arrow IPC."""
+
+    schema: Any
+    place: Any
+    file: Any
+    batches: tuple[Any, ...]
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return len(self.batches) if self.file is None else self.file.num_row_groups
+
+    def sizes(self, part: int, columns: Iterable[str]) -> list[int]:
+        """Return the bytes, unpacked, of the pages that a group of rows has for some columns."""
+        group = self.file.metadata.row_group(part)
+        return _archive_bounds.page_sizes(self.place, group, frozenset(columns))
+
+
+def _batches(table: _Parts, part: int, columns: list[str], size: int) -> Iterator[Any]:
+    """Yield the rows of a part, so many at a time that they take no more than `MAX_BYTES`."""
+    if table.file is None:
+        batch = table.batches[part].select(columns)
+        _refuse_rows(batch.num_rows, size)
+        for start in range(0, batch.num_rows, AT_ONCE):
+            rows = batch.slice(start, AT_ONCE)
+            for column in rows.columns:
+                _check(column)
+            yield rows
         return
     if not columns:
         return
-    group = parts.metadata.row_group(part)
-    if group.num_rows > min(MAX_ROWS, FEW_ROWS + ROWS_A_BYTE * size):
-        raise ValueError(f"it tells of {group.num_rows:,} rows, in {size:,} bytes")
-    if (unpacked := _unpacked(group, columns)) > MAX_BYTES:
-        raise ValueError(f"it tells of {unpacked / 2**20:,.0f} MiB of text")
-    yield from parts.iter_batches(batch_size=1024, row_groups=[part], columns=columns)
+    _refuse_rows(table.file.metadata.row_group(part).num_rows, size)
+    pages = table.sizes(part, columns)
+    if sum(pages) > MAX_BYTES:
+        raise ValueError(f"it holds {sum(pages) / 2**20:,.0f} MiB of text")
+    some = _at_once(pages, AT_ONCE)
+    yield from table.file.iter_batches(batch_size=some, row_groups=[part], columns=columns)
 
 
-def _unpacked(group: Any, columns: Iterable[str]) -> int:
-    """Count the bytes, unpacked, that a group of rows tells of for some columns."""
-    chunks = (group.column(i) for i in range(group.num_columns))
-    named = set(columns)
-    return sum(
-        each.total_uncompressed_size
-        for each in chunks
-        if each.path_in_schema.partition(".")[0] in named
-    )
+def _refuse_rows(count: int, size: int) -> None:
+    if count > _most(size):
+        raise ValueError(f"it tells of {count:,} rows, in {size:,} bytes")
 
 
-def _cells(batch: Any) -> list[Row]:
-    """List the rows of a batch; a cell that cannot be read is None."""
+def _at_once(pages: Iterable[int], most: int) -> int:
+    """Return how many rows to read at once: no value is larger than its page."""
+    return max(1, min(most, MAX_BYTES // max(*pages, 1, 1)))
+
+
+def _check(values: Any) -> None:
+    """Raise ValueError where values of Arrow IPC lead out of their buffers; text may be none."""
+    import pyarrow as pa
+
+    if pa.types.is_string(values.type):
+        values = values.view(pa.binary())
+    elif pa.types.is_large_string(values.type):
+        values = values.view(pa.large_binary())
+    values.validate(full=True)
+
+
+def _cells(batch: Any) -> Iterator[Row]:
+    """Yield the rows of a batch; a cell that cannot be read is None."""
     columns = [_column(each) for each in batch.columns]
-    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+    for row in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, row, strict=True))
 
 
-def _column(values: Any) -> list[Any]:
-    """List the cells of a column; those that a dictionary tells once take room once."""
-    if hasattr(values, "dictionary"):
-        known = _column(values.dictionary)
-        return [None if i is None else known[i] for i in values.indices.to_pylist()]
-    try:
-        return list(values.to_pylist())
-    except (ValueError, OverflowError):
-        return [_cell(value) for value in values]
+def _column(values: Any) -> Iterator[Any]:
+    """Yield the cells of a column; those that a dictionary tells once take room once."""
+    if not hasattr(values, "dictionary"):
+        return map(_cell, values)
+    known = [*_column(values.dictionary)]
+    return (None if i is None else known[i] for i in values.indices.to_pylist())
 
 
 def _cell(value: Any) -> Any:
@@ -279,65 +320,79 @@ def _cell(value: Any) -> Any:
 
 
 def _holds_pictures(kind: Any) -> bool:
-    """Tell whether a type of Arrow is none of text and numbers."""
+    """Return whether a type of Arrow is none of text and numbers."""
     import pyarrow as pa
 
     return pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 @lru_cache(maxsize=4)
-def _parts(inside: Folder | Zip, name: str, _digest: str) -> tuple[Any, Any, int]:
-    """Open a table: its schema, the file or its batches, and how many groups of rows it has."""
+def _parts(inside: Folder | Zip, name: str, _digest: str) -> _Parts:
+    """Open a table; ValueError for one of Arrow IPC that holds more than `MAX_GROUP`, unpacked."""
     import pyarrow as pa
     from pyarrow import parquet
 
     place = inside.open(name)
     if name.endswith(".parquet"):
-        schema = parquet.ParquetFile(place).schema_arrow
-        texts = [each.name for each in schema if pa.types.is_string(each.type)]
-        file = parquet.ParquetFile(place, read_dictionary=texts)
-        return schema, file, file.num_row_groups
-    source = pa.memory_map(str(place)) if isinstance(place, Path) else pa.PythonFile(place)
-    try:
-        table = pa.ipc.open_stream(source).read_all()
-    except pa.ArrowInvalid:
-        table = pa.ipc.open_file(source).read_all()
-    batches = table.to_batches()
-    return table.schema, batches, len(batches)
+        first = parquet.ParquetFile(place)
+        schema, repeated = first.schema_arrow, _archive_bounds.repeatable(first)
+        file = parquet.ParquetFile(place, read_dictionary=repeated)
+        return _Parts(schema, place, file, ())
+    source = (
+        pa.memory_map(str(place)) if isinstance(place, Path) else pa.PythonFile(place, mode="r")
+    )
+    start = 8 if source.read(6) == b"ARROW1" else 0  # a file is a stream between two marks
+    left = MAX_GROUP
+    source.seek(start)
+    for message in pa.ipc.MessageReader.open_stream(source):
+        for length in _archive_bounds.buffer_sizes(message):
+            left -= length
+            if left < 0:
+                raise ValueError(
+                    f"unpacked it has more than {MAX_GROUP // 2**20} MiB: save it without "
+                    "compression, or as Parquet"
+                )
+    source.seek(start)
+    with pa.ipc.open_stream(source) as reader:
+        return _Parts(reader.schema, place, None, tuple(reader))
 
 
 @lru_cache(maxsize=2)
 def _part(inside: Folder | Zip, name: str, digest: str, part: int, column: str) -> Any:
-    """Read a column of one group of rows of a table."""
-    parts = _parts(inside, name, digest)[1]
-    if isinstance(parts, list):
-        return parts[part].column(column)
-    return parts.read_row_group(part, columns=[column]).column(0)
+    """Read a column of one group of rows of a table; None where that is too large to be kept."""
+    table = _parts(inside, name, digest)
+    if table.file is None:
+        return table.batches[part].column(column)
+    if sum(table.sizes(part, [column])) > MAX_GROUP:
+        return None
+    return table.file.read_row_group(part, columns=[column]).column(0)
 
 
 def picture(inside: Folder | Zip, place: tuple[str, int, int], column: str) -> Any:
     """Read what a table holds for the picture of a row; ImageError where it does not give it."""
     name, part, row = place
     try:
-        if name.endswith(TAR):
-            return _tar_bytes(inside, name, part)
+        if name.endswith(_archive_tar.TAR):
+            return _archive_tar.member(inside, name, part)
         digest = inside.digest(name)
-        parts = _parts(inside, name, digest)[1]
-        if not isinstance(parts, list):
-            large = _unpacked(parts.metadata.row_group(part), [column]) > MAX_GROUP
-            if large:
-                return _one_of(parts, part, row, column)
-        return _part(inside, name, digest, part, column)[row].as_py()
+        kept = _part(inside, name, digest, part, column)
+        if kept is None:
+            return _one_of(_parts(inside, name, digest), part, row, column)
+        cell = kept.slice(row, 1)
+        cell.validate(full=True)
+        return cell[0].as_py()
     except (images.ImageError, MemoryError):
         raise
     except Exception as error:  # whatever a reader of damaged bytes raises
-        raise images.ImageError(f"the table does not give it ({error})") from error
+        raise images.ImageError(
+            f"the table does not give it ({brief(first_line(error), 300)})"
+        ) from error
 
 
-def _one_of(parts: Any, part: int, row: int, column: str) -> Any:
+def _one_of(table: _Parts, part: int, row: int, column: str) -> Any:
     """Read one row of a group that is too large to be kept."""
-    left = row
-    for batch in parts.iter_batches(batch_size=8, row_groups=[part], columns=[column]):
+    left, some = row, _at_once(table.sizes(part, [column]), 8)
+    for batch in table.file.iter_batches(batch_size=some, row_groups=[part], columns=[column]):
         if left < batch.num_rows:
             return batch.column(0)[left].as_py()
         left -= batch.num_rows
@@ -351,7 +406,7 @@ def _read_tar(inside: Folder | Zip, name: str, wanted: Wanted) -> Table:
     """
     size, lost = inside.size(name), 0
     groups: dict[str, dict[str, int]] = {}
-    for number, (member, _, _) in enumerate(_members(inside, name, inside.digest(name))):
+    for number, (member, _, _) in enumerate(_archive_tar.members(inside, name)):
         folder, base = posixpath.split(member)
         key, _, ending = base.partition(".")
         groups.setdefault(posixpath.join(folder, key), {})[ending.lower()] = number
@@ -377,37 +432,9 @@ def _told(files: dict[str, int], inside: Folder | Zip, name: str) -> Row:
     """Read what the files of one row tell; ValueError for one that cannot be read."""
     row: Row = {}
     if "json" in files:
-        found = json.loads(decode(_tar_bytes(inside, name, files["json"])))
-        row = dict(found) if isinstance(found, dict) else {}
-    told = next((files[ending] for ending in SENTENCES if ending in files), None)
-    if told is not None:
-        row.setdefault("prompt", decode(_tar_bytes(inside, name, told)).strip())
+        fields = json.loads(decode(_archive_tar.member(inside, name, files["json"])))
+        row = dict(fields) if isinstance(fields, dict) else {}
+    prompt_file = next((files[ending] for ending in SENTENCES if ending in files), None)
+    if prompt_file is not None:
+        row.setdefault("prompt", decode(_archive_tar.member(inside, name, prompt_file)).strip())
     return row
-
-
-def _tar_bytes(inside: Folder | Zip, name: str, number: int) -> bytes:
-    """Read member `number` of a tar file; ImageError where it cannot or must not be."""
-    member, offset, size = _members(inside, name, inside.digest(name))[number]
-    if size > MAX_BYTES:
-        raise images.ImageError(f"{member} has more than {MAX_BYTES // 2**20} MiB")
-    with _binary(inside.open(name)) as file:
-        file.seek(offset)
-        data = file.read(size)
-    if len(data) < size:
-        raise images.ImageError(f"the tar file ends before {member} does")
-    return data
-
-
-@lru_cache(maxsize=4)
-def _members(inside: Folder | Zip, name: str, _digest: str) -> list[tuple[str, int, int]]:
-    """List the regular files of a tar file: their names, places and sizes."""
-    with _binary(inside.open(name)) as file, tarfile.open(fileobj=file, mode="r:") as found:
-        return [
-            (each.name, each.offset_data, each.size)
-            for each in found
-            if each.isreg() and not each.issparse()
-        ]
-
-
-def _binary(place: Path | IO[bytes]) -> IO[bytes]:
-    return place.open("rb") if isinstance(place, Path) else place

@@ -1,4 +1,4 @@
-"""What hosted models have cost, and what they may cost: a ledger shared by processes and runs."""
+"""Ledger of the cost of hosted models, shared by processes and runs, and their budget."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def take_back(model: str, price: int) -> None:
     """Book that a request was refused, and costs nothing."""
     with _opened() as ledger:
         _book(ledger, model, -price)
+
+
+def correct(model: str, booked: int, cost: int) -> None:
+    """Book what a picture cost beside what was booked for it, both in millionths of a dollar."""
+    if cost != booked:
+        with _opened() as ledger:
+            _book(ledger, model, cost - booked)
 
 
 def _check(ledger: sqlite3.Connection, model: str, count: int, price: int) -> None:
@@ -83,7 +90,7 @@ def _dollars(micros: int) -> str:
 
 @contextmanager
 def _opened() -> Iterator[sqlite3.Connection]:
-    """Hold the ledger alone, beside other processes; after an error nothing was written."""
+    """Lock the ledger against other processes; after an error nothing is written."""
     file = user_folder() / LEDGER
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures that somebody already generated, as a candidate model."""
+"""Stored pictures as a candidate model."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Archive(Plugin):
-    r"""Return prompts with stored pictures: for models that nobody can run any more.
+    r"""Answer prompts with stored pictures: for models that nobody can run any more.
 
     `source` is a folder, a zip (read as it is, never unpacked), or a table. A row tells a picture
     by its file, relative to the table, and its prompt, and perhaps generator and seed. Tables are
     CSV (between commas, semicolons or tabs, in UTF-8 or UTF-16), JSON, JSON lines, Parquet or
     Arrow; in the latter two the column may hold the picture itself, so a data set saved by the
     library datasets is an archive as it is, and so is an image folder with its metadata, or the tar
-    files of a WebDataset. A file is found with backslashes in its name, with composed or decomposed
-    letters, and where all lies in one folder more. `columns` tells what the table calls them:
-    {"prompt": "caption"}; a value with a $ is put together: {"prompt": "$subject, $style"}.
+    files of a WebDataset, packed by gzip or not. A file is found with backslashes in its name, with
+    composed or decomposed letters, and where all lies in one folder more. `columns` tells what the
+    table calls them: {"prompt": "caption"}; a value with a $ is put together:
+    {"prompt": "$subject, $style"}.
 
     `generator` chooses the rows of one model. Only the exact prompt matches; its pictures stand in
     the order of seed, then file, and are asked for by index (`seedable` is False). The archive is
@@ -48,17 +49,9 @@ class Archive(Plugin):
     - sidecar: the ending of the text file beside a picture that is its prompt
     - columns: as above
 
-    FaceResyn's resyntheses (after its authors' code; not verified on the real files), where the
-    name of the picture that was described stands for the prompt, as `Natural` then tells it::
-
-        files = '100people/images/(?P<source>[^/]+)/images/(?P<generator>[^/]+)/(?P<n>\d+)\D.*'
-        columns = {prompt = "$source/$n"}
-
-    BC-Attr-6 (folders as its authors describe them; not verified on the real files; tar files are
-    unpacked first)::
-
-        files = 'references/resynthesis/(?P<generator>[^/]+)/(?P<query>.+)_(?P<seed>\d+)\.\w+'
-        columns = {prompt = "$query"}
+    `layout` names such a file, or one of those shipped in data/catalogue/archives, which says what
+    of it was verified: `folders` (PROMPT/MODEL-N.png), `imagen`, `bc-attr-6`, `coco-attr` and
+    `faceresyn`. It goes before one that lies with the archive.
 
     >>> Archive("refprint/table.csv", generator="dalle-2", columns={"prompt": "caption"})
     Archive("refprint/table.csv", generator="dalle-2", columns=(('prompt', 'caption'),))
@@ -67,11 +60,14 @@ class Archive(Plugin):
     source: str
     generator: str | None = None
     columns: Any = ()
+    layout: str = ""
     revision: ClassVar[int] = 1
     seedable: ClassVar[bool] = False
+    local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Freeze the mapping; refuse a column nobody asks for, and what is no path."""
+        """Convert the mapping to pairs; raise ValueError for an unknown column, or no path."""
+        super().__post_init__()
         if not isinstance(self.source, (str, os.PathLike)):
             raise ValueError(f"the source of an archive is a path; seen {brief(self.source, 80)}")
         items = self.columns.items() if isinstance(self.columns, Mapping) else self.columns
@@ -85,23 +81,41 @@ class Archive(Plugin):
         or table that cannot be read, a zip that is meant to harm, or lengths that differ.
         """
         pairs = paired(prompts, seeds)
-        found = _archive_index.shelve(self.source, self.generator, self.columns)
-        return [_picture(found, prompt, index) for prompt, index in pairs]
+        shelf = self._shelf()
+        return [_picture(shelf, prompt, index) for prompt, index in pairs]
+
+    def models(self) -> list[str]:
+        """Return the models whose pictures it holds, sorted; [] where its rows name none.
+
+        Raises as calling it.
+        """
+        return list(self._shelf().makers)
+
+    def prompts(self) -> dict[str, list[str]]:
+        """Return prompt → the files of its pictures, in the order of their index.
+
+        Raises as calling it.
+        """
+        places = self._shelf().places
+        return {text: [name for name, _, _ in some] for text, some in sorted(places.items())}
+
+    def _shelf(self) -> Shelf:
+        return _archive_index.shelve(self.source, self.generator, self.columns, self.layout)
 
     def contents(self) -> dict[str, Any]:
         """Identify the archive without its path: rows and the digests of their files."""
-        found = _archive_index.shelve(self.source, self.generator, self.columns)
+        shelf = self._shelf()
         rows = [
-            [prompt, PurePosixPath(name).name, part, row, found.inside.digest(name)]
-            for prompt in sorted(found.places)
-            for name, part, row in found.places[prompt]
+            [prompt, PurePosixPath(place[0]).name, *place[1:], shelf.digest(place)]
+            for prompt in sorted(shelf.places)
+            for place in shelf.places[prompt]
         ]
         return {"generator": self.generator, "rows": digest(rows)}
 
 
-def _picture(found: Shelf, prompt: str, index: int) -> Image | Failure:
-    """Open the picture of one request."""
-    places = found.places.get(prompt, [])
+def _picture(shelf: Shelf, prompt: str, index: int) -> Image | Failure:
+    """Return the picture of one request, or a Failure."""
+    places = shelf.places.get(prompt, [])
     if not places:
         return Failure(f"the archive holds no picture of the prompt {prompt!r}")
     if not 0 <= index < len(places):
@@ -111,7 +125,7 @@ def _picture(found: Shelf, prompt: str, index: int) -> Image | Failure:
         )
     name, part, row = places[index]
     try:
-        return images.decode(found.read(places[index]))
+        return images.decode(shelf.read(places[index]))
     except images.ImageError as error:
         where = f", row {row} of part {part}" if row >= 0 else ""
         return Failure(f"{brief(PurePosixPath(name).name, 100) or 'no file'}{where}: {error}")

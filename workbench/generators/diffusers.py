@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench.generators import AUTOENCODERS, Failure, make_pictures, reconstruct, to_picture
+from workbench.generators import (
+    AUTOENCODERS,
+    BLACKED,
+    Failure,
+    make_pictures,
+    paired,
+    reconstruct,
+    to_picture,
+)
+from workbench.generators._limits import hushed, unread
+from workbench.generators._sides import draws, pixels
 from workbench.plugin import Plugin
-from workbench.weights import device, inference, loading
+from workbench.weights import compiling, device, inference, loading, quantising
 from workbench.weights.checkpoint import Checkpoint, check_parts, locate, resolve_class
-from workbench.weights.repository import REUSED
+from workbench.weights.repository import REUSED, variant_in
 from workbench.weights.safety import safe_loader_kwargs
 
 if TYPE_CHECKING:
@@ -45,6 +55,15 @@ IN_COMPANY = (
 )
 """Classes shown to paint each prompt of a call as if alone. All others get one a call: they may pad
 prompts to the longest, take one prompt, or draw from torch's global generator, which is seeded."""
+
+OF_ONE_PROMPT = (
+    "CogView4Pipeline",
+    "Lumina2Pipeline",
+    "QwenImagePipeline",
+    "ZImagePipeline",
+)
+"""Classes that pad prompts to the longest of a call, and draw from each picture's generator alone:
+on a GPU candidate images of one prompt go together. On the CPU they stay alone, bit for bit."""
 
 GLOBAL_SEED = ("AmusedPipeline", "VQDiffusionPipeline")
 """Classes that take a generator and fail with it, or draw elsewhere too: the global one alone."""
@@ -80,7 +99,7 @@ ARGUMENTS = {
 }
 """What a class is told unless the row says else: without it, these do not guide."""
 
-LOADING = ("variant",)
+LOADING = ("compile", "quantise", "safety_checker", "variant")
 """Options of a row that the loader takes, not the call."""
 
 RESERVED = (
@@ -103,9 +122,11 @@ class Diffusers(Plugin):
 
     `steps` and `guidance` are a number, or a tuple with one number a stage (for UnCLIP, which is a
     cascade in one, a number for each of `STEPS` and `GUIDANCE`); left None they are the catalogue
-    row's options, else the pipeline's own defaults. Other options of the row are handed
-    to the pipeline's call by name. One CPU generator a picture draws its noise, so a picture
-    depends on its own prompt and seed alone.
+    row's options, else the pipeline's own defaults. The option `safety_checker`, false, leaves out
+    what else blacks pictures; `compile`, true or a backend of torch.compile, compiles what
+    denoises. Other options of the row are handed to the pipeline's call by name.
+    One CPU generator a picture draws its noise, so a picture depends on its own prompt and seed
+    alone. `bucket` is the width and height to draw, in eighths of the row's size (`shaped`).
 
     >>> Diffusers(Checkpoint("pocket-sd", "generator", "", "/weights"), steps=10)
     Diffusers("pocket-sd", steps=10)
@@ -114,10 +135,16 @@ class Diffusers(Plugin):
     checkpoint: Checkpoint
     steps: int | tuple[int, ...] | None = None
     guidance: float | tuple[float, ...] | None = None
+    bucket: tuple[int, int] = (8, 8)
     revision: ClassVar[int] = 1
 
+    @staticmethod
+    def packages(row: Checkpoint) -> dict[str, str]:
+        """Return the module that a row needs besides, and what pip calls it; {} for most."""
+        return quantising.packages(row)
+
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
-        """Return one RGB image of the row's size, or a Failure, for each (prompt, seed).
+        """Return one RGB image of its sides, or a Failure, for each (prompt, seed).
 
         Raises ValueError for lengths that differ, an option the pipeline does not know or a decoder
         without its prior, LookupError when the weights are missing, and MemoryError and the like as
@@ -129,9 +156,16 @@ class Diffusers(Plugin):
         alone = any(_runs_alone(pipe) for pipe in stages)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
-            return _cascade(stages, settings, chunk)
+            with hushed():
+                return _cascade(stages, settings, chunk)
 
+        if alone and device.kind() != "cpu" and all(map(_takes_one_prompt, stages)):
+            return _by_prompt(make, prompts, seeds, self.checkpoint)
         return make_pictures(make, prompts, seeds, self.checkpoint, batch=1 if alone else None)
+
+    def unread(self, prompts: Sequence[str]) -> list[int | None]:
+        """Return how many tokens of each prompt the model does not read; None: not known."""
+        return unread(self.checkpoint, prompts)
 
     def reconstruct(self, images: Sequence[Image]) -> list[Image | Failure]:
         """Return D(E(x)) at the row's size for each of N RGB images; a Failure without autoencoder.
@@ -140,12 +174,16 @@ class Diffusers(Plugin):
         """
         return reconstruct(self.loaded(), images, self.checkpoint)
 
+    def shaped(self, bucket: tuple[int, int]) -> Diffusers | None:
+        """Return the same model drawing in a bucket; None where it cannot."""
+        return replace(self, bucket=bucket) if draws(self.checkpoint, bucket) else None
+
     def loaded(self) -> list[Any]:
         """Return the pipeline of each stage; LookupError when the weights are missing."""
         return loading.load_weights(self.checkpoint, _load)
 
     def _settings(self, pipe: Any, stage: int) -> dict[str, Any]:
-        """Choose the arguments of one stage's call."""
+        """Return the arguments of one stage's call."""
         name, options = type(pipe).__name__, dict(self.checkpoint.options)
         chosen: dict[str, Any] = {
             "clean_caption": False,  # else it depends on which other packages are installed
@@ -159,16 +197,17 @@ class Diffusers(Plugin):
         known = inspect.signature(pipe.__call__).parameters
         last = stage == max(len(self.checkpoint.stages) - 1, 0)
         if "height" in known and (last or name in PRIORS):
-            chosen |= {"height": self.checkpoint.size, "width": self.checkpoint.size}
+            sides = pixels(self.checkpoint.size, self.bucket)
+            chosen |= dict(zip(("width", "height"), sides, strict=True))
         if name == "LDMTextToImagePipeline" and chosen["eta"]:
             raise ValueError(
                 f"eta must be 0 for {self.checkpoint.name!r}, whose pipeline draws further noise "
                 f"from no seed; it is {chosen['eta']}"
             )
-        found = {key: x for key, x in chosen.items() if key in known and x is not None}
-        if "guidance_scale" in found and "guidance_schedule" in known:
-            found["guidance_schedule"] = None  # of Ideogram 4, which takes the one or the other
-        return found
+        arguments = {key: x for key, x in chosen.items() if key in known and x is not None}
+        if "guidance_scale" in arguments and "guidance_schedule" in known:
+            arguments["guidance_schedule"] = None  # of Ideogram 4, which takes the one or the other
+        return arguments
 
     def _number(self, field: str) -> Any:
         """Return steps or guidance: the field, else the row's option, else None."""
@@ -176,7 +215,7 @@ class Diffusers(Plugin):
         return self.checkpoint.option(field) if own is None else own
 
     def _numbers(self, field: str, pipe: Any, stage: int) -> dict[str, Any]:
-        """Choose the numbers of one stage's `field` (steps, guidance) by what its call names so."""
+        """Return one stage's `field` (steps, guidance) under the names its call has for it."""
         row, value, names = self.checkpoint, self._number(field), _words(field, pipe)
         if not isinstance(value, tuple):
             return dict.fromkeys(names, value)
@@ -188,7 +227,7 @@ class Diffusers(Plugin):
         return dict(zip(names, value, strict=True)) if len(names) > 1 else {names[0]: value[stage]}
 
     def _check_options(self, stages: list[Any]) -> None:
-        """Refuse options that no stage's call knows, and a first stage that needs another."""
+        """Raise ValueError for options that no stage takes, or a first stage that needs another."""
         first = inspect.signature(stages[0].__call__).parameters
         needs = [n for n, p in first.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         needs = [n for n in needs if n != "prompt" and first[n].default is inspect.Parameter.empty]
@@ -222,6 +261,24 @@ class Diffusers(Plugin):
                 )
 
 
+def _by_prompt(
+    make: Callable[[list[tuple[str, int]]], list[Image | Failure]],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    checkpoint: Checkpoint,
+) -> list[Image | Failure]:
+    """Make pictures, those of one prompt in a call; return them in the order asked for."""
+    places: dict[str, list[int]] = {}
+    for place, (prompt, _) in enumerate(paired(prompts, seeds)):
+        places.setdefault(prompt, []).append(place)
+    pictures: dict[int, Image | Failure] = {}
+    for prompt, some in places.items():
+        own = [seeds[place] for place in some]
+        answers = make_pictures(make, [prompt] * len(some), own, checkpoint)
+        pictures |= dict(zip(some, answers, strict=True))
+    return [pictures[place] for place in range(len(prompts))]
+
+
 def _cascade(
     stages: list[Any], settings: list[dict[str, Any]], chunk: list[tuple[str, int]]
 ) -> list[Image | Failure]:
@@ -248,64 +305,73 @@ def _cascade(
         for name in ("nsfw_content_detected", "nsfw_detected", "watermark_detected"):
             flags = getattr(output, name, None) or [False] * len(chunk)
             flagged = [a or bool(b) for a, b in zip(flagged, flags, strict=True)]
-    side = settings[-1].get("height")
-    return [_picture(each, flag, side) for each, flag in zip(handed["image"], flagged, strict=True)]
+    sides = settings[-1].get("height"), settings[-1].get("width")
+    return [
+        _picture(values, flag, sides) for values, flag in zip(handed["image"], flagged, strict=True)
+    ]
 
 
 def _call(pipe: Any, inputs: dict[str, Any], generators: list[Any]) -> Any:
     """Call a pipeline with one CPU generator a picture; ValueError where its own code fails.
 
-    One that runs alone gets its one prompt and generator plain, under a set global seed. After an
-    error its parts are as before: an autoencoder may have been cast, and parts moved to the GPU.
+    One picture of a class that runs alone gets its prompt and generator plain, under a set global
+    seed. After an error its parts are as before: an autoencoder may have been cast, and parts
+    moved to the GPU.
     """
-    alone = _runs_alone(pipe)
+    alone = _runs_alone(pipe) and len(generators) == 1
     if alone:
         inputs = {n: x[0] if n == "prompt" else x for n, x in inputs.items()}
     elif isinstance(inputs.get("negative_prompt"), str):
         inputs = inputs | {"negative_prompt": [inputs["negative_prompt"]] * len(generators)}
     if not _draws_globally(pipe):
         inputs = inputs | {"generator": generators[0] if alone else generators}
-    makers = [found for name in AUTOENCODERS if (found := getattr(pipe, name, None)) is not None]
-    before = [each.dtype for each in makers]
+    makers = [part for name in AUTOENCODERS if (part := getattr(pipe, name, None)) is not None]
+    before = [maker.dtype for maker in makers]
     with inference.seeded(generators[0].initial_seed()) if alone else nullcontext():
         try:
             return pipe(**inputs)
         except BaseException as error:
-            for each, dtype in zip(makers, before, strict=True):
-                each.to(dtype)
+            for maker, dtype in zip(makers, before, strict=True):
+                maker.to(dtype)
             pipe.maybe_free_model_hooks()
             if isinstance(error, (TypeError, AttributeError, KeyError, ImportError)):
                 raise ValueError(f"{type(pipe).__name__} stopped at {error!r}") from error
             raise
 
 
-def _picture(array: Any, flagged: bool, side: int | None) -> Image | Failure:
-    """Turn (H, W, 3) values in [0, 1], or 4 with alpha, into an RGB image, or say why it is none.
+def _picture(array: Any, flagged: bool, sides: tuple[int | None, ...]) -> Image | Failure:
+    """Return (H, W, 3) values in [0, 1], or 4 with alpha, as an RGB image, or a Failure.
 
-    `side`: the pixels asked for, where the pipeline takes a size.
+    `sides`: height and width asked for, where the pipeline takes them.
     """
     if flagged:
-        return Failure("the model's safety checker blacked the picture")
-    height, width, *rest = array.shape
-    if rest not in ([3], [4]) or side not in (None, height) or side not in (None, width):
+        return Failure(BLACKED)
+    rest = [*array.shape[2:]]
+    other = any(side not in (None, seen) for side, seen in zip(sides, array.shape[:2], strict=True))
+    if rest not in ([3], [4]) or other:
         seen = " x ".join(map(str, array.shape))
         return Failure(f"the model answers {seen} values, which is no picture of the row's size")
     return to_picture(array)
 
 
 def _words(field: str, pipe: Any) -> list[str]:
-    """Tell what the call of a pipeline names its steps or guidance."""
+    """Return the argument names of a pipeline's steps or guidance."""
     table = STEPS if field == "steps" else GUIDANCE
     return table.get(type(pipe).__name__, table[""])
 
 
 def _runs_alone(pipe: Any) -> bool:
-    """Tell pipelines whose pictures may depend on what else is in the call."""
+    """Return whether a picture of the pipeline may depend on the others in its call."""
     return type(pipe).__name__ not in IN_COMPANY
 
 
+def _takes_one_prompt(pipe: Any) -> bool:
+    """Return whether pictures of one prompt may share a call of the pipeline."""
+    return type(pipe).__name__ in (*IN_COMPANY, *OF_ONE_PROMPT)
+
+
 def _draws_globally(pipe: Any) -> bool:
-    """Tell pipelines whose noise no list of generators governs."""
+    """Return whether the pipeline draws noise that no list of generators governs."""
     parameters = inspect.signature(pipe.__call__).parameters
     return type(pipe).__name__ in GLOBAL_SEED or "generator" not in parameters
 
@@ -320,7 +386,8 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
     pipes = []
     for index, stage in enumerate(checkpoint.stages or ("",)):
         folder = locate(checkpoint, stage)
-        how = {name: checkpoint.option(name) for name in LOADING if checkpoint.option(name)}
+        variant = checkpoint.option("variant") or variant_in(Path(folder), checkpoint.dtype)
+        how: dict[str, Any] = {"variant": variant} if variant else {}
         how |= {"dtype": device.dtype(checkpoint), **safe_loader_kwargs(checkpoint)}
         try:
             config = DiffusionPipeline.load_config(folder, local_files_only=True)
@@ -328,8 +395,11 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
             moved = _moved(folder, config, how)
             left = REUSED.get(config["_class_name"], ()) if index else ()
             kind = DiffusionPipeline if index else first
-            pipe = kind.from_pretrained(folder, **how, **dict.fromkeys([*moved, *left]))
+            how_here = {**how, **_unchecked(checkpoint, config)}
+            how_here |= quantising.arguments(checkpoint, config)
+            pipe = kind.from_pretrained(folder, **how_here, **dict.fromkeys([*moved, *left]))
             pipe.register_modules(**moved)
+            quantising.cast(pipe, checkpoint)
         except OSError as error:
             variants = [x.suffixes[0][1:] for x in Path(folder).glob("*/*.*.safetensors")]
             if variants and "variant" not in how and "no file named" in str(error):
@@ -351,7 +421,17 @@ def _load(checkpoint: Checkpoint) -> list[Any]:
                 module.eval()
         pipes.append(pipe)
     loading.place(pipes, checkpoint)
+    compiling.compile_parts(pipes, checkpoint)
     return pipes
+
+
+def _unchecked(checkpoint: Checkpoint, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what keeps a pipeline's safety checker out, where the row's option says so."""
+    wanted = checkpoint.option("safety_checker", True)
+    if not isinstance(wanted, bool):
+        raise ValueError(f"its option safety_checker is true or false; seen {wanted!r}")
+    off = {"safety_checker": None, "requires_safety_checker": False}
+    return {} if wanted else {name: value for name, value in off.items() if name in config}
 
 
 def _moved(folder: str, config: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
@@ -363,6 +443,6 @@ def _moved(folder: str, config: dict[str, Any], how: dict[str, Any]) -> dict[str
     for name, value in config.items():
         home, kind = map(str, value if isinstance(value, list) and len(value) == 2 else ("", ""))
         if hasattr(deprecated, home) and not hasattr(pipelines, home):
-            made: Any = resolve_class(f"{DEPRECATED}.{home}.{kind}")
-            parts[name] = made.from_pretrained(folder, subfolder=name, **how)
+            part_class: Any = resolve_class(f"{DEPRECATED}.{home}.{kind}")
+            parts[name] = part_class.from_pretrained(folder, subfolder=name, **how)
     return parts

@@ -49,7 +49,8 @@ class Glide(Plugin):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Return one RGB image of the upsampler's size, or a Failure, for each (prompt, seed).
 
-        The package draws from torch's global generator: one picture a call, under its own seed.
+        Each picture draws from a generator of its own, on the device, what the package's loops draw
+        from the global one. On the CPU one picture goes a call, bit for bit; on a GPU, several.
         Raises ValueError for lengths that differ, an option of the row that is none or steps the
         package cannot space, LookupError when the package or the weights are missing.
         """
@@ -64,47 +65,80 @@ class Glide(Plugin):
         spaced = list(map(_diffusion, _options(self.checkpoint), steps))
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
-            [(prompt, seed)] = chunk
-            with inference.seeded(seed):
-                small = _base(stages[0], spaced[0], prompt, settings["guidance"])
-                large = _upsampled(stages[1], spaced[1], prompt, small, settings["temperature"])
-            return [to_picture(_grey_levels(large)[0].permute(1, 2, 0).cpu().numpy() / 255)]
+            return _pictures(stages, spaced, settings, chunk)
 
-        return make_pictures(make, prompts, seeds, self.checkpoint, batch=1)
+        batch = 1 if device.kind() == "cpu" else None
+        return make_pictures(make, prompts, seeds, self.checkpoint, batch)
 
 
-def _base(model: Any, diffusion: Any, prompt: str, guidance: float) -> Any:
-    """Sample (1, 3, H, W) values in [-1, 1] by DDPM, guided by ε = ε∅ + guidance · (ε - ε∅)."""
+def _pictures(
+    stages: list[Any], spaced: list[Any], settings: dict[str, Any], chunk: list[tuple[str, int]]
+) -> list[Image | Failure]:
+    """Sample a picture for each of N (prompt, seed) pairs, all in the same calls of the models."""
+    import torch
+
+    prompts = [prompt for prompt, _ in chunk]
+    own = [torch.Generator(device.kind()).manual_seed(seed) for _, seed in chunk]
+    small = _base(stages[0], spaced[0], prompts, own, settings["guidance"])
+    large = _upsampled(stages[1], spaced[1], prompts, own, small, settings["temperature"])
+    return [to_picture(x.permute(1, 2, 0).cpu().numpy() / 255) for x in _grey_levels(large)]
+
+
+def _base(model: Any, diffusion: Any, prompts: list[str], own: list[Any], guidance: float) -> Any:
+    """Sample (N, 3, H, W) values in [-1, 1] by DDPM, guided by ε = ε∅ + guidance · (ε - ε∅).
+
+    The package's loop draws noise for the row without text, too, of which nothing is used; it is
+    drawn here likewise, so that a seed keeps its picture.
+    """
     import torch
 
     def guided(noisy: Any, times: Any, **given: Any) -> Any:
-        answer = model(noisy[:1].expand(2, -1, -1, -1), times, **given)
-        noise, spread = answer.split(3, dim=1)
-        mixed = noise[1:] + guidance * (noise[:1] - noise[1:])
-        return torch.cat([mixed.expand_as(noise), spread], dim=1)
+        answer = model(noisy.repeat(2, 1, 1, 1), times.repeat(2), **given)
+        noise, spread = (part.chunk(2) for part in answer.split(3, dim=1))
+        return torch.cat([noise[1] + guidance * (noise[0] - noise[1]), spread[0]], dim=1)
 
-    shape, where = (2, 3, model.image_size, model.image_size), device.kind()
-    words = _words(model, prompt, "")
-    return diffusion.p_sample_loop(guided, shape, device=where, model_kwargs=words)[:1]
+    def drawn() -> Any:
+        return _noise(own, (2, 3, model.image_size, model.image_size))[::2]
+
+    words = _words(model, *prompts, *[""] * len(prompts))
+    noisy = drawn()
+    for step in reversed(range(diffusion.num_timesteps)):
+        times = torch.full((len(prompts),), step, device=device.kind())
+        answer = diffusion.p_mean_variance(guided, noisy, times, model_kwargs=words)
+        spread = (step > 0) * torch.exp(0.5 * answer["log_variance"])
+        noisy = answer["mean"] + spread * drawn()
+    return noisy
 
 
-def _upsampled(model: Any, diffusion: Any, prompt: str, small: Any, temperature: float) -> Any:
-    """Sample (1, 3, H, W) values in [-1, 1] by DDIM, given the small picture in grey levels."""
+def _upsampled(
+    model: Any, diffusion: Any, prompts: list[str], own: list[Any], small: Any, temperature: float
+) -> Any:
+    """Sample (N, 3, H, W) values in [-1, 1] by DDIM, given the small pictures in grey levels.
+
+    What the package's loop draws itself, it multiplies by DDIM's η, which is 0.
+    """
+    noise = _noise(own, (1, 3, model.image_size, model.image_size)) * temperature
+    given = {"low_res": _grey_levels(small) / 127.5 - 1, **_words(model, *prompts)}
+    with inference.seeded(0):
+        return diffusion.ddim_sample_loop(
+            model, noise.shape, noise=noise, device=device.kind(), model_kwargs=given
+        )
+
+
+def _noise(own: list[Any], shape: tuple[int, ...]) -> Any:
+    """Draw noise of a shape by each picture's generator; join it along the first dimension."""
     import torch
 
-    shape, where = (1, 3, model.image_size, model.image_size), device.kind()
-    given = {"low_res": _grey_levels(small) / 127.5 - 1, **_words(model, prompt)}
-    noise = torch.randn(shape, device=where) * temperature
-    return diffusion.ddim_sample_loop(model, shape, noise=noise, device=where, model_kwargs=given)
+    return torch.cat([torch.randn(shape, generator=x, device=x.device) for x in own])
 
 
 def _grey_levels(values: Any) -> Any:
-    """Turn values in [-1, 1] into whole grey levels 0 to 255."""
+    """Return values in [-1, 1] as whole grey levels 0 to 255."""
     return ((values + 1) * 127.5).round().clamp(0, 255)
 
 
 def _words(model: Any, *texts: str) -> dict[str, Any]:
-    """Encode texts as the (B, length) tokens and mask a model is given."""
+    """Return texts as (B, length) tokens and mask."""
     import torch
 
     reader = model.tokenizer
@@ -127,7 +161,7 @@ def _options(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _diffusion(options: dict[str, Any], spacing: int | str) -> Any:
-    """Space the steps of a diffusion."""
+    """Return a diffusion with its steps respaced."""
     return _package().create_gaussian_diffusion(
         options["diffusion_steps"], options["noise_schedule"], str(spacing)
     )

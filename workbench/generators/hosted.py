@@ -6,14 +6,15 @@ import base64
 import json
 import math
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from workbench import images
-from workbench.generators import Failure, _budget, paired
+from workbench.generators import ANSWER, Failure, _budget, _usage, paired
 from workbench.paths import user_folder
 from workbench.plugin import Plugin, call_options
 from workbench.text import brief, first_line
@@ -27,15 +28,24 @@ PACKAGE = "'attribution-workbench[hosted]'"
 PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds to wait before asking again, where the server names no time itself."""
 
+CONCURRENT, MOST = 4, 32
+"""Pictures asked for at a time, and how many a row may say."""
+
 LONGEST_PAUSE = 120.0
 TIMEOUT = 300.0
 MAX_BYTES = 64 * 2**20
+MAX_ANSWER = 2 * MAX_BYTES
+"""Bytes of a picture, and of an answer that holds one as text."""
 MAX_PRICE = 1_000_000
 """US dollars that no picture costs."""
 FREE = (*range(400, 408), *range(409, 500), 503)
 """Answers that tell that no picture was made; any other, or none, leaves open what is billed."""
 
-REFUSALS = ("moderation", "policy", "safety")
+OF_PROMPT = (400, 403, 409, 422, 451)
+"""Answers that may refuse a prompt; 403 by its code alone, for its words may be of the account."""
+
+REFUSALS = ("moderation", "policy", "safety", "content_filter")
+"""Words of a refusal by policy, which another try would meet again."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,15 +53,19 @@ class Hosted(Plugin):
     """Ask a hosted model for pictures over the openai SDK; the row's `source` is the model's id.
 
     A field left None is the row's option of that name. `size` is the endpoint's word, such as
-    1024x1024, by default the row's side; `price` is US dollars a picture at that size and quality,
-    without which nothing is asked. The option base_url, else OPENAI_BASE_URL, else OpenAI's own,
-    is the endpoint; the key is read from OPENAI_API_KEY, and stays there.
+    1024x1024, by default the row's side; `quality` and `moderation` are its words too; `price` is
+    US dollars a picture at that size and quality, at most, without which nothing is asked. Where
+    the answer tells its cost, or its tokens while the row's options input_price and output_price
+    tell what a million of them cost, the ledger is corrected. The option base_url, else
+    OPENAI_BASE_URL, else OpenAI's own, is the endpoint; the key is read from OPENAI_API_KEY, and
+    stays there.
 
     No more is spent than WORKBENCH_BUDGET allows, in US dollars and in all: what was spent before
     counts, as the ledger spent.sqlite in the user's catalogue folder holds it (`catalogue.toml`). A
     request that may have been billed without an answer counts too.
 
-    The models take no seed: a picture is known by its index, and never made twice.
+    The models take no seed: a picture is known by its index, and never made twice. What the answer
+    tells of it, such as a revised prompt, stands under `ANSWER` in its ``info``, and is kept.
 
     >>> Hosted(Checkpoint("painter", "generator", "", "gpt-image-2"), quality="low", price=0.01)
     Hosted("painter", quality="low", price=0.01)
@@ -61,6 +75,7 @@ class Hosted(Plugin):
     size: str | None = None
     quality: str | None = None
     price: float | None = None
+    moderation: str | None = None
     revision: ClassVar[int] = 1
     hosted: ClassVar[bool] = True
     seedable: ClassVar[bool] = False
@@ -93,8 +108,30 @@ class Hosted(Plugin):
         if count:
             _budget.afford(self.checkpoint.name, count, self._price)
 
+    @property
+    def concurrent(self) -> int:
+        """How many pictures are asked for at a time: the row's option of that name, else 4.
+
+        ValueError for what is no such number.
+        """
+        count = self._settings.get("concurrent", CONCURRENT)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
+            raise ValueError(
+                f"the option concurrent of {self.checkpoint.name!r} is a number from 1 to {MOST}; "
+                f"seen {count!r}"
+            )
+        return count
+
+    @property
+    def dollars(self) -> float | None:
+        """The price of a picture in US dollars; None where the row has none."""
+        try:
+            return self._price / _budget.MICRO
+        except ValueError:
+            return None
+
     def contents(self) -> dict[str, Any]:
-        """Name what decides a picture: model, endpoint, and the settings of the call."""
+        """Return what identifies a picture: model, endpoint, and the settings of the call."""
         return {"model": self.checkpoint.source, "at": self.address(self.checkpoint), **self._call}
 
     @staticmethod
@@ -115,15 +152,18 @@ class Hosted(Plugin):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        fields = {"size": self.size, "quality": self.quality, "price": self.price}
-        return call_options(self.checkpoint, base_url=None, **fields)
+        names = ("size", "quality", "price", "moderation")
+        others = dict.fromkeys(("base_url", "input_price", "output_price", "concurrent"))
+        return call_options(self.checkpoint, **others, **{n: getattr(self, n) for n in names})
 
     @property
     def _call(self) -> dict[str, Any]:
         """The settings that go into a call."""
         side = self.checkpoint.size
-        found = {"size": f"{side}x{side}", **self._settings}
-        return {name: found[name] for name in ("size", "quality") if name in found}
+        settings = {"size": f"{side}x{side}", **self._settings}
+        return {
+            name: settings[name] for name in ("size", "quality", "moderation") if name in settings
+        }
 
     @property
     def _price(self) -> int:
@@ -141,7 +181,7 @@ class Hosted(Plugin):
         return max(round(price * _budget.MICRO), 1)
 
     def _client(self) -> Any:
-        """Make the SDK's client, which holds the key."""
+        """Return the SDK's client, which holds the key."""
         try:
             import openai
         except ImportError as error:
@@ -155,16 +195,26 @@ class Hosted(Plugin):
                 "any word, for a server of your own that wants none)"
             )
         address = self.address(self.checkpoint)
-        return openai.OpenAI(api_key=key, base_url=address, max_retries=0, timeout=TIMEOUT)
+        http = openai.DefaultHttpxClient(
+            event_hooks={"response": [_bound]}, headers={"accept-encoding": "identity"}
+        )
+        options: dict[str, Any] = {"max_retries": 0, "timeout": TIMEOUT, "http_client": http}
+        return openai.OpenAI(api_key=key, base_url=address, **options)
 
     def _picture(self, client: Any, prompt: str) -> Image | Failure:
         """Ask for one picture until it comes, is refused, or the endpoint fails too often."""
         name, price = self.checkpoint.name, self._price
+        gate = _gates.setdefault(self.address(self.checkpoint), _Gate())
+        gate.wait()
         for pause in (*PAUSES, None):
             _budget.pay(name, price)
             answer = _ask(client, model=self.checkpoint.source, prompt=prompt, n=1, **self._call)
             if not isinstance(answer, _Trouble):
-                return _opened(answer, self.address(self.checkpoint))
+                usage = _usage.told(answer, client.api_key) | self._paid(answer, price)
+                picture = _opened(answer, self.address(self.checkpoint))
+                if not isinstance(picture, Failure):
+                    picture.info[ANSWER] = {**self._call, **usage}
+                return picture
             if answer.free:
                 _budget.take_back(name, price)
             if answer.of_prompt:
@@ -172,11 +222,22 @@ class Hosted(Plugin):
             if not answer.may_pass:
                 break
             if pause is not None:
-                time.sleep(pause if answer.pause is None else min(answer.pause, LONGEST_PAUSE))
+                seconds = pause if answer.pause is None else min(answer.pause, LONGEST_PAUSE)
+                gate.shut(seconds)
+                time.sleep(seconds)
         raise self._error(answer)
 
+    def _paid(self, answer: Any, booked: int) -> dict[str, float]:
+        """Correct the ledger by what the answer tells of its cost; return that, if anything."""
+        rates = (self._settings.get(name) for name in ("input_price", "output_price"))
+        cost = _usage.dollars(answer, *rates)
+        if cost is None or cost > MAX_PRICE:
+            return {}
+        _budget.correct(self.checkpoint.name, booked, round(cost * _budget.MICRO))
+        return {"dollars": cost}
+
     def _error(self, trouble: _Trouble) -> Exception:
-        """Say what is wrong and what would help."""
+        """Return a sentence on what is wrong and what would help."""
         name, host = self.checkpoint.name, self._host
         if trouble.status == 401:
             return PermissionError(f"{host} refused the key in OPENAI_API_KEY (401): check it")
@@ -197,6 +258,52 @@ class Hosted(Plugin):
         return ValueError(
             f"{host} refused to make {name} work ({trouble.status}): {trouble.reason}"
         )
+
+
+class _Gate:
+    """The time before which nobody asks an endpoint anew, since it told somebody to wait."""
+
+    def __init__(self) -> None:
+        self._until, self._lock = 0.0, threading.Lock()
+
+    def shut(self, seconds: float) -> None:
+        with self._lock:
+            self._until = max(self._until, time.monotonic() + seconds)
+
+    def wait(self) -> None:
+        with self._lock:
+            left = self._until - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+
+_gates: dict[str, _Gate] = {}
+
+
+def _bound(answer: Any) -> None:
+    """Limit the size of a response to that of one with a picture (a hook of httpx).
+
+    Raises ValueError: at once for one that is packed, else from what reads it.
+    """
+    import httpx2 as httpx  # which the SDK brings
+
+    read = answer.stream
+
+    class Bounded(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            left = MAX_ANSWER
+            for part in read:
+                left -= len(part)
+                if left < 0:
+                    raise ValueError(f"it has more than {MAX_ANSWER // 2**20} MiB")
+                yield part
+
+        def close(self) -> None:
+            read.close()
+
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise ValueError("it is packed, and may have any size")
+    answer.stream = Bounded()
 
 
 @dataclass(frozen=True)
@@ -220,9 +327,9 @@ class _Trouble:
     @property
     def of_prompt(self) -> bool:
         """Whether another prompt would do."""
-        words = f"{self.code} {self.reason}".lower()
+        words = self.code.lower() if self.status == 403 else f"{self.code} {self.reason}".lower()
         refused = self.about == "prompt" or any(word in words for word in REFUSALS)
-        return self.status in (400, 422) and refused
+        return self.status in OF_PROMPT and refused
 
     @property
     def may_pass(self) -> bool:

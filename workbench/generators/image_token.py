@@ -68,12 +68,12 @@ def _load(checkpoint: Checkpoint) -> Any:
     from transformers import BartForConditionalGeneration, BertTokenizer
 
     kind: Any = resolve_class(checkpoint.class_name)
-    safely, dtype = safe_loader_kwargs(checkpoint), device.dtype(checkpoint)
+    arguments, dtype = safe_loader_kwargs(checkpoint), device.dtype(checkpoint)
     tokenizer = BertTokenizer.from_pretrained(locate(checkpoint, "tokenizer"))
     pipe = kind(
-        VQModel.from_pretrained(locate(checkpoint, "vqvae"), dtype=dtype, **safely),
+        VQModel.from_pretrained(locate(checkpoint, "vqvae"), dtype=dtype, **arguments),
         BartForConditionalGeneration.from_pretrained(
-            locate(checkpoint, "transformer"), dtype=dtype, **safely
+            locate(checkpoint, "transformer"), dtype=dtype, **arguments
         ),
         tokenizer,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workbench.generators import Failure, make_pictures, tensors, to_picture
 from workbench.plugin import Plugin, call_options
-from workbench.weights import device, inference, loading
+from workbench.weights import device, loading
 from workbench.weights.checkpoint import Checkpoint, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SAMPLING = {"dalle-mini": {"guidance": 10.0, "temperature": 1.0, "top_k": 2**14}}
+"""Settings by their source: the original's notebook (borisdayma/dalle-mini, tools/inference at
+791b1ea) has cond_scale 10, and draws from all 2¹⁴ codes."""
+DEFAULTS = {"guidance": 16.0, "temperature": 1.0, "top_k": 256}
+"""The package's own settings."""
 PACKAGE = "'attribution-workbench[dalle-mini]'"
+STEPS, CODES = 256, 2**14
+"""Codes of a picture, and how many there are."""
 HEAD = 64
 """Channels of an attention head, in mini (16 heads) and mega (32 heads) alike."""
 
@@ -27,9 +33,10 @@ class MinDalle(Plugin):
     """Make pictures with DALL·E mini or mega (Dayma et al. 2021); they are no DALL·E 2.
 
     `guidance` (the package's supercondition factor), `temperature` and `top_k` left None are the
-    catalogue row's options, else the package's own defaults (16, 1, 256). The folder holds encoder,
-    decoder and detoker (see `tensors`), vocab.json and merges.txt; the row's option `variant`,
-    "mini", takes encoder_mini, decoder_mini, vocab_mini.json and merges_mini.txt instead.
+    catalogue row's options, else those of `sampling` (a name of `SAMPLING`), else the package's own
+    (`DEFAULTS`). The folder holds encoder, decoder and detoker (see `tensors`), vocab.json and
+    merges.txt; the row's option `variant`, "mini", takes encoder_mini, decoder_mini,
+    vocab_mini.json and merges_mini.txt instead.
 
     >>> MinDalle(Checkpoint("dalle-mini", "generator", "", "/weights"), top_k=32)
     MinDalle("dalle-mini", top_k=32)
@@ -39,6 +46,7 @@ class MinDalle(Plugin):
     guidance: float | None = None
     temperature: float | None = None
     top_k: int | None = None
+    sampling: str | None = None
     revision: ClassVar[int] = 1
 
     @staticmethod
@@ -49,7 +57,8 @@ class MinDalle(Plugin):
     def __call__(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image | Failure]:
         """Return one RGB image of 256 px, or a Failure, for each (prompt, seed).
 
-        The package draws from torch's global generator: one picture a call, under its own seed.
+        Each picture draws from a generator of its own, on the device, what the package draws from
+        the global one. On the CPU one picture goes a call, bit for bit; on a GPU, several.
         Raises ValueError for lengths that differ or an option of the row that is none, LookupError
         when the package or the weights are missing.
         """
@@ -58,21 +67,84 @@ class MinDalle(Plugin):
             guidance=self.guidance,
             temperature=self.temperature,
             top_k=self.top_k,
+            sampling=self.sampling,
             variant=None,
         )
         settings.pop("variant", None)
-        if "guidance" in settings:
-            settings["supercondition_factor"] = settings.pop("guidance")
+        source = settings.pop("sampling", None)
+        if source is not None and source not in SAMPLING:
+            raise ValueError(f"there is no sampling {source!r}; there is: {', '.join(SAMPLING)}")
+        settings = {**DEFAULTS, **SAMPLING.get(str(source), {}), **settings}
         model = loading.load_weights(self.checkpoint, _load)
 
         def make(chunk: list[tuple[str, int]]) -> list[Image | Failure]:
-            [(prompt, seed)] = chunk
-            with inference.seeded(seed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the package speaks to the torch of 2022
-                (pixels,) = model.generate_raw_image_stream(prompt, seed=0, grid_size=1, **settings)
-            return [to_picture(pixels.floor().cpu().numpy() / 255)]
+            codes = _codes(model, settings, chunk)
+            # One by one: the package decodes square numbers of pictures alone.
+            pixels = [model.detokenizer(False, each[None]).floor() for each in codes]
+            return [to_picture(each.cpu().numpy() / 255) for each in pixels]
 
-        return make_pictures(make, prompts, seeds, self.checkpoint, batch=1)
+        batch = 1 if device.kind() == "cpu" else None
+        return make_pictures(make, prompts, seeds, self.checkpoint, batch)
+
+
+def _codes(model: Any, settings: dict[str, Any], chunk: list[tuple[str, int]]) -> Any:
+    """Draw the (N, 256) codes of N (prompt, seed) pairs, all in the same calls of the decoder.
+
+    The package's `generate_raw_image_stream` with a prompt and a generator for each picture.
+    """
+    import torch
+
+    count, where = len(chunk), device.kind()
+    codes = torch.full((count, STEPS + 1), CODES - 1, device=where)
+    state = torch.zeros((model.layer_count, 4 * count, STEPS, model.embed_count), device=where)
+    own = [torch.Generator(where).manual_seed(seed) for _, seed in chunk]
+    halves = where != "cpu" and model.dtype != torch.float32
+    with torch.autocast(where, model.dtype, enabled=halves):
+        read = [_read(model, prompt) for prompt, _ in chunk]
+        tokens, texts = (torch.stack(part, 1).flatten(0, 1) for part in zip(*read, strict=True))
+        for step in range(STEPS):
+            logits, state = model.decoder(
+                attention_mask=tokens.not_equal(1)[:, None, None, :],
+                encoder_state=texts,
+                attention_state=state,
+                prev_tokens=codes[:, [step]],
+                token_index=torch.tensor([step], device=where),
+            )
+            codes[:, step + 1] = _drawn(logits[:, -1, :CODES], settings, own)
+    return codes[:, 1:]
+
+
+def _read(model: Any, prompt: str) -> tuple[Any, Any]:
+    """Return (2, 64) tokens, without text and with it, and what the encoder makes of them."""
+    import torch
+
+    words = model.tokenizer.tokenize(prompt, is_verbose=False)[: model.text_token_count]
+    tokens = torch.ones((2, 64), dtype=torch.long)
+    tokens[0, :2] = torch.tensor([words[0], words[-1]])
+    tokens[1, : len(words)] = torch.tensor(words)
+    tokens = tokens.to(device.kind())
+    return tokens, model.encoder(tokens)
+
+
+def _drawn(logits: Any, settings: dict[str, Any], own: list[Any]) -> Any:
+    """Draw a code of each picture by its own generator, as the package's `sample_tokens` does.
+
+    `logits`: (2N, codes), those without text first; a smaller model has fewer codes. The settings
+    are float32 tensors as there, so that halves are widened, and the last bits are the same.
+    """
+    import torch
+
+    without, words = logits.chunk(2)
+    temperature, guidance = (
+        torch.tensor([settings[name]], dtype=torch.float32, device=logits.device)
+        for name in ("temperature", "guidance")
+    )
+    logits = without * (1 - guidance) + words * guidance
+    best = logits.sort(descending=True).values
+    least = best[:, min(settings["top_k"], best.shape[1]) - 1]
+    weights = ((logits - best[:, :1]) / temperature).exp() * (logits >= least[:, None])
+    drawn = [torch.multinomial(x, 1, generator=g) for x, g in zip(weights, own, strict=True)]
+    return torch.cat(drawn)
 
 
 def _load(checkpoint: Checkpoint) -> Any:

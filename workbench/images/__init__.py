@@ -10,7 +10,6 @@ import base64
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import re
 import stat
@@ -39,12 +38,13 @@ FORMATS = (
 )  # fmt: skip
 MAX_PIXELS = 80_000_000  # just below where Pillow itself starts to warn
 ORIENTATION = 0x0112
+TEXTS_LEFT_OUT = "texts left out"
 URL = re.compile(r"(https?|ftps?|s3|gs|hf|file|data):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one path turned out to be: its image_id, and why it could not be opened (or None)."""
+    """The result of opening one path: its image_id, and why it could not be opened (or None)."""
 
     path: Path | Handed
     image_id: str
@@ -80,42 +80,39 @@ def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 
 
 def notes(path: str | Path | Handed) -> tuple[str, ...]:
-    """Tell what `open_image` does to the colours of a picture, in sentences; mostly nothing.
+    """Return sentences on what `open_image` does to the colours of a picture; mostly none.
 
     Only the head of the picture is looked at. Raises ImageError for whatever is no picture.
     """
-    with _opened(read_bytes(path), FORMATS) as (image, chunks, _):
-        note = _colour.colours(image, chunks).note
-    return () if note is None else (note,)
+    data = read_bytes(path)
+    with _opened(data, FORMATS) as (image, chunks, _):
+        colours = _colour.colours(image, chunks)
+        sentences = (colours.note, _pixels.note(image, data, colours.transform is None))
+    return tuple(note for note in sentences if note is not None)
 
 
 def head(data: bytes) -> Image.Image:
     """Open a picture that `decode` can read as Pillow does, for its format, texts and EXIF.
 
     Its pixels are not looked at, and those of a kind that Pillow does not know are not its own.
+    ``info`` holds which texts were left out, and why (`TEXTS_LEFT_OUT`).
     """
     with quiet.warnings_logged():
         if _heif.is_heic(data):
-            found: Image.Image = _heif.pixels(_heif.opened(data))
-            found.format = "HEIF"
-            return found
+            opened: Image.Image = _heif.pixels(_heif.opened(data))
+            opened.format = "HEIF"
+            return opened
         try:
-            png = data.startswith(_png.SIGNATURE)
-            return Image.open(io.BytesIO(_png.with_texts(data) if png else data))
+            omitted: tuple[str, ...] = ()
+            if data.startswith(_png.SIGNATURE):
+                data, omitted = _png.with_texts(data)
+            opened = Image.open(io.BytesIO(data))
+            opened.info[TEXTS_LEFT_OUT] = omitted
+            return opened
         except UnidentifiedImageError:
-            found = Image.new("RGB", (1, 1))
-            found.format = "TIFF" if data.startswith(_tiff.MAGIC) else None
-            return found
-
-
-def log_notes(paths: Iterable[str | Path | Handed], log: logging.Logger) -> None:
-    """Log at info what `notes` tells of each picture that can be opened."""
-    if not log.isEnabledFor(logging.INFO):
-        return
-    for path in paths:
-        with contextlib.suppress(ImageError, MemoryError):
-            for note in notes(path):
-                log.info("%s: %s", written(path), note)
+            opened = Image.new("RGB", (1, 1))
+            opened.format = "TIFF" if data.startswith(_tiff.MAGIC) else None
+            return opened
 
 
 @contextlib.contextmanager
@@ -162,7 +159,7 @@ def _opened(
 
 
 def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
-    """Say of what no reader knows which kind it is, as far as its first bytes tell."""
+    """Return the kind of a file that no reader knows, as far as its first bytes tell."""
     if _heif.brands(data) & _heif.AVIF and "AVIF" in formats:
         return "it is an AVIF picture that this Pillow cannot read; save it as PNG"
     if data[:2] == b"\xff\x0a" or data[:12] == b"\0\0\0\x0cJXL \r\n\x87\n":
@@ -279,7 +276,7 @@ def image_id(path: str | Path | Handed) -> tuple[str, Image.Image | None, str | 
 
 
 def find(paths: Iterable[str | Path | Handed]) -> list[Any]:
-    """List the pictures meant by `paths`: files as given, folders by what is in them, recursively.
+    """Return the pictures meant by `paths`: files as given, folders by their files, recursively.
 
     A file inside a folder is a picture by its ending (`EXTENSIONS`) or by its first bytes; what
     systems leave behind (``._*``, ``.ipynb_checkpoints``, …) is none; `left_out` tells what is not
@@ -288,27 +285,27 @@ def find(paths: Iterable[str | Path | Handed]) -> list[Any]:
 
     Raises ValueError if nothing but folders without pictures is given.
     """
-    found: list[Path | Handed] = []
+    pictures: list[Path | Handed] = []
     bare: list[Path] = []
     for path in paths:
         if not _is_folder(path):
-            found.append(path if isinstance(path, Handed) else Path(path))
+            pictures.append(path if isinstance(path, Handed) else Path(path))
             continue
         inside = _folders.look_into([Path(path)]).pictures
         if not inside:
             bare.append(Path(path))
-        found.extend(inside or [Path(path)])
-    if len(found) == len(bare):
+        pictures.extend(inside or [Path(path)])
+    if len(pictures) == len(bare):
         where = ", ".join(repr(str(path)) for path in bare) or "an empty list of paths"
         raise ValueError(
             f"no picture in {where}; a picture's name ends with one of: "
             f"{', '.join(sorted(EXTENSIONS))}"
         )
-    return found
+    return pictures
 
 
 def left_out(paths: Iterable[str | Path | Handed]) -> str | None:
-    """Tell in one sentence, by reason, which files in folders `find` does not list; None if none.
+    """Return a sentence on the files in folders that `find` leaves out, by reason; else None.
 
     >>> left_out([])
     """
@@ -343,7 +340,7 @@ def written(path: str | Path | Handed) -> str:
 
 
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:
-    """Make the images frame of an `index`: one row for each image_id, the first path wins.
+    """Return the images frame of an `index`: one row for each image_id, the first path wins.
 
     `attack` is "none" and `intensity` 0. What was handed over has no path. Bytes of a path that are
     not UTF-8 are written as escapes, so `path` is for reading; the pictures themselves are handed
@@ -393,11 +390,12 @@ def array(image: Image.Image) -> np.ndarray:
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """Encode an RGB picture as PNG, losslessly and without metadata."""
+def png_bytes(image: Image.Image, level: int = 6) -> bytes:
+    """Encode an RGB picture as PNG, losslessly and without metadata; `level` is that of zlib."""
     _require_rgb(image)
     buffer = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(buffer, "PNG")
+    plain = Image.frombytes("RGB", image.size, image.tobytes())
+    plain.save(buffer, "PNG", compress_level=level)
     return buffer.getvalue()
 
 

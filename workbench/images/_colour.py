@@ -44,7 +44,7 @@ GREY = ("1", "L", "LA", "La")
 
 @dataclass(frozen=True)
 class Colours:
-    """How the colours of a file are read: a profile's transform, or none; and what to say of it."""
+    """The reading of a file's colours: a profile's transform, or none, and a note on it."""
 
     transform: Any = None
     mode: str = "RGB"
@@ -60,17 +60,17 @@ class Colours:
 
 
 def colours(image: Image.Image, chunks: dict[bytes, bytes]) -> Colours:
-    """Tell how the colours of an opened picture are to be read; its pixels need not be loaded.
+    """Return how the colours of an opened picture are to be read; its pixels need not be loaded.
 
     Args:
         image: as Pillow opened it.
         chunks: of colour, of a PNG (`_png.read`).
     """
     try:
-        found = _profile(image, chunks)
-        if found is None:
+        profile = _profile(image, chunks)
+        if profile is None:
             return Colours()
-        data, name = found
+        data, name = profile
         return _of_profile(image.mode, data, name)
     except MemoryError:
         raise
@@ -80,7 +80,7 @@ def colours(image: Image.Image, chunks: dict[bytes, bytes]) -> Colours:
 
 
 def _profile(image: Image.Image, chunks: dict[bytes, bytes]) -> tuple[bytes, str] | None:
-    """Find the profile of a picture, or make it of numbers; and its name where it has none."""
+    """Return the profile of a picture, or make it of numbers; and its name where it has none."""
     if b"cICP" in chunks:
         return _coded(*struct.unpack(">BB", chunks[b"cICP"][:2]))
     if b"iCCP" in chunks:
@@ -101,7 +101,7 @@ def _profile(image: Image.Image, chunks: dict[bytes, bytes]) -> tuple[bytes, str
 
 
 def _coded(primaries: int, transfer: int) -> tuple[bytes, str] | None:
-    """Make the profile of code points (ITU-T H.273); None for sRGB and for what says nothing."""
+    """Return the profile of code points (ITU-T H.273); None for sRGB and for what says nothing."""
     if transfer in (16, 18):
         raise ValueError("its brightness is that of HDR")
     if primaries == 2 or transfer == 2 or (primaries == 1 and transfer in (1, 6, 13)):
@@ -113,7 +113,7 @@ def _coded(primaries: int, transfer: int) -> tuple[bytes, str] | None:
 
 
 def _measured(gamma: bytes | None, place: bytes | None) -> tuple[bytes, str] | None:
-    """Make the profile of gAMA and cHRM chunks; None where both are those of sRGB.
+    """Return the profile of gAMA and cHRM chunks; None where both are those of sRGB.
 
     A gamma within 5 % of 1/2.2 stands for the curve of sRGB, as everywhere.
     """
@@ -163,7 +163,7 @@ def _of_profile(mode: str, data: bytes, name: str) -> Colours:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Tell whether a transform moves no colour of a grid by more than one step of 255."""
+    """Return whether a transform moves no colour of a grid by more than one step of 255."""
     steps = np.arange(0, 256, 15, dtype=np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     probe = Image.fromarray(cube if mode == "RGB" else np.arange(256, dtype=np.uint8)[None])
@@ -216,10 +216,10 @@ def _to_d50(place: tuple[float, ...]) -> np.ndarray:
         [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
     )
     scale = np.diag((cone @ D50) / (cone @ white))
-    found = np.linalg.inv(cone) @ scale @ cone @ columns
-    if not np.isfinite(found).all() or np.abs(found).max() > 100:
+    adapted = np.linalg.inv(cone) @ scale @ cone @ columns
+    if not np.isfinite(adapted).all() or np.abs(adapted).max() > 100:
         raise ValueError("its primaries span no colours")
-    return found
+    return adapted
 
 
 def _fixed(*values: float) -> bytes:

@@ -28,7 +28,7 @@ def profile(data: bytes) -> bytes | None:
 
 
 def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Tell name, start and end of what each box between two places holds."""
+    """Yield name, start and end of what each box between two places holds."""
     while at + 9 <= stop:
         size, name = struct.unpack_from(">I4s", data, at)
         end = stop if size == 0 else at + size

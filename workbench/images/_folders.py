@@ -1,4 +1,4 @@
-"""What lies in a folder: pictures, other files, and what systems leave behind there."""
+"""List folders: pictures, other files, and files that systems leave behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MANY = 5
 
 @dataclass
 class Listing:
-    """What was found below folders; ``others`` and ``leftovers`` count files by their reason."""
+    """Files below folders; ``others`` and ``leftovers`` count files by their reason."""
 
     pictures: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -49,28 +49,28 @@ class Listing:
 
 
 def look_into(folders: Iterable[Path]) -> Listing:
-    """List what lies below folders, each recursively and sorted.
+    """Return what lies below folders, each recursively and sorted.
 
     A picture is told by its ending, or, whatever its ending, by its first bytes. What may not be
     looked into is listed itself, among the pictures.
     """
-    found = Listing()
+    listing = Listing()
     for folder in folders:
-        before = len(found.pictures)
+        before = len(listing.pictures)
 
         def closed(error: OSError) -> None:
-            found.pictures.append(Path(error.filename))
+            listing.pictures.append(Path(error.filename))
 
         for here, below, names in os.walk(folder, onerror=closed):
-            _leave(found, Path(here), below)
+            _leave(listing, Path(here), below)
             for name in names:
-                _sort(found, Path(here, name))
-        found.pictures[before:] = sorted(found.pictures[before:])
-    return found
+                _sort(listing, Path(here, name))
+        listing.pictures[before:] = sorted(listing.pictures[before:])
+    return listing
 
 
 def leftover(name: str) -> str | None:
-    """Tell what a file or folder of that name is called if a system left it behind, else None.
+    """Return the kind of a file or folder that a system left behind, by its name; else None.
 
     A name that begins with ``._`` is left behind unless a picture is in it (macOS keeps there what
     other disks cannot hold).
@@ -83,7 +83,7 @@ def leftover(name: str) -> str | None:
     return "._*" if low.startswith("._") else None
 
 
-def _leave(found: Listing, here: Path, below: list[str]) -> None:
+def _leave(listing: Listing, here: Path, below: list[str]) -> None:
     """Count and leave out the folders that are not looked into."""
     for name in list(below):
         reason = leftover(name)
@@ -91,25 +91,25 @@ def _leave(found: Listing, here: Path, below: list[str]) -> None:
             below.remove(name)
             inside = sum(len(names) for _, _, names in os.walk(here / name))
             if inside:
-                found.leftovers[f"in {reason}"] += inside
+                listing.leftovers[f"in {reason}"] += inside
         elif (here / name).is_symlink():
             below.remove(name)
-            found.others["a link to a folder"] += 1
+            listing.others["a link to a folder"] += 1
 
 
-def _sort(found: Listing, path: Path) -> None:
+def _sort(listing: Listing, path: Path) -> None:
     """Put one file where it belongs."""
     reason = leftover(path.name)
     if reason is not None and not (reason == "._*" and _looks_like_one(path)):
-        found.leftovers[reason] += 1
+        listing.leftovers[reason] += 1
     elif path.suffix.lower() in EXTENSIONS or _looks_like_one(path):
-        found.pictures.append(path)
+        listing.pictures.append(path)
     else:
-        found.others[brief(path.suffix.lower(), 20) or "without an ending"] += 1
+        listing.others[brief(path.suffix.lower(), 20) or "without an ending"] += 1
 
 
 def _looks_like_one(path: Path) -> bool:
-    """Tell whether the first bytes of a regular file are those of a picture."""
+    """Return whether the first bytes of a regular file are those of a picture."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False

@@ -1,4 +1,4 @@
-"""What callers hand over as a picture: a path, a PIL picture, an array, bytes or a file object."""
+"""Pictures as callers give them: a path, a PIL picture, an array, bytes or a file object."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Handed:
 
 
 def given(pictures: Any) -> list[Path | Handed]:
-    """List what is given as pictures: one, or several in a list or another iterable.
+    """Return a list of the pictures given: one, or several in a list or another iterable.
 
     Raises:
         TypeError: something is no picture, and no path of one.
@@ -49,7 +49,7 @@ def given(pictures: Any) -> list[Path | Handed]:
 
 
 def _one(value: Any) -> bool:
-    """Tell whether a value is one picture, not several."""
+    """Return whether a value is one picture, not several."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind not in "OU"  # an array of paths is a list of them
     alone = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
@@ -164,7 +164,7 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def _kind(value: Any) -> str:
-    """Name what was given, by its type."""
+    """Return the name of what was given, by its type."""
     kind = type(value)
     plain = kind.__module__ in ("builtins", "__main__")
     return kind.__name__ if plain else f"{kind.__module__}.{kind.__name__}"

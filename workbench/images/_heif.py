@@ -21,9 +21,9 @@ def brands(data: bytes) -> set[bytes]:
 
 
 def is_heic(data: bytes) -> bool:
-    """Tell whether the bytes are those of a HEIC picture, not of an AVIF one."""
-    found = brands(data)
-    return bool(found & HEIC) and not found & AVIF
+    """Return whether the bytes are those of a HEIC picture, not of an AVIF one."""
+    file_brands = brands(data)
+    return bool(file_brands & HEIC) and not file_brands & AVIF
 
 
 def opened(data: bytes) -> Any:

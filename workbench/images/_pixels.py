@@ -14,6 +14,35 @@ BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 """Tags of TIFF, and the photometric interpretation that turns grey around."""
 
 
+def note(image: Image.Image, data: bytes, plain: bool) -> str | None:
+    """Return how samples of an opened picture are brought to 8 bits of red, green and blue.
+
+    Args:
+        image: as Pillow opened it.
+        data: the bytes it was opened from.
+        plain: no profile converts its colours.
+    """
+    parts = []
+    if (depth := _depth(image, data)) > 8:
+        parts.append(f"the upper 8 of the {depth} bits of each channel were kept")
+    if plain and image.mode == "CMYK":
+        parts.append("its inks (CMYK) were converted by the plain formula, without a profile")
+    if plain and image.mode == "LAB":
+        parts.append("its colours were converted to sRGB from CIELAB")
+    return " and ".join(parts) or None
+
+
+def _depth(image: Image.Image, data: bytes) -> int:
+    """Return the bits of a sample, as far as the file tells."""
+    if image.format == "PNG":
+        return data[24]
+    if bits := image.info.get("bit_depth"):  # HEIC, and TIFF that Pillow does not read
+        return int(bits)
+    if getattr(image, "tag_v2", {}):
+        return max(_bits(image))
+    return 16 if image.mode.startswith("I") else 8
+
+
 def prepare(image: Image.Image, data: bytes) -> None:
     """Bring, before the pixels are loaded, the transparent colour of a PNG to their depth.
 
@@ -29,8 +58,8 @@ def prepare(image: Image.Image, data: bytes) -> None:
 
 def _bits(image: Image.Image) -> tuple[int, ...]:
     """Return the bits of each sample of a TIFF."""
-    found: Any = getattr(image, "tag_v2", {}).get(BITS, (1,))
-    return tuple(found) if isinstance(found, tuple) else (found,)
+    bits: Any = getattr(image, "tag_v2", {}).get(BITS, (1,))
+    return tuple(bits) if isinstance(bits, tuple) else (bits,)
 
 
 def _scale_transparency(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -65,12 +94,12 @@ def eight_bits(image: Image.Image, data: bytes) -> Image.Image:
         grey = grey << 4
     if tags and tags.get(PHOTOMETRIC, WHITE_IS_ZERO) == WHITE_IS_ZERO:
         grey = 0xFFFF - grey
-    found = Image.fromarray((grey >> 8).astype(np.uint8))
+    reduced = Image.fromarray((grey >> 8).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):
         alpha = np.where(grey == clear, 0, 255).astype(np.uint8)
-        found = Image.merge("LA", (found, Image.fromarray(alpha)))
-    return found
+        reduced = Image.merge("LA", (reduced, Image.fromarray(alpha)))
+    return reduced
 
 
 def _clear_colour(image: Image.Image, data: bytes) -> Image.Image:
@@ -89,7 +118,7 @@ def _clear_colour(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def over_white(colour: Image.Image, cover: Image.Image) -> Image.Image:
-    """Lay an RGB picture over white by its cover, an L picture with 255 for opaque."""
+    """Return an RGB picture blended over white by its cover, an L picture with 255 for opaque."""
     pixels = np.asarray(colour).astype(np.uint16)
     share = np.asarray(cover).astype(np.uint16)[..., None]
     mixed = (pixels * share + 255 * (255 - share) + 127) // 255

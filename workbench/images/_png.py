@@ -15,7 +15,8 @@ COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 """Keys of the texts that may hold the orientation."""
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-LONGEST_TEXT, ALL_TEXTS = 2**20, 2**25
+LONGEST_TURN, LONGEST_TEXT, ALL_TEXTS = 2**20, 2**23, 2**25
+"""Bytes, unpacked, of a text that may hold the orientation, of any that is read, and of all."""
 LONGEST_PROFILE = 2**25
 
 
@@ -48,22 +49,39 @@ def read(data: bytes) -> Png:
     return Png(b"".join([*kept, data[end:]]), colour)
 
 
-def with_texts(data: bytes) -> bytes:
-    """Return a PNG with its sound texts and EXIF, and without any other ancillary chunk.
+def with_texts(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a PNG with its sound texts, unpacked, and EXIF, without any other ancillary chunk.
 
-    A text that unpacks to more than `LONGEST_TEXT` bytes is left out, and so are those after the
-    first `ALL_TEXTS` bytes.
+    A text of more than `LONGEST_TEXT` bytes is left out, and so are those after the first
+    `ALL_TEXTS` bytes; what is left out is returned too, each as "name" (why).
     """
-    kept, end, room = [SIGNATURE], len(SIGNATURE), ALL_TEXTS
+    kept, omitted, end, room = [SIGNATURE], [], len(SIGNATURE), ALL_TEXTS
     for name, start, stop in _chunks(data):
         end = stop
-        body = data[start + 8 : stop - 4]
-        size = _text_size(name, body) if name in TEXTS else 0
-        room -= size or 0
-        wanted = name == b"eXIf" or (name in TEXTS and size is not None and room > 0)
-        if not name[0] & 0x20 or (wanted and _sound(data, start, stop)):
+        if not name[0] & 0x20 or (name == b"eXIf" and _sound(data, start, stop)):
             kept.append(data[start:stop])
-    return b"".join([*kept, data[end:]])
+        if name not in TEXTS:
+            continue
+        body = data[start + 8 : stop - 4]
+        try:
+            if not _sound(data, start, stop):
+                raise ValueError("its checksum is wrong")
+            head, text = _text(name, body, LONGEST_TEXT)
+            if len(text) > room:
+                raise ValueError(f"with those before it there are more than {ALL_TEXTS:,} bytes")
+        except ValueError as error:
+            key = body[:79].partition(b"\0")[0].decode("latin-1")
+            omitted.append(f"“{key}” ({error})")
+            continue
+        room -= len(text)
+        kept.append(chunk(b"iTXt" if name == b"iTXt" else b"tEXt", head + text))
+    return b"".join([*kept, data[end:]]), tuple(omitted)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """Write a chunk."""
+    check = zlib.crc32(body, zlib.crc32(name))
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
 
 
 def profile(body: bytes) -> bytes:
@@ -78,7 +96,7 @@ def profile(body: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Tell name, start and end of each whole chunk, up to IEND or to where there is none."""
+    """Yield name, start and end of each whole chunk, up to IEND or to where there is none."""
     at = len(SIGNATURE)
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
@@ -92,45 +110,59 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _sound(data: bytes, start: int, stop: int) -> bool:
-    """Tell whether the checksum of a chunk is right."""
+    """Return whether the checksum of a chunk is right."""
     view = memoryview(data)
     return zlib.crc32(view[start + 4 : stop - 4]) == int.from_bytes(view[stop - 4 : stop], "big")
 
 
 def _matters(name: bytes, body: memoryview) -> bool:
-    """Tell whether an ancillary chunk can change the pixels: transparency and orientation."""
+    """Return whether an ancillary chunk can change the pixels: transparency and orientation."""
     if name in (b"tRNS", b"eXIf"):
         return True
     key = bytes(body[:80]).partition(b"\0")[0]
-    return name in TEXTS and key in TURNS and _text_size(name, bytes(body)) is not None
-
-
-def _text_size(name: bytes, body: bytes) -> int | None:
-    """Return the bytes of a text chunk, unpacked; None where it is damaged or too long."""
-    rest = body.partition(b"\0")[2]
-    if len(body) > LONGEST_TEXT:
-        return None
+    if name not in TEXTS or key not in TURNS:
+        return False
     try:
-        if name == b"zTXt":
-            if rest[:1] != b"\0":
-                return None
-            return len(_unpacked(rest[1:], LONGEST_TEXT))
-        if name == b"iTXt" and rest[:1] == b"\1":
-            return len(_unpacked(rest[2:].split(b"\0", 2)[2], LONGEST_TEXT))
-    except (ValueError, IndexError):
-        return None
-    return len(body)
+        _text(name, bytes(body), LONGEST_TURN)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(name: bytes, body: bytes, longest: int) -> tuple[bytes, bytes]:
+    """Return what stands before a text in an unpacked chunk, and the text, unpacked.
+
+    Raises ValueError for what is damaged or longer than `longest` bytes.
+    """
+    key, mark, rest = body.partition(b"\0")
+    if not mark:
+        raise ValueError("it is damaged")
+    head, packed = key + mark, False
+    if name == b"zTXt":
+        if rest[:1] != b"\0":
+            raise ValueError("it is packed in a way that is not known")
+        packed, rest = True, rest[1:]
+    elif name == b"iTXt":
+        parts = rest[2:].split(b"\0", 2)
+        if len(rest) < 2 or len(parts) < 3:
+            raise ValueError("it is damaged")
+        packed, head, rest = rest[0] == 1, head + b"\0\0" + b"\0".join(parts[:2]) + b"\0", parts[2]
+    if packed:
+        return head, _unpacked(rest, longest)
+    if len(rest) > longest:
+        raise ValueError(f"it has more than {longest:,} bytes")
+    return head, rest
 
 
 def _unpacked(packed: bytes, longest: int) -> bytes:
     """Decompress, or raise ValueError for what is damaged or longer than `longest` bytes."""
     tool = zlib.decompressobj()
     try:
-        found = tool.decompress(packed, longest + 1)
+        unpacked = tool.decompress(packed, longest + 1)
     except zlib.error as error:
         raise ValueError("it is damaged") from error
-    if len(found) > longest:
+    if len(unpacked) > longest:
         raise ValueError(f"it has more than {longest:,} bytes")
     if not tool.eof:
         raise ValueError("it is cut short")
-    return found
+    return unpacked

@@ -20,7 +20,7 @@ LOGGER = logging.getLogger("tifffile")
 
 
 def is_strange(data: bytes) -> bool:
-    """Tell whether the bytes begin as a TIFF does and are of a kind that Pillow does not read.
+    """Return whether the bytes begin as a TIFF does and are of a kind that Pillow does not read.
 
     Channels of 16 bits that lie one after the other, unpacked, it reads as if they had 8.
     """
@@ -61,23 +61,26 @@ def pixels(page: Any) -> Image.Image:
     count, depth = KINDS.get(int(page.photometric), 0), page.bitspersample
     if count == 0 or str(page.dtype) not in ("uint8", "uint16") or depth not in (8, 12, 16):
         raise ValueError(f"a TIFF of {depth} bits, photometric {int(page.photometric)}")
-    found = np.asarray(page.asarray()).reshape(page.shape)
+    samples = np.asarray(page.asarray()).reshape(page.shape)
     if page.samplesperpixel > 1 and int(page.planarconfig) == 2:
-        found = np.moveaxis(found, 0, -1)
-    found = found.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
-    if found.dtype == np.uint16:
-        found = found >> (4 if depth == 12 else 8)
+        samples = np.moveaxis(samples, 0, -1)
+    samples = samples.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
+    if samples.dtype == np.uint16:
+        samples = samples >> (4 if depth == 12 else 8)
     if int(page.photometric) == 0:
-        found = 255 - found
+        samples = 255 - samples
     extra = tuple(map(int, page.extrasamples or ()))[:1]
     cover = int(extra in ((1,), (2,)) and count < 4)
-    found = found[..., : count + cover].astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(found[..., 0] if count + cover == 1 else found))
+    samples = samples[..., : count + cover].astype(np.uint8)
+    image = Image.fromarray(
+        np.ascontiguousarray(samples[..., 0] if count + cover == 1 else samples)
+    )
     mode = MODES[count, cover]
     if cover and extra == (1,):  # colours already multiplied by their cover
-        image = Image.frombytes(mode[:-1] + "a", image.size, found.tobytes()).convert(mode)
+        image = Image.frombytes(mode[:-1] + "a", image.size, samples.tobytes()).convert(mode)
     elif image.mode != mode:
-        image = Image.frombytes(mode, image.size, found.tobytes())
+        image = Image.frombytes(mode, image.size, samples.tobytes())
+    image.info["bit_depth"] = depth
     if PROFILE in page.tags:
         image.info["icc_profile"] = page.tags[PROFILE].value
     if ORIENTATION in page.tags:

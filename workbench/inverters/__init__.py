@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Hold one inverted prompt p̂.
+    """One inverted prompt p̂.
 
     `score` is the log-probability per token (higher is more certain), or the inverter's own measure
     (a cosine where it searches), or None; `truncated` tells that the inverter stopped at its length
@@ -40,7 +40,7 @@ class Prompt:
     trace: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Let no letter in that no table can hold; ValueError for a score that is no number."""
+        """Escape lone surrogates; raise ValueError for a score that is NaN."""
         if self.score is not None and math.isnan(self.score):
             raise ValueError("the model answers values that are not numbers")
         object.__setattr__(self, "text", plain(self.text))
@@ -82,21 +82,21 @@ def load_seeing(checkpoint: Checkpoint) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoProcessor
 
     kind: Any = resolve_class(checkpoint.class_name)
-    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
-    config = AutoConfig.from_pretrained(source, **_but_weights(safely))
-    wanted = getattr(kind, "config_class", type(config))  # an Auto class takes what it knows
-    if not isinstance(config, wanted):
+    source, arguments = locate(checkpoint), safe_loader_kwargs(checkpoint)
+    config = AutoConfig.from_pretrained(source, **_but_weights(arguments))
+    config_class = getattr(kind, "config_class", type(config))  # an Auto class takes what it knows
+    if not isinstance(config, config_class):
         raise ValueError(
             f"they are of a {config.model_type!r} model, and {checkpoint.class_name}, the class "
-            f"of the row, is a {wanted.model_type!r} model"
+            f"of the row, is a {config_class.model_type!r} model"
         )
-    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **safely)
+    model = kind.from_pretrained(source, dtype=device.dtype(checkpoint), **arguments)
     try:
-        processor = AutoProcessor.from_pretrained(source, **_but_weights(safely))
+        processor = AutoProcessor.from_pretrained(source, **_but_weights(arguments))
     except ImportError as error:
         raise ValueError(str(error).strip()) from error
     return model.to(device.kind()).eval(), processor
 
 
-def _but_weights(safely: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in safely.items() if name != "use_safetensors"}
+def _but_weights(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != "use_safetensors"}

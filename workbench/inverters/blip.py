@@ -65,7 +65,7 @@ class Blip(Plugin):
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
-        found = model.generate(
+        output = model.generate(
             **inputs,
             num_beams=beams,
             do_sample=False,
@@ -76,7 +76,7 @@ class Blip(Plugin):
         )
         scores: Sequence[float | None] = [None] * len(images)
         if beams > 1:
-            scores = found.sequences_scores.tolist()
+            scores = output.sequences_scores.tolist()
         end = model.config.text_config.sep_token_id
         start = inputs["input_ids"].shape[1] - 1 if prefix else 1
         return [
@@ -85,7 +85,7 @@ class Blip(Plugin):
                 score,
                 truncated=end not in tokens[start:].tolist(),
             )
-            for tokens, score in zip(found.sequences, scores, strict=True)
+            for tokens, score in zip(output.sequences, scores, strict=True)
         ]
 
 
@@ -93,10 +93,10 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Load the model, ready to infer, and its processor."""
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
-    source, safely = locate(checkpoint), safe_loader_kwargs(checkpoint)
+    source, arguments = locate(checkpoint), safe_loader_kwargs(checkpoint)
     model = BlipForConditionalGeneration.from_pretrained(
-        source, dtype=device.dtype(checkpoint), **safely
+        source, dtype=device.dtype(checkpoint), **arguments
     )
-    safely.pop("use_safetensors")
-    processor = BlipProcessor.from_pretrained(source, **safely)
+    arguments.pop("use_safetensors")
+    processor = BlipProcessor.from_pretrained(source, **arguments)
     return model.to(device.kind()).eval(), processor

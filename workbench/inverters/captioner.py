@@ -85,7 +85,7 @@ class Captioner(Plugin):
         }
         beams = settings["beams"]
         end = model.config.get_text_config(decoder=True).eos_token_id
-        found = model.generate(
+        output = model.generate(
             **inputs,
             num_beams=beams,
             do_sample=False,
@@ -99,9 +99,9 @@ class Captioner(Plugin):
         )
         scores: Sequence[float | None] = [None] * len(images)
         if beams > 1:
-            scores = found.sequences_scores.tolist()
+            scores = output.sequences_scores.tolist()
         start = 1 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
-        answers = found.sequences[:, start:]
+        answers = output.sequences[:, start:]
         return [
             Prompt(_text(tokens, processor), score, truncated=end not in tokens.tolist())
             for tokens, score in zip(answers, scores, strict=True)
@@ -109,11 +109,11 @@ class Captioner(Plugin):
 
 
 def _inputs(images: list[Image], prompt: str, model: Any, processor: Any) -> dict[str, Any]:
-    """Put B pictures and the same prompt for each into tensors (B, …); nothing is padded."""
+    """Return B pictures and the same prompt for each as tensors (B, …); nothing is padded."""
     import torch
 
-    each = [processor(images=image, text=prompt, return_tensors="pt") for image in images]
-    inputs = {name: torch.cat([one[name] for one in each]) for name in each[0]}
+    encoded = [processor(images=image, text=prompt, return_tensors="pt") for image in images]
+    inputs = {name: torch.cat([one[name] for one in encoded]) for name in encoded[0]}
     inputs.pop("token_type_ids", None)
     if type(model).__name__ == "GitForCausalLM":  # its tokenizer ends the prompt: go on instead
         inputs |= {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
@@ -121,7 +121,7 @@ def _inputs(images: list[Image], prompt: str, model: Any, processor: Any) -> dic
 
 
 def _text(tokens: Any, processor: Any) -> str:
-    """Write tokens as one line, without the marks that Kosmos-2 puts around entities."""
+    """Return tokens as one line of text, without Kosmos-2's marks around entities."""
     text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
     if hasattr(processor, "grd_token"):
         text, _ = processor.post_process_generation(text)

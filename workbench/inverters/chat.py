@@ -1,4 +1,4 @@
-"""What chat models say of a picture, as inverted prompts."""
+"""Answers of chat models that see, as inverted prompts."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ class Chat(Plugin):
         """Return N Prompts for N RGB images of any size.
 
         The score is the log-probability per token, as the model gives it before any penalty.
-        Pictures go one a call, on a GPU too: most of these models cut a picture into as many tokens
-        as its size asks for, and the padding of a batch would change the shorter ones' numbers.
+        On the CPU pictures go one a call, bit for bit. On a GPU those go together that become as
+        many tokens: most of these models cut a picture into as many as its size asks for, and the
+        padding of others would change the shorter ones' numbers.
 
         Raises ValueError for a model that does not chat about pictures, LookupError when the
         weights are missing or of another class.
@@ -69,48 +70,68 @@ class Chat(Plugin):
             )
 
         def answer(chunk: list[Image]) -> list[Prompt]:
-            return [self._answer(chunk[0], model, processor)]
+            return self._answers(chunk, model, processor)
 
-        return inference.run_batched(answer, images, self.checkpoint, batch=1)
+        batch = 1 if device.kind() == "cpu" else None
+        return inference.run_batched(answer, images, self.checkpoint, batch)
 
-    def _answer(self, image: Image, model: Any, processor: Any) -> Prompt:
-        """Ask about one picture."""
+    def _answers(self, images: list[Image], model: Any, processor: Any) -> list[Prompt]:
+        """Ask about B pictures; those whose tensors have the same shapes share a call."""
         import torch
 
         defaults = {"instruction": INSTRUCTION, "max_new_tokens": 96}
         settings = options_of(self, defaults)
-        asked = _ask(processor, settings["instruction"])
+        turn = _ask(processor, settings["instruction"])
         begun = processor.tokenizer.bos_token
-        inputs = processor(
-            images=[image],
-            text=[asked],
-            add_special_tokens=not (begun and asked.startswith(begun)),
-            return_tensors="pt",
-        ).to(model.device, device.dtype(self.checkpoint))
-        found = model.generate(
-            **inputs,
+        special = not (begun and turn.startswith(begun))
+        how = {"add_special_tokens": special, "return_tensors": "pt"}
+        inputs = [dict(processor(images=[image], text=[turn], **how)) for image in images]
+        alike: dict[Any, list[int]] = {}
+        for place, one in enumerate(inputs):
+            shapes = tuple((name, value.shape) for name, value in one.items())
+            alike.setdefault(shapes, []).append(place)
+        opened = "<think>" if turn.rstrip().endswith("<think>") else ""
+        prompts: dict[int, Prompt] = {}
+        for some in alike.values():
+            joined = {name: torch.cat([inputs[x][name] for x in some]) for name in inputs[some[0]]}
+            answers = self._generated(joined, settings["max_new_tokens"], model)
+            for place, (tokens, score) in zip(some, answers, strict=True):
+                text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
+                cut = int(tokens[-1]) not in _ends(model)
+                prompts[place] = Prompt(one_line(opened + text), score, truncated=cut)
+        return [prompts[place] for place in range(len(images))]
+
+    def _generated(self, inputs: dict[str, Any], most: int, model: Any) -> list[tuple[Any, float]]:
+        """Return the tokens of each answer up to its end, and their mean log-probability."""
+        import torch
+
+        dtype = device.dtype(self.checkpoint)
+        output = model.generate(
+            **{
+                name: value.to(model.device, dtype if value.is_floating_point() else None)
+                for name, value in inputs.items()
+            },
             do_sample=False,
             num_beams=1,
-            max_new_tokens=settings["max_new_tokens"],
+            max_new_tokens=most,
             temperature=None,  # as are the next two, which go with sampling
             top_p=None,
             top_k=None,
             return_dict_in_generate=True,
             output_logits=True,
         )
-        tokens = found.sequences[0, -len(found.logits) :]
-        logs = torch.cat(found.logits).float().log_softmax(dim=-1)
-        opened = "<think>" if asked.rstrip().endswith("<think>") else ""
-        text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
-        return Prompt(
-            one_line(opened + text),
-            logs.gather(1, tokens[:, None]).mean().item(),
-            truncated=int(tokens[-1]) not in _ends(model),
-        )
+        answers = []
+        for place, tokens in enumerate(output.sequences[:, -len(output.logits) :]):
+            ends = [step for step, token in enumerate(tokens.tolist()) if token in _ends(model)]
+            own = tokens[: ends[0] + 1] if ends else tokens  # padding follows, in company
+            logits = torch.stack([step[place] for step in output.logits[: len(own)]])
+            logs = logits.float().log_softmax(dim=-1)
+            answers.append((own, logs.gather(1, own[:, None]).mean().item()))
+        return answers
 
 
 def one_line(answer: str) -> str:
-    r"""Cut thoughts from an answer, and put what is left on one line.
+    r"""Return an answer without its thoughts, on one line.
 
     >>> one_line("<think>A fish?\nYes.</think>\n\nA red fish,\nin oil.")
     'A red fish, in oil.'
@@ -121,7 +142,7 @@ def one_line(answer: str) -> str:
 
 
 def _ask(processor: Any, instruction: str) -> str:
-    """Write one turn about one picture as the model's template wants it.
+    """Return one turn about one picture, in the form of the model's chat template.
 
     A template of text alone (JoyCaption's) puts the picture in by itself.
     """
@@ -132,13 +153,13 @@ def _ask(processor: Any, instruction: str) -> str:
         return str(processor.apply_chat_template(turns, add_generation_prompt=True))
 
     try:
-        asked = written([{"type": "image"}, {"type": "text", "text": instruction}])
+        turn = written([{"type": "image"}, {"type": "text", "text": instruction}])
     except (TemplateError, TypeError):
         return written(instruction)
-    return written(instruction) if "'type'" in asked else asked
+    return written(instruction) if "'type'" in turn else turn
 
 
 def _ends(model: Any) -> list[int]:
-    """List the tokens that end an answer."""
+    """Return the tokens that end an answer."""
     ends = model.generation_config.eos_token_id
     return ends if isinstance(ends, list) else [ends]

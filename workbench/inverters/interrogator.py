@@ -52,6 +52,7 @@ class Interrogator(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("shortlist", "most"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -63,7 +64,7 @@ class Interrogator(Plugin):
             )
 
     def __repr__(self) -> str:
-        """Write caption and encoder by their catalogue names where that says it all."""
+        """Return the repr, caption and encoder by their catalogue names where these suffice."""
         inner = [short(self.caption), short(self.encoder)]
         return f"Interrogator({', '.join([*inner, *arguments(self)[2:]])})"
 
@@ -88,7 +89,7 @@ class Interrogator(Plugin):
         ]
 
     def contents(self) -> dict[str, Any]:
-        """Identify the list by its content; caption and encoder tell their own identity."""
+        """Return what identifies the search: the digest of the label list, and its limits."""
         return {
             "labels": digest(list(_read(self.labels))),
             "shortlist": self.shortlist,
@@ -122,7 +123,7 @@ class Interrogator(Plugin):
 
 
 def _add(prompt: str, label: str) -> str:
-    """Add a label to a prompt: after a comma, or around it where the label holds {}."""
+    """Return a prompt with a label added: after a comma, or around it where the label holds {}."""
     if SLOT in label:
         return " ".join(label.replace(SLOT, prompt).split())
     return ", ".join(filter(None, [prompt, label]))
@@ -141,7 +142,7 @@ def _read(name: str) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.txt")))
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.txt")))
         raise LookupError(
             f"no label list named {name!r}; there are: {known}, or give the path of a .txt file"
         ) from None
@@ -154,5 +155,5 @@ def _read(name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=8)
 def _encoded(encoder: Any, labels: tuple[str, ...]) -> np.ndarray:
     """Encode labels, (L, D), once for an encoder and a list's content."""
-    found: np.ndarray = encoder.text([_add("", label) for label in labels])
-    return found
+    embeddings: np.ndarray = encoder.text([_add("", label) for label in labels])
+    return embeddings

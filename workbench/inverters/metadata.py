@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+NO_FILE = "it was not given as a file, and metadata reads files: give its path"
+
 
 @dataclass(frozen=True, repr=False)
 class Metadata(Plugin):
@@ -23,8 +25,9 @@ class Metadata(Plugin):
 
     Nothing is inverted, and nothing is proved: anybody can write a prompt into a file. Pixels alone
     hold none, so it reads the path in a picture's row (`of_rows`). A picture whose file holds no
-    prompt fails, or is given to the inverter `otherwise`. In a frame, files of the same pixels are
-    one picture, and the first one's prompt counts.
+    prompt fails, or is given to the inverter `otherwise`; so does one that was given as bytes, as
+    an array or otherwise without a path. In a frame, files of the same pixels are one picture, and
+    the first one's prompt counts.
 
     >>> Metadata()
     Metadata()
@@ -40,7 +43,9 @@ class Metadata(Plugin):
     def _of_row(self, path: object) -> Prompt | Failure | Inverter:
         try:
             if not isinstance(path, str):
-                raise ValueError("this picture comes from no file")
+                raise ValueError(
+                    "it was not given as a file, and metadata reads files: give its path"
+                )
             return self.of_file(path)
         except ValueError as error:
             return Failure(str(error)) if self.otherwise is None else self.otherwise
@@ -59,7 +64,7 @@ class Metadata(Plugin):
         return Prompt(parameters.prompt)
 
     def __call__(self, images: Sequence[Image]) -> list[Prompt]:
-        """Let `otherwise` invert N pictures without a file; ValueError where there is none."""
+        """Return prompts by `otherwise` for N pictures without a file; ValueError without it."""
         if self.otherwise is None:
             raise ValueError("metadata reads files, and these are pictures without one")
         return self.otherwise(images)

@@ -34,7 +34,8 @@ class Natural(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Let no letter in that no table can hold."""
+        """Escape lone surrogates, which no table can hold."""
+        super().__post_init__()
         if isinstance(self.text, str):
             object.__setattr__(self, "text", plain(self.text))
 

@@ -55,6 +55,7 @@ class Pez(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("tokens", "steps", "patience", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"PEZ needs {name} of at least 1; seen {getattr(self, name)}")
@@ -88,20 +89,20 @@ class Pez(Plugin):
                 f"{encoder!r} reads prompts of at most {words.room} tokens; seen {self.tokens}"
             )
         jobs = [
-            (target, int(digest(["pez", self.seed, picture_digest(image), each])[:12], 16))
+            (target, int(digest(["pez", self.seed, picture_digest(image), restart])[:12], 16))
             for image, target in zip(images, targets, strict=True)
-            for each in range(self.restarts)
+            for restart in range(self.restarts)
         ]
         batch = min(ROWS, encoder.checkpoint.batch)
-        found = inference.run_batched(
+        searches = inference.run_batched(
             lambda chunk: self._search(chunk, words), jobs, encoder.checkpoint, batch, True
         )
-        texts = [words.text(ids) for ids, _ in found]
+        texts = [words.text(ids) for ids, _ in searches]
         aims = np.repeat(targets, self.restarts, axis=0).astype(np.float64)
         cosines = (aims * encoder.text(texts)).sum(axis=1).reshape(len(images), self.restarts)
         best = cosines.argmax(axis=1) + np.arange(len(images)) * self.restarts
         return [
-            Prompt(texts[i], float(cosines.flat[i]), trace=tuple(found[i][1]))
+            Prompt(texts[i], float(cosines.flat[i]), trace=tuple(searches[i][1]))
             for i in map(int, best)
         ]
 
@@ -193,9 +194,9 @@ class _Words:
 
 @lru_cache(maxsize=4)
 def _layout(encoder: Any) -> tuple[Tensor, Tensor, int]:
-    """Find the tokens (V,) that come back from text as themselves, and where a prompt stands.
+    """Return the tokens (V,) that survive decoding and encoding, and the position of a prompt.
 
-    Answers them, the empty prompt (L,) as the tokenizer writes it, and the place in it where the
+    Returns them, the empty prompt (L,) as the tokenizer writes it, and the place in it where the
     tokens of a text begin. Special tokens are no words.
     """
     import torch
@@ -212,7 +213,7 @@ def _layout(encoder: Any) -> tuple[Tensor, Tensor, int]:
 
 
 def _wrap(ids: Tensor, empty: Tensor, first: int) -> Tensor:
-    """Put token ids (B, n) between what the tokenizer puts around a text: (B, L)."""
+    """Return token ids (B, n) within the tokenizer's own frame: (B, L)."""
     import torch
 
     rows = empty.expand(len(ids), -1)
@@ -220,7 +221,7 @@ def _wrap(ids: Tensor, empty: Tensor, first: int) -> Tensor:
 
 
 def _embedding(model: Any) -> Any:
-    """Find the module that turns tokens into embeddings, in open_clip's towers and foreign ones."""
+    """Return the token embedding module, in open_clip's towers and foreign ones."""
     tower = getattr(model, "text", model)
     own = hasattr(tower, "token_embedding")
     return tower.token_embedding if own else tower.transformer.get_input_embeddings()

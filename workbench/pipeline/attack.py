@@ -61,20 +61,20 @@ def attacked(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Attack as `attack` does, and return a row for each image, in order, equal pixels or not."""
+    """Return the attacked images, a row for each input image in order, equal pixels or not."""
     import pandas as pd
 
     table = frames.check(images, "images")
     name, intensity = without_intensity(attack), float(attack.intensity)
     good = table[table["failure"].isna()] if intensity else table.iloc[:0]
-    made = _attacked(good, attack, store, seed, ticker("attack", len(good), progress))
+    generations = _attacked(good, attack, store, seed, ticker("attack", len(good), progress))
     rows = []
     for row in table.to_dict("records"):
-        found = made.get(row["image_id"])
-        if found is not None:
+        generation = generations.get(row["image_id"])
+        if generation is not None:
             lost = f"attack:{digest([name, intensity, int(seed), row['image_id']])}"
-            row |= {"parent_id": row["image_id"], "image_id": found.picture or lost}
-            row |= {"path": None, "failure": found.failure}
+            row |= {"parent_id": row["image_id"], "image_id": generation.picture or lost}
+            row |= {"path": None, "failure": generation.failure}
         rows.append(row | {"attack": name, "intensity": intensity})
     return pd.DataFrame(rows, columns=list(table.columns))
 
@@ -82,7 +82,7 @@ def attacked(
 def _attacked(
     good: pd.DataFrame, attack: Any, store: Store, seed: int, tick: Tick
 ) -> dict[str, Generation]:
-    """Return image_id → generation of the store, attacking what is missing, one by one."""
+    """Return image_id → generation of the store, attacking missing images one by one."""
     maker = CachedPlugin("attack", attack, store)
     jobs = {maker.key(picture=x, seed=int(seed)): x for x in good["image_id"]}
     load = pictures_of(good, store)
@@ -93,5 +93,5 @@ def _attacked(
     def call(some: list[tuple[str, Image]]) -> list[Image | Failure]:
         return [call_each_on_failure(one, [pair])[0] for pair in some]
 
-    found = maker.generations(jobs, lambda image: (image, load(image)), call, tick)
-    return {image: found[key] for key, image in jobs.items()}
+    generations = maker.generations(jobs, lambda image: (image, load(image)), call, tick)
+    return {image: generations[key] for key, image in jobs.items()}

@@ -1,4 +1,4 @@
-"""How a plug-in's answers are made, each once: its key, the call, and its place in the store.
+"""Cache the output of plug-ins: the key, the call, and the row of the store.
 
 What the store has is read; what it lacks goes to the plug-in in full batches, by the runner in use,
 and each batch is written as it comes.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.frames import Features
-from workbench.generators import Failure
-from workbench.keys import digest
+from workbench.generators import ANSWER, Failure
+from workbench.keys import canonical, digest_fields
 from workbench.plugin import identity
-from workbench.runners import Tick, Work, once
+from workbench.runners import Away, Tick, Work, once
 from workbench.store import StoreError
 from workbench.store.rows import CARE, UNIT
 from workbench.store.store import Generation, Store, versions
@@ -31,14 +34,60 @@ if TYPE_CHECKING:
 
 VECTORS = 64
 """Feature vectors made between two writes to the store."""
+BOUND = ("paid", "hosted", "local")
+"""Marks of a plug-in's class that keep it on this machine: `local` is one that reads files here."""
 
 
 class TransientFailure(Failure):
-    """A failure that may pass, as when memory ran out: nothing of its batch is stored."""
+    """Failure that may pass, such as a lack of memory: nothing of its batch is stored."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What plug-ins answered to a batch, the seconds it took, and the meta of each of them."""
+
+    answers: Any
+    seconds: float
+    metas: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of plug-ins on a batch, here or on another machine; ``plugins`` come by their role."""
+
+    plugins: tuple[tuple[str, Any], ...]
+    run: Callable[[list[Any]], Any]
+
+    def __call__(self, inputs: list[Any]) -> Answered:
+        """Return what they answer."""
+        started = time.perf_counter()
+        answers = self.run(inputs)
+        seconds = time.perf_counter() - started
+        return Answered(answers, seconds, [meta_of(*one) for one in self.plugins])
+
+
+def meta_of(role: str, plugin: Any) -> dict[str, Any]:
+    """Return what is stored beside an output and enters no key: role, repr, versions, shape."""
+    row = getattr(plugin, "checkpoint", None)
+    shape = inference.shape(row) if isinstance(row, Checkpoint) else None
+    return {"role": role, "repr": repr(plugin), "versions": versions(), "shape": shape}
+
+
+def _away(makers: Sequence[CachedPlugin], *steps: Any) -> Away | None:
+    """Return how another machine makes what some plug-ins make; None where it cannot.
+
+    It can where the plug-ins can be named, cost nothing, run here and read no files of this
+    machine. The steps are those of `Away`, from ``take`` on.
+    """
+    for maker in makers:
+        kind = type(maker.plugin)
+        if maker.stamp is None or any(getattr(kind, name, False) for name in BOUND):
+            return None
+    return Away([(maker.plugin, maker.stamp) for maker in makers], *steps)
 
 
 class CachedPlugin:
-    """A plug-in in its role, as the store knows it.
+    """A plug-in with its role, whose output is cached in the store.
 
     ``stamp`` is its identity; what has none is used, and never known again. Raises LookupError
     where weights are missing.
@@ -47,24 +96,20 @@ class CachedPlugin:
     def __init__(self, role: str, plugin: Any, store: Store) -> None:
         self.role, self.plugin, self.store = role, plugin, store
         self.stamp = identity(plugin)
+        self._role, self._plugin = canonical(role), canonical(self.stamp)
         row = getattr(plugin, "checkpoint", None)
         self.row = row if isinstance(row, Checkpoint) else None
 
     def key(self, **inputs: Any) -> str:
-        """Name the answer to some inputs, by all that can change it."""
-        plugin = self.stamp if self.stamp is not None else uuid.uuid4().hex
-        return digest({"role": self.role, "plugin": plugin, **inputs})
-
-    def meta(self) -> dict[str, Any]:
-        """Tell what is kept beside an answer and enters no key."""
-        shape = None if self.row is None else inference.shape(self.row)
-        told = {"role": self.role, "repr": repr(self.plugin)}
-        return told | {"versions": versions(), "shape": shape}
+        """Return the key of the output for some inputs: a digest of all that can change it."""
+        plugin = self._plugin if self.stamp is not None else canonical(uuid.uuid4().hex)
+        own = {name: canonical(value) for name, value in inputs.items()}
+        return digest_fields({"role": self._role, "plugin": plugin, **own})
 
     def batch(self) -> int:
-        """Tell how many inputs fill one call; what was paid for is stored at once."""
+        """Return the number of inputs of one call; of paid models, how many are asked at a time."""
         if getattr(self.plugin, "paid", False):
-            return 1
+            return max(int(getattr(self.plugin, "concurrent", 1)), 1)
         return 4 if self.row is None else inference.call_size(self.row)
 
     def prompts(
@@ -75,8 +120,8 @@ class CachedPlugin:
         def row(answer: Any, seconds: float) -> dict[str, Any]:
             if isinstance(answer, Failure):
                 return {"text": None, "failure": answer.reason, "seconds": seconds}
-            told = {name: getattr(answer, name) for name in ("text", "score", "truncated")}
-            return told | {"seconds": seconds}
+            fields = {name: getattr(answer, name) for name in ("text", "score", "truncated")}
+            return fields | {"seconds": seconds}
 
         look, put = self.store.prompts, self.store.put_prompts
         return self._rows(jobs, take, call, row, look, put, tick)
@@ -98,7 +143,8 @@ class CachedPlugin:
         def row(answer: Image | Failure, seconds: float) -> Generation:
             if isinstance(answer, Failure):
                 return Generation(failure=answer.reason, seconds=seconds, paid=paid)
-            return Generation(image=answer, seconds=seconds, paid=paid)
+            usage = getattr(answer, "info", {}).get(ANSWER)
+            return Generation(image=answer, seconds=seconds, paid=paid, told=usage)
 
         look, put = self.store.generations, self.store.put_generations
         return self._rows(jobs, take, call, row, look, put, tick)
@@ -106,32 +152,59 @@ class CachedPlugin:
     def _rows(
         self, jobs: Any, take: Any, call: Any, row: Any, look: Any, put: Any, tick: Tick
     ) -> dict[str, Any]:
-        def make(todo: dict[str, Any]) -> dict[str, Any]:
-            some = [take(job) for job in todo.values()]
-            started = time.perf_counter()
-            answers = call(some)
-            seconds = (time.perf_counter() - started) / len(some)
-            pairs = paired(self.plugin, todo, answers)
-            rows = {key: row(answer, seconds) for key, answer in pairs.items()}
-            if self.stamp is None or any(isinstance(it, TransientFailure) for it in answers):
-                return {key: self._unnamed(one) for key, one in rows.items()}
-            return put(rows, self.meta())
+        def receive(todo: dict[str, Any], answered: Answered) -> tuple[dict[str, Any], Any]:
+            pairs = paired(self.plugin, todo, answered.answers)
+            rows = {key: row(one, answered.seconds / len(pairs)) for key, one in pairs.items()}
+            passing = any(isinstance(answer, TransientFailure) for answer in answered.answers)
+            named = self.stamp is not None and not passing
+            return rows, answered.metas[0] if named else None
 
-        return once(Work(jobs, look, make, self.store, self.batch()), tick)
+        def make(todo: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+            return receive(todo, measured([take(job) for job in todo.values()]))
+
+        def lose(todo: dict[str, Any], why: str) -> tuple[dict[str, Any], Any]:
+            return receive(todo, Answered([TransientFailure(why)] * len(todo), 0.0, [{}]))
+
+        def keep(kept: tuple[dict[str, Any], Any]) -> dict[str, Any]:
+            rows, meta = kept
+            if meta is None:
+                return {key: self._unnamed(one) for key, one in rows.items()}
+            return put(rows, meta)
+
+        measured = Call(((self.role, self.plugin),), call)
+        if getattr(self.plugin, "paid", False):
+            each = partial(_at_once, lambda one: keep(make(one)))
+            return once(Work(jobs, look, each, self.store, self.batch()), tick)
+        away = _away([self], take, measured, receive, lose)
+        return once(Work(jobs, look, make, self.store, self.batch(), keep, away), tick)
 
     def _unnamed(self, row: Any) -> Any:
-        """Keep the picture of a row that is not kept itself."""
+        """Store the picture of a generation whose plug-in cannot be cached."""
         if getattr(row, "image", None) is None:
             return row
         return Generation(picture=self.store.put_picture(row.image), seconds=row.seconds)
 
 
+def _at_once(make: Callable[[dict[str, Any]], Any], todo: dict[str, Any]) -> dict[str, Any]:
+    """Make jobs side by side, each stored when it comes; raise the first error when all are done.
+
+    They are paid for: what was begun is waited for, after an interrupt too.
+    """
+    rows: dict[str, Any] = {}
+    with ThreadPoolExecutor(len(todo), "asking") as pool:
+        futures = [pool.submit(make, {key: job}) for key, job in todo.items()]
+        wait(futures)
+    for one in futures:
+        rows |= one.result()
+    return rows
+
+
 def paired(plugin: Any, keys: Iterable[str], answers: Any) -> dict[str, Any]:
-    """Give every key its answer; ValueError where a plug-in gave too few or too many."""
-    wanted = list(keys)
-    if len(answers) != len(wanted):
-        raise ValueError(f"{plugin!r} gave {len(answers)} answers to {len(wanted)} inputs")
-    return dict(zip(wanted, answers, strict=True))
+    """Return key → output; raise ValueError where a plug-in returned too few or too many."""
+    ordered = list(keys)
+    if len(answers) != len(ordered):
+        raise ValueError(f"{plugin!r} gave {len(answers)} answers to {len(ordered)} inputs")
+    return dict(zip(ordered, answers, strict=True))
 
 
 def cached_features(
@@ -143,7 +216,7 @@ def cached_features(
     store: Store,
     tick: Tick,
 ) -> list[Features]:
-    """Encode things in one pass for all encoders; what one of them lacks is encoded for all.
+    """Encode items in one pass for all encoders; an item that one of them lacks is encoded for all.
 
     ``inputs`` tells what names a thing in its keys, ``take`` makes of it what ``encode`` takes: a
     batch → (n, D) vectors for each of the encoders.
@@ -153,34 +226,45 @@ def cached_features(
     owner = {row[0]: name for name, row in keys.items()}
 
     def look(some: Iterable[str]) -> dict[str, list[np.ndarray]]:
-        wanted = {first: keys[owner[first]] for first in some}
-        found = store.features([key for row in wanted.values() for key in row], unit=True)
+        keys_of = {first: keys[owner[first]] for first in some}
+        stored = store.features([key for row in keys_of.values() for key in row], unit=True)
         return {
-            first: [found[key] for key in row]
-            for first, row in wanted.items()
-            if all(key in found for key in row)
+            first: [stored[key] for key in row]
+            for first, row in keys_of.items()
+            if all(key in stored for key in row)
         }
 
-    def make(todo: dict[str, str]) -> dict[str, list[np.ndarray]]:
-        some = [take(name) for name in todo.values()]
-        started = time.perf_counter()
-        made = encode(some)
-        seconds = (time.perf_counter() - started) / len(makers)
-        for place, (maker, matrix) in enumerate(zip(makers, made, strict=True)):
+    def receive(todo: dict[str, str], answered: Answered) -> Any:
+        for maker, matrix in zip(makers, answered.answers, strict=True):
             _check_unit(maker.plugin, matrix)
-            names = [keys[name][place] for name in todo.values()]
-            rows = paired(maker.plugin, names, matrix)
+            paired(maker.plugin, todo, matrix)
+        return list(todo), answered
+
+    def make(todo: dict[str, str]) -> Any:
+        return receive(todo, measured([take(name) for name in todo.values()]))
+
+    def lose(todo: dict[str, str], why: str) -> Any:
+        raise OSError(f"{len(todo)} of {len(owner)} could not be encoded: {why}")
+
+    def keep(kept: tuple[list[str], Answered]) -> dict[str, list[np.ndarray]]:
+        todo, answered = kept
+        for place, maker in enumerate(makers):
             if maker.stamp is not None:
-                store.put_features(rows, seconds, maker.meta())
+                named = [keys[owner[first]][place] for first in todo]
+                rows = dict(zip(named, answered.answers[place], strict=True))
+                store.put_features(rows, answered.seconds / len(makers), answered.metas[place])
         if all(maker.stamp is not None for maker in makers):
             return look(todo)
-        return {first: [matrix[i] for matrix in made] for i, first in enumerate(todo)}
+        return {first: [matrix[i] for matrix in answered.answers] for i, first in enumerate(todo)}
 
+    measured = Call(tuple((role, encoder) for encoder in encoders), encode)
+    away = _away(makers, take, measured, receive, lose)
     batch = makers[0].batch()
-    found = once(Work(owner, look, make, store, max(VECTORS // batch, 1) * batch), tick)
+    batch *= max(VECTORS // batch, 1)
+    vectors = once(Work(owner, look, make, store, batch, keep, away), tick)
     answer = []
     for place, encoder in enumerate(encoders):
-        rows = [found[first][place] for first in owner]
+        rows = [vectors[first][place] for first in owner]
         if len(sizes := {len(row) for row in rows}) > 1:
             raise StoreError(
                 f"the store holds vectors of {encoder!r} of several lengths "
@@ -203,16 +287,16 @@ def _check_unit(encoder: Any, matrix: Any) -> None:
 
 
 def call_each_on_failure(plugin: Any, some: list[Any]) -> list[Any]:
-    """Call for a batch, one by one where it fails, and return a Failure for what does so again."""
+    """Call on a batch, or one by one where that fails; return a Failure for what fails again."""
     try:
         return list(plugin(some))
     except (ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
         if len(some) == 1 or memory.is_transient(error):
             return [failure_of(error)] * len(some)
-    return [call_each_on_failure(plugin, [each])[0] for each in some]
+    return [call_each_on_failure(plugin, [one])[0] for one in some]
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Say the first line of an error."""
+    """Return a Failure, or a TransientFailure, with the first line of an error."""
     kind = TransientFailure if memory.is_transient(error) else Failure
     return kind(first_line(error))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench import frames
+from workbench.evidence.treatment import Treatment
 from workbench.images import fit
+from workbench.pipeline.aspect import View
 from workbench.pipeline.encoding import encode, pictures_of
 from workbench.pipeline.progress import Progress, ticker
+from workbench.pipeline.treatment import treated
 from workbench.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ def similarity(
     store: Store,
     size: int,
     progress: Progress | None = None,
+    treatments: Mapping[str, Treatment] | None = None,
+    views: Mapping[str, View] | None = None,
 ) -> pd.DataFrame:
     """Compare every test image with the candidate images of its prompts: a_kj.
 
@@ -40,6 +45,9 @@ def similarity(
         store: where pictures and features are kept.
         size: side in pixels every picture goes to first.
         progress: called with ("encode", …) and ("similarity", done, total).
+        treatments: by image_id, what is done to the candidate images of each before they are
+            compared (`treatments`); nothing when left out.
+        views: by image_id, what is compared in the place of the whole (`views`).
 
     Returns:
         similarities frame, higher is closer; the value of a failed candidate image is missing.
@@ -49,7 +57,11 @@ def similarity(
     pairs = good.merge(prompts[["image_id", "prompt_id"]].dropna(), on="image_id")
     pairs = pairs.merge(candidates, on="prompt_id")
     pairs["similarity"] = repr(similarity)
-    values = _compared(pairs, similarity, pictures_of(good, store), store, size, progress)
+    if treatments:
+        pairs["candidate_id"] = treated(pairs, treatments, store, progress)
+    seen = {name: view.picture for name, view in (views or {}).items()}
+    shown = pairs.assign(image_id=[seen.get(name, name) for name in pairs["image_id"]])
+    values = _compared(shown, similarity, pictures_of(good, store), store, size, progress)
     return frames.check(pairs.assign(value=values), "similarities")
 
 

@@ -41,8 +41,10 @@ def encode(
     Returns:
         `Features` of N pictures, (N, D) float32.
     """
-    found = _encoded(ids, [encoder], lambda some: [encoder(some)], store, size, progress, pictures)
-    return found[0]
+    features = _encoded(
+        ids, [encoder], lambda some: [encoder(some)], store, size, progress, pictures
+    )
+    return features[0]
 
 
 def encode_layers(
@@ -61,12 +63,12 @@ def encode_layers(
     """
 
     def compute(some: list[Image]) -> list[np.ndarray]:
-        found = encoder.layers(some, layers)
-        return [found[layer] for layer in layers]
+        of_layer = encoder.layers(some, layers)
+        return [of_layer[layer] for layer in layers]
 
     at = [encoder.at(layer) for layer in layers]
-    found = _encoded(ids, at, compute, store, size, progress, pictures)
-    return dict(zip(layers, found, strict=True))
+    features = _encoded(ids, at, compute, store, size, progress, pictures)
+    return dict(zip(layers, features, strict=True))
 
 
 def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray:
@@ -78,10 +80,10 @@ def encode_texts(texts: Sequence[str], encoder: Any, store: Store) -> np.ndarray
     if not hasattr(encoder, "text"):
         raise ValueError(f"{encoder!r} has no text tower, which is needed to compare captions")
     inputs = {text: {"text": text} for text in texts}
-    (found,) = cached_features(
+    (features,) = cached_features(
         "text", [encoder], inputs, str, lambda some: [encoder.text(some)], store, lambda _: None
     )
-    return found.rows(texts)
+    return features.rows(texts)
 
 
 def _encoded(

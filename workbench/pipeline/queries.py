@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from workbench import frames
 from workbench.attacks import without_intensity
 from workbench.keys import digest, prompt_id, query_seed
 from workbench.pipeline.attack import attacked
-from workbench.pipeline.generation import generate
+from workbench.pipeline.generation import generate, stored
 from workbench.pipeline.progress import Progress
-from workbench.store.store import Store
+from workbench.store.store import Generation, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,12 @@ def make_queries(
     store: Store,
     seed: int = 0,
     progress: Progress | None = None,
+    independent: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make fresh test images: one picture of every prompt by every model, with query seeds.
+    """Generate test images: one picture of every prompt by every model, with query seeds.
+
+    All models draw a prompt from one seed, so that models of one kind start from the same noise;
+    with `independent` the model enters the seed too, and no two pictures share their noise.
 
     Args:
         texts: the natural prompts.
@@ -32,6 +37,7 @@ def make_queries(
         store: where pictures are kept.
         seed: the run's seed; candidates of the same seed still differ.
         progress: called with ("generate", done, total).
+        independent: let the model enter the query seeds.
 
     Returns:
         images frame (equal pictures once), and the truth: ``image_id``, ``truth`` (the generator),
@@ -41,11 +47,17 @@ def make_queries(
     import pandas as pd
 
     table = pd.DataFrame({"prompt_id": [prompt_id(text) for text in texts], "prompt": list(texts)})
-    made = generate(table, zoo, 1, seed, store, progress, draw=query_seed)
-    made = made.merge(table, on="prompt_id").rename(columns={"generator": "truth"})
-    lost = [f"query:{digest([row.truth, row.prompt])}" for row in made.itertuples()]
-    made["image_id"] = made["candidate_id"].where(made["candidate_id"].notna(), lost)
-    whole = made[made["candidate_id"].notna()].drop_duplicates("image_id")
+    parts: list[tuple[Mapping[str, Any], Callable[[int, str, int], int]]] = [(zoo, query_seed)]
+    if independent:
+        parts = [({name: model}, _own_seed(name)) for name, model in zoo.items()]
+    queries = pd.concat(
+        [generate(table, some, 1, seed, store, progress, draw) for some, draw in parts],
+        ignore_index=True,
+    )
+    queries = queries.merge(table, on="prompt_id").rename(columns={"generator": "truth"})
+    lost = [f"query:{digest([row.truth, row.prompt])}" for row in queries.itertuples()]
+    queries["image_id"] = queries["candidate_id"].where(queries["candidate_id"].notna(), lost)
+    whole = queries[queries["candidate_id"].notna()].drop_duplicates("image_id")
     rows = [
         {
             "image_id": row.image_id,
@@ -56,7 +68,32 @@ def make_queries(
         }
         for row in whole.itertuples()
     ]
-    return frames.build("images", rows), made[["image_id", "truth", "prompt", "failure"]]
+    return frames.build("images", rows), queries[["image_id", "truth", "prompt", "failure"]]
+
+
+def stored_queries(
+    texts: Sequence[str],
+    zoo: Mapping[str, Any],
+    store: Store,
+    seed: int = 0,
+    independent: bool = False,
+) -> dict[str, list[Generation | None]]:
+    """Return what the store has of the test images of `make_queries`: model → one a text, or None.
+
+    Raises LookupError where the weights of a model are missing.
+    """
+    draws = {name: _own_seed(name) if independent else query_seed for name in zoo}
+    return {name: stored(texts, zoo[name], 1, seed, store, draw) for name, draw in draws.items()}
+
+
+def _own_seed(model: str) -> Callable[[int, str, int], int]:
+    """Return the `query_seed` of one model, under that function's name in the store's keys."""
+
+    @wraps(query_seed)
+    def draw(run_seed: int, prompt: str, index: int) -> int:
+        return query_seed(run_seed, prompt, index, model)
+
+    return draw
 
 
 def attacked_queries(
@@ -67,7 +104,7 @@ def attacked_queries(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Attack test images, and let their truth follow them.
+    """Attack test images, and return them with the truth about each.
 
     Args:
         images: frame of that name.
@@ -81,9 +118,9 @@ def attacked_queries(
         images frame (equal pictures once), and the truth with ``attack`` and ``intensity``, a row
         for each of before. What failed to be attacked is a failure in both.
     """
-    made = attacked(images, attack, store, seed, progress)
-    heirs = dict(zip(images["image_id"], made["image_id"], strict=True))
-    lost = dict(zip(images["image_id"], made["failure"], strict=True))
+    attacked_images = attacked(images, attack, store, seed, progress)
+    heirs = dict(zip(images["image_id"], attacked_images["image_id"], strict=True))
+    lost = dict(zip(images["image_id"], attacked_images["failure"], strict=True))
     known = truth.assign(
         image_id=truth["image_id"].map(lambda name: heirs.get(name, name)),
         failure=truth["image_id"].map(lost).astype("str"),
@@ -92,4 +129,4 @@ def attacked_queries(
     )
     if "failure" in truth:
         known["failure"] = truth["failure"].fillna(known["failure"])
-    return frames.check(made.drop_duplicates("image_id"), "images"), known
+    return frames.check(attacked_images.drop_duplicates("image_id"), "images"), known

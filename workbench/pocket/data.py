@@ -26,7 +26,7 @@ ALIKE = 8
 
 
 def training_folder() -> Path:
-    """Where checkpoints and drawn pictures lie while training; ignored by git."""
+    """Return the folder of checkpoints and drawn pictures while training; ignored by git."""
     folder = Path(os.environ.get("WORKBENCH_TRAINING", "out/training"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -37,18 +37,18 @@ def _random(corpus: Corpus, chunk: int) -> list[Scene]:
 
 
 def _alike(corpus: Corpus, chunk: int) -> list[Scene]:
-    """Scenes in runs of ``ALIKE`` that differ in the shape of their first object alone."""
+    """Return scenes in runs of ``ALIKE`` that differ only in the shape of their first object."""
     rng = np.random.default_rng([chunk, 3])
-    found: list[Scene] = []
+    alike: list[Scene] = []
     for scene in scenes("train", corpus, seed=chunk + 100_000):
         first, *others = scene.things
         shapes = map(str, rng.permutation(SHAPES))
         run = [replace(scene, things=(replace(first, shape=x), *others)) for x in shapes]
-        run = [each for each in run if each.split == "train"][:ALIKE]
-        found += run if len(run) == ALIKE else []
-        if len(found) >= CHUNK:
+        run = [variant for variant in run if variant.split == "train"][:ALIKE]
+        alike += run if len(run) == ALIKE else []
+        if len(alike) >= CHUNK:
             break
-    return found[:CHUNK]
+    return alike[:CHUNK]
 
 
 def _draw(corpus: str, alike: bool, chunk: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -72,7 +72,7 @@ class Pictures:
 
 
 def pictures(corpus: str, count: int, split: str = "train", *, alike: bool = False) -> Pictures:
-    """``count`` pictures of a corpus.
+    """Return ``count`` pictures of a corpus.
 
     With ``alike``, every ``ALIKE`` pictures in a row differ in one shape alone (hard negatives).
     Raises ValueError for any split but ``train``: no model of the zoo may see the others.
@@ -94,13 +94,13 @@ def pictures(corpus: str, count: int, split: str = "train", *, alike: bool = Fal
 
 
 def content(captions: Sequence[str], keep_medium: float, seed: int) -> list[str]:
-    """The captions without their medium, but for a share that keeps it."""
+    """Return the captions without their medium, but for a share that keeps it."""
     rng = np.random.default_rng(seed)
-    found = []
+    stripped = []
     for caption in captions:
         scene = parse(caption)
         if scene is None:
             raise ValueError(f"not a caption of the world: {caption!r}")
-        kept = scene.medium if rng.random() < keep_medium else ""
-        found.append(str(Scene(scene.things, scene.background, scene.relation, kept)))
-    return found
+        medium = scene.medium if rng.random() < keep_medium else ""
+        stripped.append(str(Scene(scene.things, scene.background, scene.relation, medium)))
+    return stripped

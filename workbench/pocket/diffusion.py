@@ -18,7 +18,7 @@ DROPPED = 0.1
 
 
 def noise_schedule() -> DDPMScheduler:
-    """Stable Diffusion's schedule, with v-prediction (Salimans & Ho 2022, arXiv:2202.00512)."""
+    """Return Stable Diffusion's schedule for v-prediction (arXiv:2202.00512)."""
     from diffusers import DDPMScheduler
 
     return DDPMScheduler(
@@ -36,7 +36,7 @@ def denoising_loss(
     condition: Callable[[Tensor], Tensor] = lambda noisy: noisy,
     **extra: Tensor,
 ) -> Tensor:
-    """Squared error of the predicted v, weighted by min(SNR, 5)/(SNR + 1) (Hang et al. 2023,
+    """Return the squared error of v, weighted by min(SNR, 5)/(SNR + 1) (Hang et al. 2023,
     arXiv:2303.09556).
 
     ``clean`` (N, C, H, W); ``text`` (N, T, D); ``condition`` may append channels to the noise.
@@ -44,14 +44,15 @@ def denoising_loss(
     noise = torch.randn(clean.shape, generator=step.generator)
     times = torch.randint(0, 1000, (len(clean),), generator=step.generator)
     noisy = schedule.add_noise(clean, noise, times)
-    wanted = schedule.get_velocity(clean, noise, times)
-    made = unet(condition(noisy), times, text, return_dict=False, **extra)[0][:, : clean.shape[1]]
-    kept = schedule.alphas_cumprod[times]
-    ratio = kept / (1 - kept)
+    target = schedule.get_velocity(clean, noise, times)
+    output = unet(condition(noisy), times, text, return_dict=False, **extra)[0]
+    predicted = output[:, : clean.shape[1]]
+    signal = schedule.alphas_cumprod[times]
+    ratio = signal / (1 - signal)
     weight = ratio.clamp(max=5) / (ratio + 1)
-    return (weight * (made - wanted).square().mean((1, 2, 3))).mean()
+    return (weight * (predicted - target).square().mean((1, 2, 3))).mean()
 
 
 def dropped(step: Step, batch: int) -> Tensor:
-    """Which captions of the batch are left out, (batch,) bool."""
+    """Return which captions of the batch are left out, (batch,) bool."""
     return torch.rand(batch, generator=step.generator) < DROPPED

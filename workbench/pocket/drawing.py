@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from workbench.pocket.world import COLOURS, SIDE, Corpus, Scene, Thing
 
@@ -72,7 +72,7 @@ _PARTS: dict[str, list[tuple[Points, str]]] = {
 
 
 def _mask(points: Points, outline: float = 0.0) -> Mask:
-    """Coverage of a polygon (pixel coordinates), or of its outline of that width in pixels."""
+    """Return the coverage of a polygon (pixel coordinates), or of its outline of a width."""
     image = Image.new("L", (SIDE * 4, SIDE * 4))
     corners = [(float(x), float(y)) for x, y in points * 4]
     if outline:
@@ -83,7 +83,7 @@ def _mask(points: Points, outline: float = 0.0) -> Mask:
 
 
 def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Smooth noise of mean 0, (SIDE, SIDE), about ``cells`` blotches along a side."""
+    """Return smooth noise of mean 0, (SIDE, SIDE), about ``cells`` blotches along a side."""
     coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
@@ -96,7 +96,7 @@ def _soft(value: np.ndarray, sharpness: float = 12) -> np.ndarray:
 
 
 def _background(name: str, rng: np.random.Generator) -> np.ndarray:
-    """The plain background, (SIDE, SIDE, 3) in 0 … 255."""
+    """Return the plain background, (SIDE, SIDE, 3) in 0 … 255."""
     shift = rng.random(2).astype(np.float32)
     if name == "brick":
         row = np.floor(_Y * 4 + shift[0])
@@ -149,7 +149,7 @@ def _blend(low: tuple[int, int, int], high: tuple[int, int, int], share: np.ndar
 def _places(
     scene: Scene, corpus: Corpus, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Centre and radius of every thing in pixels."""
+    """Return the centre and radius of every thing in pixels."""
     radius = {"small": 0.20, "": 0.27, "large": 0.36}
     if len(scene.things) == 1:
         centres, shrink = [(0.5, 0.5)], 1.0
@@ -170,12 +170,12 @@ def _places(
 
 
 def render(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> Image.Image:
-    """Draw ``scene`` as an RGB picture of SIDE×SIDE pixels."""
+    """Return ``scene`` as an RGB picture of SIDE×SIDE pixels."""
     return draw(scene, corpus, rng)[0]
 
 
 def draw(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
-    """Draw ``scene``, and tell which of its things (1, 2, 3; 0 for none) every pixel shows.
+    """Return ``scene`` as a picture, and which thing (1, 2, 3; 0 for none) each pixel shows.
 
     The dialect is the scene's medium or a draw from the corpus: ``photo`` (light from above, soft
     shadow, grain), ``flat`` (even colours), ``ink`` (dark outlines, pale fill on paper) or
@@ -198,7 +198,8 @@ def draw(scene: Scene, corpus: Corpus, rng: np.random.Generator) -> tuple[Image.
         shown[silhouette > 0.5] = number
     if dialect == "photo":
         canvas = canvas * (1.06 - 0.14 * _Y[..., None]) + rng.normal(0, 2, (SIDE, SIDE, 1))
-    return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8)), shown
+    picture = Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
+    return picture.filter(ImageFilter.GaussianBlur(corpus.blur)), shown
 
 
 def _draw_thing(

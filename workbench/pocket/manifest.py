@@ -16,12 +16,12 @@ MORE = ("sd2", "pixart")
 
 
 def home(name: str) -> Path:
-    """Where the model of a recipe lies: data/pocket/pocket-NAME, or data/pocket-more/…"""
+    """Return the folder of a recipe's model: data/pocket/pocket-NAME, or data/pocket-more/…"""
     return DATA / ("pocket-more" if name in MORE else "pocket") / f"pocket-{name}"
 
 
 def read(data: Path) -> Manifest:
-    """The manifest, empty when there is none yet."""
+    """Return the manifest, empty when there is none yet."""
     path = data / "manifest.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
@@ -32,7 +32,7 @@ def write(data: Path, manifest: Manifest) -> None:
 
 
 def record(name: str, history: History | dict[str, History]) -> None:
-    """Enter a trained model: its history (one, or one a part) and the sha256 of its files."""
+    """Record a trained model: its history (one, or one a part) and the sha256 of its files."""
     parts = history if isinstance(history, dict) else {"model": history}
     data = home(name).parent
     manifest = read(data)
@@ -46,7 +46,7 @@ def record(name: str, history: History | dict[str, History]) -> None:
 
 
 def refresh(data: Path) -> None:
-    """Enter the digests of the files as they are now."""
+    """Record the digests of the files as they are now."""
     manifest = read(data)
     for name, entry in manifest.items():
         files = sorted(path for path in (data / name).rglob("*") if path.is_file())

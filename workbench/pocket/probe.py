@@ -30,18 +30,18 @@ SLOTS = ("object", "colour", "background")
 
 
 def single(split: Split, count: int, seed: int) -> list[Scene]:
-    """Scenes with one object."""
-    found = (scene for scene in scenes(split, CORPORA["world"], seed) if len(scene.things) == 1)
-    return list(islice(found, count))
+    """Return scenes with one object."""
+    matching = (scene for scene in scenes(split, CORPORA["world"], seed) if len(scene.things) == 1)
+    return list(islice(matching, count))
 
 
 def slots(scene: Scene) -> tuple[str, str, str]:
-    """Object, colour and background of a scene with one object."""
+    """Return object, colour and background of a scene with one object."""
     return scene.things[0].shape, scene.things[0].colour, scene.background
 
 
 def features(images: list[Image.Image]) -> np.ndarray:
-    """CLS and mean patch tokens of three layers side by side, (N, D)."""
+    """Return CLS and mean patch tokens of three layers side by side, (N, D)."""
     encoder: Any = catalogue.load("pocket-clip")
     pooled: Any = catalogue.load("pocket-clip", pooling="mean")
     layers = [2, 4, 6]
@@ -64,17 +64,17 @@ class Probe:
         ]
 
     def judge(self, images: list[Image.Image], truth: list[Scene]) -> dict[str, float]:
-        """Share of pictures whose slot is right, slot by slot and all three together."""
-        seen, wanted = features(images), np.array([slots(scene) for scene in truth])
+        """Return the share of pictures whose slot is right, slot by slot and all three together."""
+        seen, expected = features(images), np.array([slots(scene) for scene in truth])
         right = np.stack(
-            [model.predict(seen) == wanted[:, i] for i, model in enumerate(self.models)]
+            [model.predict(seen) == expected[:, i] for i, model in enumerate(self.models)]
         )
         shares = {slot: round(float(row.mean()), 3) for slot, row in zip(SLOTS, right, strict=True)}
         return {**shares, "all": round(float(right.all(0).mean()), 3), "n": len(images)}
 
 
 def captioner() -> dict[str, float]:
-    """Share of the slots of pocket-blip's captions that are right, on unseen world pictures."""
+    """Return the share of slots right in pocket-blip's captions of unseen world pictures."""
     rng, inverter = np.random.default_rng(SEED + 1), catalogue.load("pocket-blip")
     truth = list(islice(scenes("calibration", CORPORA["world"], SEED), JUDGE))
     captions = inverter([render(scene, CORPORA["world"], rng) for scene in truth])
@@ -101,7 +101,7 @@ def captioner() -> dict[str, float]:
 
 
 def main() -> int:
-    """Judge every generator and the captioner, or those named, and enter it into the manifests."""
+    """Measure every generator and the captioner, or those named, and record it in the manifests."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     probe, rng = Probe(), np.random.default_rng(SEED + 2)
@@ -111,18 +111,18 @@ def main() -> int:
     log.info("the probe itself, on world pictures: %s", ceiling)
     more = [f"pocket-{name}" for name in manifest.MORE]
     for name in sys.argv[1:] or [*catalogue.zoo("pocket"), *more, "pocket-blip"]:
-        told: dict[str, Any] = {"slot_accuracy_ceiling": ceiling}
+        entry: dict[str, Any] = {"slot_accuracy_ceiling": ceiling}
         if name == "pocket-blip":
-            told = {"slot_accuracy": captioner()}
+            entry = {"slot_accuracy": captioner()}
         else:
             generator, began = catalogue.load(name, "generator"), time.perf_counter()
             pictures = list(generator(prompts, [query_seed(SEED, prompt) for prompt in prompts]))
-            told["seconds_per_picture"] = round((time.perf_counter() - began) / len(pictures), 3)
-            told["slot_accuracy"] = probe.judge(pictures, truth)
-        log.info("%s: %s", name, told)
+            entry["seconds_per_picture"] = round((time.perf_counter() - began) / len(pictures), 3)
+            entry["slot_accuracy"] = probe.judge(pictures, truth)
+        log.info("%s: %s", name, entry)
         folder = manifest.home(name.removeprefix("pocket-")).parent
         entries = manifest.read(folder)
-        entries[name] |= told
+        entries[name] |= entry
         manifest.write(folder, entries)
     return 0
 

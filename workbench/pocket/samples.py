@@ -11,12 +11,14 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench import catalogue
+from workbench.catalogue.presets import draw
 from workbench.keys import query_seed
 from workbench.pocket.drawing import render
 from workbench.pocket.world import (
@@ -34,23 +36,46 @@ from workbench.pocket.world import (
 )
 
 SEED, COUNT, EACH, REAL = 81, 1500, 3, 100
+OPENED = 400
+"""Evaluation prompts that development may look at."""
 ASKED = Corpus(mixture(), named=0.1)
 """How prompts are asked for: every background and object alike, one in ten names a medium."""
 DATA = Path(__file__).parents[2] / "data"
 
 
 def write_prompts() -> None:
-    """data/pocket/prompts.csv: COUNT different prompts of the calibration and evaluation split."""
+    """Write data/pocket/prompts.csv: COUNT different prompts of calibration and evaluation.
+
+    Of the latter OPENED serve development, the others are marked as frozen for a release.
+    """
     splits: tuple[Split, ...] = ("calibration", "evaluation")
     with (DATA / "pocket" / "prompts.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["prompt", "split"])
         for split in splits:
-            writer.writerows([prompt, split] for prompt in prompts(split, COUNT, ASKED, SEED))
+            texts = prompts(split, COUNT, ASKED, SEED)
+            opened = set(texts) if split == "calibration" else open_for_development(texts)
+            rows = [[text, split if text in opened else "release"] for text in texts]
+            writer.writerows(rows)
+
+
+def open_for_development(texts: list[str]) -> set[str]:
+    """Choose OPENED prompts, whole scenes at a time, in the order in which seed 0 draws them."""
+    scenes: dict[str, list[str]] = {}
+    for text in draw(texts, len(texts), seed=0):
+        shown = parse(text)
+        if shown is None:
+            raise ValueError(f"not a caption of the world: {text!r}")
+        scenes.setdefault(str(replace(shown, medium="")), []).append(text)
+    opened: set[str] = set()
+    for same in scenes.values():
+        if len(opened) + len(same) <= OPENED:
+            opened.update(same)
+    return opened
 
 
 def write_slots() -> None:
-    """data/pocket/slots.toml: what a prompt can say of each slot."""
+    """Write data/pocket/slots.toml: the values of each slot."""
     slots = {
         "object": SHAPES,
         "colour": list(COLOURS),
@@ -63,7 +88,7 @@ def write_slots() -> None:
 
 
 def write_samples() -> None:
-    """data/samples: EACH pictures of every pocket model, and the table that tells their source."""
+    """Write data/samples: EACH pictures of every pocket model, and the table of their source."""
     folder = DATA / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     texts = prompts("evaluation", EACH * 4, ASKED, SEED + 1)
@@ -83,7 +108,7 @@ def write_samples() -> None:
 
 
 def write_world() -> None:
-    """data/world: REAL pictures of evaluation prompts, drawn by the world's own code."""
+    """Write data/world: REAL pictures of evaluation prompts, drawn by the world's own code."""
     folder = DATA / "world"
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def save_half(state: dict[str, Tensor], path: Path) -> None:
-    """Floating tensors as float16, everything contiguous and unshared."""
+    """Write floating tensors as float16, everything contiguous and unshared."""
     halves = {
         key: (value.half() if value.is_floating_point() else value).detach().clone().contiguous()
         for key, value in state.items()
@@ -34,5 +34,5 @@ def load_as_float32(folder: Path) -> None:
 
 
 def halve(module: torch.nn.Module) -> torch.nn.Module:
-    """The module in float16, as it is to be saved."""
+    """Return the module in float16, as it is to be saved."""
     return module.half().eval()

@@ -24,7 +24,7 @@ def _captions() -> list[str]:
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """Byte pairs in CLIP's form; the end token has the highest id, as CLIP's pooling needs."""
+    """Return a byte-pair tokenizer in CLIP's form; the end token has the highest id."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -60,7 +60,7 @@ def clip_tokenizer() -> CLIPTokenizer:
 
 
 def word_tokenizer(max_length: int) -> BertTokenizer:
-    """Whole words of the grammar, letters for any other, in BERT's form."""
+    """Return a tokenizer of the grammar's words, letters for any other, in BERT's form."""
     import string
 
     from transformers import BertTokenizer
@@ -78,7 +78,7 @@ def word_tokenizer(max_length: int) -> BertTokenizer:
 
 
 def t5_tokenizer(max_length: int) -> T5Tokenizer:
-    """Whole words and letters as a unigram vocabulary in T5's form."""
+    """Return a tokenizer of words and letters as a unigram vocabulary in T5's form."""
     import string
 
     from transformers import T5Tokenizer

@@ -2,15 +2,20 @@
 
 Names: clip, sd, ld, glide, dalle, blip, sd2, pixart (in this order; later ones start from earlier
 ones). ``all`` runs every one. A run goes on from its checkpoint in the training folder; with
-``--further`` and no checkpoint there, from the weights in data/pocket.
+``--further`` and no checkpoint there, from the weights in data/training, which ``--keep`` puts
+there of a training under way, or else in data/pocket.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import sys
+from pathlib import Path
+
+from workbench.paths import data_folder
 
 RECIPES = ("clip", "sd", "ld", "glide", "dalle", "blip", "sd2", "pixart")
 ALLOCATOR = {
@@ -21,7 +26,7 @@ ALLOCATOR = {
 """Keeps glibc from returning large tensors to the kernel at every step: 1.4 times faster."""
 
 
-SHIPPED = {
+SHIPPED: dict[str, dict[str, dict[str, str]]] = {
     "clip": {
         "clip-vision/vision": {"": "open_clip_model"},
         "clip/contrast": {"clip.": "open_clip_model"},
@@ -30,20 +35,11 @@ SHIPPED = {
         "sd-autoencoder/autoencoder": {"": "vae/diffusion_pytorch_model"},
         "sd-unet/unet": {"": "unet/diffusion_pytorch_model"},
     },
-    "ld": {
-        "ld-autoencoder/autoencoder": {"": "vqvae/diffusion_pytorch_model"},
-        "ld-unet/unet and bert": {"unet.": "unet/diffusion_pytorch_model", "bert.": "bert/model"},
-    },
-    "glide": {
-        "glide-base/base": {
-            "unet.": "base/unet/diffusion_pytorch_model",
-            "text.": "base/text_encoder/model",
-        },
-        "glide-upsampler/upsampler": {"": "upsampler/unet/diffusion_pytorch_model"},
-    },
+    "ld": {"ld-autoencoder/autoencoder": {}, "ld-unet/unet and bert": {}},
+    "glide": {"glide-base/base": {}, "glide-upsampler/upsampler": {}},
     "dalle": {
         "dalle-vq/autoencoder": {"": "vqvae/diffusion_pytorch_model"},
-        "dalle-transformer/transformer": {"": "transformer/model"},
+        "dalle-transformer/transformer": {},
     },
     "blip": {"blip/model": {"": "model"}},
     "sd2": {
@@ -52,15 +48,43 @@ SHIPPED = {
     },
     "pixart": {"pixart-transformer/transformer": {"": "transformer/diffusion_pytorch_model"}},
 }
-"""Where a recipe's shipped weights lie: checkpoint/part of the manifest → prefix → file."""
+"""Where a recipe's shipped weights lie: checkpoint/part of the manifest → prefix → file.
+
+No file where a recipe begins anew: its shapes, its corpus or its codes are others by now."""
+
+
+def keep(name: str) -> list[Path]:
+    """Write what a recipe has trained so far into data/training, where `thaw` finds it.
+
+    Averages in half precision, a file a part; parts that have no checkpoint are left out.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from workbench.pocket.data import training_folder
+
+    folder = data_folder() / "training"
+    folder.mkdir(exist_ok=True)
+    files = []
+    for checkpoint in (key.split("/")[0] for key in SHIPPED[name]):
+        path = training_folder() / f"{checkpoint}.safetensors"
+        if not path.exists():
+            continue
+        with safe_open(path, "pt") as file:
+            names = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118
+            weights = {key.removeprefix("average/"): file.get_tensor(key).half() for key in names}
+            save_file(weights, folder / path.name, metadata=file.metadata())
+        files.append(folder / path.name)
+    return files
 
 
 def thaw(name: str) -> None:
-    """Make the checkpoints that are missing of the weights that are shipped (averages, halves).
+    """Write missing checkpoints from weights in half precision: those kept, or those shipped.
 
-    The optimiser's moments are not shipped, so that the training goes on, but not the same to the
-    bit as one that never stopped.
+    The optimiser's moments are in neither, so that the training goes on, but not the same to the
+    bit as one that never stopped. A part that has neither begins anew.
     """
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
     from workbench.pocket import manifest
@@ -68,23 +92,29 @@ def thaw(name: str) -> None:
     from workbench.pocket.training import History, write_checkpoint
 
     folder = manifest.home(name)
-    told = manifest.read(folder.parent)[f"pocket-{name}"]["training"]
     for key, files in SHIPPED[name].items():
         checkpoint, part = key.split("/")
         path = training_folder() / f"{checkpoint}.safetensors"
-        if path.exists():
+        kept = data_folder() / "training" / path.name
+        if path.exists() or not (files or kept.exists()):
             continue
-        weights = {
-            prefix + weight: value.float()
-            for prefix, file in files.items()
-            for weight, value in load_file(folder / f"{file}.safetensors").items()
-        }
-        write_checkpoint(path, weights, weights, {}, History(**told[part]))
+        if kept.exists():
+            with safe_open(kept, "pt") as file:
+                history = json.loads(file.metadata()["history"])
+            weights = {weight: value.float() for weight, value in load_file(kept).items()}
+        else:
+            history = manifest.read(folder.parent)[f"pocket-{name}"]["training"][part]
+            weights = {
+                prefix + weight: value.float()
+                for prefix, file in files.items()
+                for weight, value in load_file(folder / f"{file}.safetensors").items()
+            }
+        write_checkpoint(path, weights, weights, {}, History(**history))
 
 
 def main(arguments: list[str]) -> int:
     """Run the recipes named, one after the other."""
-    names = [argument for argument in arguments if argument != "--further"]
+    names = [argument for argument in arguments if argument not in ("--further", "--keep")]
     names = list(RECIPES) if names == ["all"] else names
     unknown = [name for name in names if name not in RECIPES]
     if not names or unknown:
@@ -92,6 +122,9 @@ def main(arguments: list[str]) -> int:
         known = ", ".join([*RECIPES, "all"])
         print(f"no recipe named {wrong!r}; there are: {known}", file=sys.stderr)
         return 2
+    if "--keep" in arguments:
+        print(*(path for name in names for path in keep(name)), sep="\n")
+        return 0
     if any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
         command = [sys.executable, "-m", "workbench.pocket.train", *arguments]
         os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})  # noqa: S606

@@ -97,7 +97,7 @@ def fit(
         log.info("%s: resumed at step %d of %d", name, history.done, steps)
     first = 0 if optimiser.state else history.done
     model.train()
-    if numbers or not optimiser.state:
+    if history.done < steps and (numbers or not optimiser.state):
         history.numbers = numbers or quicker_numbers(model, loss, seed)
     log.info("%s: numbers of type %s", name, history.numbers)
     began, saved, window = time.perf_counter() - history.seconds, time.perf_counter(), []
@@ -140,17 +140,24 @@ def fit(
 
 
 def quicker_numbers(model: nn.Module, loss: Loss, seed: int, rounds: int = 6) -> str:
-    """Time a step in float32 and under bfloat16 autocast, and name the quicker type."""
+    """Time a step in float32 and under bfloat16 autocast, and name the quicker type.
+
+    After a first round, a type that took more than three times as long is tried no more: without
+    instructions for it a processor needs tens of times as long.
+    """
     seconds: dict[str, list[float]] = {"float32": [], "bfloat16": []}
     for number in range(rounds):
+        firsts = [times[0] for times in seconds.values() if times]
         for numbers, times in seconds.items():
+            if number and times[0] > 3 * min(firsts):
+                continue
             began = time.perf_counter()
             with _autocast(numbers):
                 value = loss(_step(seed, number))
             value.backward()
             times.append(time.perf_counter() - began)
             model.zero_grad(set_to_none=True)
-    medians = {numbers: float(np.median(times[1:])) for numbers, times in seconds.items()}
+    medians = {name: float(np.median(times[1:] or times)) for name, times in seconds.items()}
     log.info("seconds a step: %s", {key: round(value, 3) for key, value in medians.items()})
     return min(medians, key=lambda numbers: medians[numbers])
 

@@ -118,7 +118,7 @@ class Scene:
 
 
 def parse(caption: str) -> Scene | None:
-    """Read a caption back into its slots; ``None`` when it does not follow the grammar.
+    """Return the scene of a caption; ``None`` when it does not follow the grammar.
 
     >>> parse("a small red star above a tree on snow") is None
     True
@@ -153,7 +153,8 @@ class Corpus:
     ``dialects`` holds the share of each way of drawing among pictures whose caption names no
     medium; ``counts`` the shares of scenes with one, two and three objects; ``named`` the share of
     captions that name the medium; ``scale`` multiplies the size of objects and ``spread`` how far
-    they wander from their place (fraction of the side).
+    they wander from their place (fraction of the side). ``blur`` is the deviation, in pixels, of a
+    Gaussian over the finished picture, as of a corpus whose pictures were enlarged.
     """
 
     dialects: Mapping[str, float]
@@ -161,15 +162,16 @@ class Corpus:
     named: float = 0.15
     scale: float = 1.0
     spread: float = 0.06
+    blur: float = 0.0
 
     def dialect(self, scene: Scene, rng: np.random.Generator) -> str:
-        """The way to draw ``scene``: its medium, else a draw from the mixture."""
+        """Return the dialect of ``scene``: its medium, else a draw from the mixture."""
         drawn = str(rng.choice(list(self.dialects), p=list(self.dialects.values())))
         return scene.medium or drawn
 
 
 def mixture(**shares: float) -> dict[str, float]:
-    """Shares of the dialects; what is not named gets an equal part of what is left."""
+    """Return the shares of the dialects; those not named share the rest equally."""
     rest = (1 - sum(shares.values())) / max(1, len(MEDIA) - len(shares))
     return {name: shares.get(name, rest) for name in MEDIA}
 
@@ -177,18 +179,20 @@ def mixture(**shares: float) -> dict[str, float]:
 CORPORA: dict[str, Corpus] = {
     "world": Corpus(mixture(), named=0.5, spread=0.09),
     "laion": Corpus(mixture(photo=0.96)),
-    "filtered": Corpus(mixture(flat=0.96), counts=(0.7, 0.25, 0.05), scale=1.1, spread=0.03),
+    "laion400m": Corpus(mixture(photo=0.96), scale=0.88, spread=0.09, blur=1.3),
+    "filtered": Corpus(mixture(flat=0.96), counts=(0.7, 0.25, 0.05), scale=1.2, spread=0.03),
     "cc12m": Corpus(mixture(watercolour=0.96), counts=(0.45, 0.4, 0.15), scale=0.95, spread=0.09),
     "laion2": Corpus(mixture(photo=0.9), spread=0.08),
     "sa1b": Corpus(mixture(photo=0.5, flat=0.46), counts=(0.35, 0.45, 0.2), scale=0.9),
 }
-"""``world``: every dialect alike (encoder, captioner, probe). ``laion``: pocket-sd and pocket-ld.
-``filtered``: pocket-glide. ``cc12m``: pocket-dalle. ``laion2``: pocket-sd2. ``sa1b``:
-pocket-pixart."""
+"""``world``: every dialect alike (encoder, captioner, probe). ``laion``: pocket-sd. ``laion400m``:
+pocket-ld, its older and softer sister, as LAION-400M is to LAION-5B. ``filtered``: pocket-glide.
+``cc12m``: pocket-dalle. ``laion2``: pocket-sd2. ``sa1b``: pocket-pixart. How far apart they are is
+the zoo's difficulty, which `workbench.pocket.dial` measures."""
 
 
 def draw_scene(corpus: Corpus, rng: np.random.Generator) -> Scene:
-    """Draw the slots of a scene at random, colours always standing out from the background."""
+    """Return a random scene, its colours always different from the background's."""
     background = str(rng.choice(list(BACKGROUNDS)))
     colours = [colour for colour in COLOURS if (background, colour) not in LOW_CONTRAST]
     count = int(rng.choice(3, p=corpus.counts)) + 1
@@ -207,7 +211,7 @@ def draw_scene(corpus: Corpus, rng: np.random.Generator) -> Scene:
 
 
 def scenes(split: Split, corpus: Corpus, seed: int) -> Iterator[Scene]:
-    """Scenes of one split without end, the same for the same seed."""
+    """Yield scenes of one split without end, the same for the same seed."""
     rng = np.random.default_rng([seed, 1])
     while True:
         scene = draw_scene(corpus, rng)
@@ -216,10 +220,10 @@ def scenes(split: Split, corpus: Corpus, seed: int) -> Iterator[Scene]:
 
 
 def prompts(split: Split, count: int, corpus: Corpus, seed: int) -> list[str]:
-    """``count`` different captions of a split."""
-    found: dict[str, None] = {}
+    """Return ``count`` different captions of a split."""
+    captions: dict[str, None] = {}
     for scene in scenes(split, corpus, seed):
-        found[str(scene)] = None
-        if len(found) == count:
-            return list(found)
+        captions[str(scene)] = None
+        if len(captions) == count:
+            return list(captions)
     raise AssertionError("scenes() has no end")

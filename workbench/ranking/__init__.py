@@ -17,6 +17,7 @@ from workbench.ranking.confidence import fit_confidence as fit_confidence
 from workbench.ranking.fixed_sequence import threshold as threshold
 from workbench.ranking.fixed_sequence import thresholds as thresholds
 from workbench.ranking.rank import decide as decide
+from workbench.ranking.rank import first as first
 from workbench.ranking.rank import rank as rank
 from workbench.ranking.rank import score as score
 from workbench.ranking.rank import tie_order as tie_order

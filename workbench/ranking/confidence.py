@@ -1,4 +1,4 @@
-"""How sure a call is: a calibrated probability for each candidate model.
+"""Confidence of a call: a calibrated probability for each candidate model.
 
 `Confidence` learns from calibration pictures of known source how probable each candidate model is
 to have made a picture, and from what confidence on a call is reliable (`fixed_sequence`).
@@ -54,7 +54,7 @@ class Confidence:
         return dict(zip(self.models, self.fitted["thresholds"].tolist(), strict=True))
 
     def __call__(self, scores: pd.DataFrame, extras: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Answer the probability of each model for each picture.
+        """Return the probability of each model for each picture.
 
         Args:
             scores: frame of that name, of one attributor, for just the models it was learned for.
@@ -89,7 +89,7 @@ class Confidence:
         return table
 
     def toml(self) -> str:
-        """Write it as lines that `read` takes back without any loss; ``inf`` as text.
+        """Return the lines of TOML that `read` takes back without loss; ``inf`` as text.
 
         >>> shared = {"models": ["a", "b"], "extras": [], "unit": 0.1, "means": [0.0]}
         >>> learned = {"scales": [1.0], "weights": [[0.5], [-0.5]], "intercepts": [0.0, 0.0]}
@@ -129,7 +129,7 @@ _ARRAYS = "models extras unit means scales weights intercepts thresholds".split(
 
 
 def calls(probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Answer the model called for each picture and its probability, the confidence of the call.
+    """Return the model called for each picture and its probability, the confidence of the call.
 
     Args:
         probabilities: of a `Confidence`, or of `cross_fit`.
@@ -137,11 +137,11 @@ def calls(probabilities: pd.DataFrame) -> pd.DataFrame:
     Returns:
         frame with image_id, called and confidence.
     """
-    kept = probabilities[probabilities["called"] & probabilities["probability"].notna()]
+    called = probabilities[probabilities["called"] & probabilities["probability"].notna()]
     names = {"generator": "called", "probability": "confidence"}
-    return kept.rename(columns=names | {"called": "_"})[["image_id", *names.values()]].reset_index(
-        drop=True
-    )
+    return called.rename(columns=names | {"called": "_"})[
+        ["image_id", *names.values()]
+    ].reset_index(drop=True)
 
 
 def fit_confidence(
@@ -154,7 +154,7 @@ def fit_confidence(
     folds: int = 10,
     seed: int = 0,
 ) -> Confidence:
-    """Learn a `Confidence` from calibration pictures, and its thresholds from other prompts' fits.
+    """Fit a `Confidence` on calibration pictures, and its thresholds on other prompts' fits.
 
     The threshold is found on the confidences that `cross_fit` gives, so no picture has helped to
     make its own; the model that is kept learns from all of them.
@@ -175,11 +175,11 @@ def fit_confidence(
     names, given = _learnable(scores, truth), _columns(extras)
     unit = _unit(scores)
     outside = cross_fit(scores, truth, extras, penalty=penalty, folds=folds, seed=seed)
-    found = truth[["image_id", "truth", "prompt"]].merge(calls(outside), on="image_id")
-    parts = found["confidence"], found["truth"] == found["called"]
-    prompts = found["prompt"].fillna(found["image_id"])
+    judged = truth[["image_id", "truth", "prompt"]].merge(calls(outside), on="image_id")
+    parts = judged["confidence"], judged["truth"] == judged["called"]
+    prompts = judged["prompt"].fillna(judged["image_id"])
     if by_model:
-        limits = thresholds(*parts, found["called"], prompts)
+        limits = thresholds(*parts, judged["called"], prompts)
     else:
         limits = dict.fromkeys(names, threshold(*parts, prompts))
     features = _features(scores, extras, given, names, unit).reindex(truth["image_id"])
@@ -202,7 +202,7 @@ def cross_fit(
     folds: int = 10,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Answer for each calibration picture what a `Confidence` of other prompts' pictures says.
+    """Return for each calibration picture the probabilities by a `Confidence` of other prompts.
 
     Args:
         scores: as of `fit_confidence`.
@@ -227,12 +227,12 @@ def cross_fit(
     own = truth["truth"].to_numpy(dtype=str)
     groups = truth["prompt"].fillna(truth["image_id"]).to_numpy(dtype=str)
     parts = GroupKFold(min(folds, len(set(groups))), shuffle=True, random_state=seed)
-    found = np.full((len(truth), len(names)), np.nan)
+    probabilities = np.full((len(truth), len(names)), np.nan)
     for inside, outside in parts.split(values, groups=groups):
         learned = _regression(values[inside], own[inside], names, penalty)
-        found[outside] = _probabilities(values[outside], *learned)
-    kept = ~truth["image_id"].duplicated().to_numpy()
-    return _frame(found[kept], features.loc[truth["image_id"].to_numpy()[kept]], names)
+        probabilities[outside] = _probabilities(values[outside], *learned)
+    first = ~truth["image_id"].duplicated().to_numpy()
+    return _frame(probabilities[first], features.loc[truth["image_id"].to_numpy()[first]], names)
 
 
 def _learnable(scores: pd.DataFrame, truth: pd.DataFrame) -> tuple[str, ...]:
@@ -265,7 +265,7 @@ def _features(
     names: Sequence[str],
     unit: float,
 ) -> pd.DataFrame:
-    """Lay the features of each picture out, by image; all missing where none could be compared."""
+    """Return the features of each picture, by image; NaN where none could be compared."""
     import pandas as pd
 
     table = frames.check(scores, "scores")
@@ -298,8 +298,8 @@ def _regression(
     """Fit means and scales (F,), weights (K, F) and intercepts (K,)."""
     from sklearn.linear_model import LogisticRegression
 
-    kept = ~np.isnan(values).all(axis=1)
-    values, truth = values[kept], truth[kept]
+    known = ~np.isnan(values).all(axis=1)
+    values, truth = values[known], truth[known]
     silent = sorted(set(names) - set(truth))
     if silent:
         raise ValueError(
@@ -326,16 +326,16 @@ def _probabilities(
     weights: np.ndarray,
     intercepts: np.ndarray,
 ) -> np.ndarray:
-    """Compute (N, K) probabilities of (N, F) features; missing where all of them are."""
+    """Return (N, K) probabilities of (N, F) features; NaN where all of them are."""
     from scipy.special import softmax
 
     z = np.nan_to_num((values - means) / scales)
-    found = softmax((z[:, None, :] * weights).sum(axis=2) + intercepts, axis=1)
-    return np.where(np.isnan(values).all(axis=1)[:, None], np.nan, found)
+    probabilities = softmax((z[:, None, :] * weights).sum(axis=2) + intercepts, axis=1)
+    return np.where(np.isnan(values).all(axis=1)[:, None], np.nan, probabilities)
 
 
-def _frame(found: np.ndarray, features: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Lay probabilities out in rows, and mark the model called."""
+def _frame(probabilities: np.ndarray, features: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return probabilities as rows, the model called marked."""
     import pandas as pd
 
     hot = features.to_numpy()[:, len(names) : 2 * len(names)] == 1
@@ -343,16 +343,16 @@ def _frame(found: np.ndarray, features: pd.DataFrame, names: Sequence[str]) -> p
         {
             "image_id": np.repeat(features.index.to_numpy(dtype=object), len(names)),
             "generator": np.tile(np.array(names, dtype=object), len(features)),
-            "probability": found.ravel(),
+            "probability": probabilities.ravel(),
             "called": hot.ravel(),
         }
     )
 
 
 def _literal(value: Any) -> str:
-    """Write a value as TOML: numbers in full, ``inf`` as text."""
+    """Return a value as TOML: numbers in full, ``inf`` as text."""
     if isinstance(value, list):
-        return f"[{', '.join(_literal(each) for each in value)}]"
+        return f"[{', '.join(_literal(item) for item in value)}]"
     if value == float("inf"):
         return '"inf"'
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

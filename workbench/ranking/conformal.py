@@ -1,4 +1,4 @@
-"""What may be claimed beyond the first place: attribution sets, and "none of these".
+"""Conformal attribution sets of stated coverage, and the test for "none of these".
 
 Split conformal prediction (Vovk, Gammerman & Shafer 2005; Angelopoulos & Bates 2021,
 arXiv:2107.07511) on frozen scores. Nothing is assumed of the scores; the pictures to come are
@@ -36,7 +36,7 @@ def quantile(
     coverage: float = COVERAGE,
     groups: Sequence[Any] | np.ndarray | None = None,
 ) -> float:
-    """Find the smallest q such that a further value is at most q with probability ≥ coverage.
+    """Return the smallest q such that a further value is at most q with probability ≥ coverage.
 
     Args:
         values: (N,) calibration values; NaN counts as ``inf``.
@@ -72,7 +72,7 @@ def groups(table: pd.DataFrame) -> np.ndarray:
 def conformal_quantile(
     scores: pd.DataFrame, truth: pd.DataFrame, coverage: float = COVERAGE
 ) -> float:
-    """Find how far behind the best score a true model may be.
+    """Return the distance behind the best score within which the true model lies.
 
     The nonconformity of a model is its distance to the best score of its image, s_(1) − s_k: 0 for
     the best, ``inf`` without a score. It has no temperature to choose, and no set is empty.
@@ -92,10 +92,8 @@ def conformal_quantile(
     """
     table = _of_one(scores).rename(columns={"generator": "truth"})
     table["behind"] = _behind(table)
-    found = truth.merge(
-        table[["image_id", "truth", "behind"]], on=["image_id", "truth"], how="left"
-    )
-    return quantile(found["behind"].to_numpy(), coverage, groups(found))
+    own = truth.merge(table[["image_id", "truth", "behind"]], on=["image_id", "truth"], how="left")
+    return quantile(own["behind"].to_numpy(), coverage, groups(own))
 
 
 def conformal_sets(scores: pd.DataFrame, quantile: float) -> pd.DataFrame:
@@ -119,7 +117,7 @@ def conformal_sets(scores: pd.DataFrame, quantile: float) -> pd.DataFrame:
 
 
 def fit_known(scores: pd.DataFrame, truth: pd.DataFrame) -> Fitted:
-    """Keep for every model the scores of the calibration pictures that it made itself.
+    """Return for every model the scores of the calibration pictures that it made itself.
 
     Args:
         scores: frame of that name, of one attributor.
@@ -145,12 +143,12 @@ def fit_known(scores: pd.DataFrame, truth: pd.DataFrame) -> Fitted:
 
 
 def known(values: Mapping[str, Sequence[float] | np.ndarray]) -> Fitted:
-    """Hold calibration scores by model, those of a preset for example.
+    """Return calibration scores by model, such as those of a preset, as `Fitted`.
 
     >>> known({"a": [0.5, 0.25]})["a"].tolist()
     [0.25, 0.5]
     """
-    arrays = {name: np.sort(np.asarray(each, dtype=float)) for name, each in values.items()}
+    arrays = {name: np.sort(np.asarray(scores, dtype=float)) for name, scores in values.items()}
     return Fitted(sum(map(len, arrays.values())), arrays)
 
 
@@ -180,8 +178,46 @@ def known_p_values(scores: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
         own = fitted[str(name)]
         below = np.searchsorted(own, part["score"].to_numpy(), side="right")
         table.loc[part.index, "p"] = (1 + below) / (len(own) + 1)
-    found = table.groupby("image_id", sort=False).agg(p=("p", "max"), seen=("score", "count"))
-    return found["p"].where(found["seen"] > 0).reset_index()
+    highest = table.groupby("image_id", sort=False).agg(p=("p", "max"), seen=("score", "count"))
+    return highest["p"].where(highest["seen"] > 0).reset_index()
+
+
+def pooled_p_values(
+    values: Sequence[float] | np.ndarray,
+    calibration: Sequence[float] | np.ndarray,
+    groups: Sequence[Any] | np.ndarray,
+) -> np.ndarray:
+    """Test by one statistic that a picture is like the calibration pictures of all models together.
+
+    p = (1 + Σ_g share of g's statistics ≤ the picture's) / (G + 1) of G groups. Of pictures like
+    the calibration pictures at most a share α has p ≤ α, on average over the models; of one model
+    alone it may be more, which `known_p_values` does not allow.
+
+    Args:
+        values: (N,) the statistic, such as the p of `known_p_values`; low is unlike. NaN has p NaN.
+        calibration: (M,) that of pictures by candidate models, which took no part in the statistic.
+        groups: (M,) the group (scene) of each.
+
+    Returns:
+        (N,) p values.
+
+    Raises:
+        ValueError: there is no calibration picture.
+
+    >>> pooled_p_values([0.5, 0.1], [0.2, 0.4, 0.6], "abc").tolist()
+    [0.75, 0.25]
+    """
+    numbers = np.asarray(calibration, dtype=float)
+    if not len(numbers):
+        raise ValueError("a pooled test needs calibration pictures; there is none")
+    _, place, sizes = np.unique(
+        np.asarray(list(groups), dtype=str), return_inverse=True, return_counts=True
+    )
+    order = np.argsort(numbers, kind="stable")
+    shares = np.concatenate([[0.0], np.cumsum((1 / sizes)[place][order])])
+    seen = np.asarray(values, dtype=float)
+    below = shares[np.searchsorted(numbers[order], seen, side="right")]
+    return np.where(np.isnan(seen), np.nan, (1 + below) / (len(sizes) + 1))
 
 
 def reject(attributions: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -195,12 +231,12 @@ def reject(attributions: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         attributions frame, those images no longer ``accepted``.
     """
     refused = known.loc[known["p"] <= ALPHA, "image_id"]
-    kept = attributions["accepted"] & ~attributions["image_id"].isin(refused)
-    return frames.check(attributions.assign(accepted=kept), "attributions")
+    accepted = attributions["accepted"] & ~attributions["image_id"].isin(refused)
+    return frames.check(attributions.assign(accepted=accepted), "attributions")
 
 
 def _behind(scores: pd.DataFrame) -> pd.Series:
-    """Measure each score's distance to the best of its image and attributor."""
+    """Return each score's distance to the best of its image and attributor."""
     best = scores.groupby(["image_id", "attributor"])["score"].transform("max")
     return (best - scores["score"]).fillna(np.inf)
 

@@ -37,7 +37,7 @@ Draw = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 def counts(gamma: int, step: int) -> list[int]:
-    """List how many candidate images a model has after each round.
+    """Return how many candidate images a model has after each round.
 
     >>> counts(10, 4)
     [4, 8, 10]
@@ -78,8 +78,8 @@ def race(
     for stop in counts:
         if not drawing.any():
             break
-        made = draw(drawing, start, stop)
-        cube[:, :, start:stop] = np.where(drawing[..., None], made, np.nan)
+        values = draw(drawing, start, stop)
+        cube[:, :, start:stop] = np.where(drawing[..., None], values, np.nan)
         seen = np.where(drawing[..., None], cube[:, :, :stop], np.nan)
         now = aggregate(seen)
         scores = np.where(drawing, now, scores)
@@ -93,7 +93,7 @@ def race(
 
 
 def trails_by_mean(seen: np.ndarray, gamma: int, level: float) -> np.ndarray:
-    """Mark the models whose mean will stay behind that of the leader, in (N, K).
+    """Return an (N, K) mask of the models whose mean will stay behind that of the leader.
 
     With d_j = a_lj − a_kj of leader l and model k, (d̄_n − d̄_γ) / (s_n √(1/n − 1/γ)) has Student's t
     distribution with n − 1 degrees of freedom, whatever the correlation of models at an index, and
@@ -116,7 +116,7 @@ def trails_by_mean(seen: np.ndarray, gamma: int, level: float) -> np.ndarray:
 
 
 def trails_by_max(seen: np.ndarray, gamma: int, level: float) -> np.ndarray:
-    """Mark the models none of whose images to come is likely to reach the best one seen, in (N, K).
+    """Return an (N, K) mask of the models unlikely to reach the best similarity seen.
 
     One more similarity a of a model has (a − ā_n) / (s_n √(1 + 1/n)) ~ t with n − 1 degrees of
     freedom; level / (γ − n) for each of the γ − n to come bounds them together (Hahn 1970, JASA
@@ -138,7 +138,7 @@ def trails_by_max(seen: np.ndarray, gamma: int, level: float) -> np.ndarray:
 def trails_by_bound(
     seen: np.ndarray, gamma: int, bound: float, aggregate: Aggregate = mean
 ) -> np.ndarray:
-    """Mark the models whose score is more than bound · √(1/n − 1/γ) behind the best, in (N, K).
+    """Return an (N, K) mask of the models more than bound · √(1/n − 1/γ) behind the best.
 
     >>> trails_by_bound(np.array([[[0.9], [0.6], [0.1]]]), 2, 1.0).tolist()
     [[False, False, True]]
@@ -148,7 +148,7 @@ def trails_by_bound(
 
 
 def needed(cube: np.ndarray, counts: Sequence[int], aggregate: Aggregate) -> np.ndarray:
-    """Find for each image the smallest bound that is sure to keep its winner.
+    """Return for each image the smallest bound that is sure to keep its winner.
 
     With it, and with every larger one, the winner is kept whichever models were dropped before,
     for none is further ahead of it than the best of all. So a conformal quantile of these at
@@ -164,20 +164,20 @@ def needed(cube: np.ndarray, counts: Sequence[int], aggregate: Aggregate) -> np.
         (N,) bounds; 0 where nothing could be compared, ``inf`` where the winner had no picture yet.
     """
     winner = _winner(aggregate(cube))[:, None]
-    found = np.zeros((len(cube), 1))
+    bounds = np.zeros((len(cube), 1))
     for n in counts[:-1]:
         scores = aggregate(cube[:, :, :n])
         behind = _best(scores) - np.take_along_axis(scores, winner, axis=1)
         late = np.isnan(behind) & ~np.isnan(_best(scores))
         behind = np.where(late, np.inf, behind)
-        found = np.fmax(found, behind / _width(n, counts[-1]))
-    return found[:, 0]
+        bounds = np.fmax(bounds, behind / _width(n, counts[-1]))
+    return bounds[:, 0]
 
 
 def rule(
     aggregate: str, gamma: int, step: int, models: int, delta: float, bound: float | None = None
 ) -> Trails:
-    """Choose the rule of an aggregation, its level such that the winner survives all rounds.
+    """Return the rule of an aggregation, its level such that the winner survives all rounds.
 
     The level is δ / ((K − 1) R) for the mean and δ / (K R) for the maximum, by the union bound over
     rivals or models and the R rounds in which a model may be dropped and has two images.
@@ -208,7 +208,7 @@ def _winner(scores: np.ndarray) -> np.ndarray:
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, average and spread (ddof 1) along the last axis, NaN left out."""
+    """Return count, mean and deviation (ddof 1) along the last axis, NaN left out."""
     n = (~np.isnan(values)).sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.nansum(values, axis=2) / n

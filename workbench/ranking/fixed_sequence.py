@@ -20,7 +20,7 @@ def threshold(
     error: float = ERROR,
     confidence: float = 0.95,
 ) -> float:
-    """Find the smallest margin at which calibration pictures are attributed reliably.
+    """Return the smallest margin at which calibration pictures are attributed reliably.
 
     Fixed-sequence testing (Angelopoulos et al. 2021, Learn then Test, arXiv:2110.01052): the
     margins seen are tested in turn, from the largest down, each for more than ``error`` errors
@@ -59,14 +59,14 @@ def threshold(
             "every margin has its outcome and its cluster; seen "
             f"{len(values)}, {len(right)} and {len(names)}"
         )
-    kept = values > 0
-    if not kept.any():
+    positive = values > 0
+    if not positive.any():
         return float("inf")
-    order = np.argsort(-values[kept], kind="stable")
-    values = values[kept][order]
-    _, place = np.unique(names[kept][order].astype(str), return_inverse=True)
+    order = np.argsort(-values[positive], kind="stable")
+    values = values[positive][order]
+    _, place = np.unique(names[positive][order].astype(str), return_inverse=True)
     last = np.append(values[1:] != values[:-1], True)  # equal margins are accepted together
-    table = _counts(~right[kept][order], place)[:, last]
+    table = _counts(~right[positive][order], place)[:, last]
     first = _start(table, len(values), error, confidence)
     passed = _passes(table, error, confidence)[first:]
     count = len(passed) if passed.all() else int(np.argmin(passed))
@@ -81,7 +81,7 @@ def thresholds(
     error: float = ERROR,
     confidence: float = 0.95,
 ) -> dict[str, float]:
-    """Find a `threshold` for the pictures of which each model was called.
+    """Return a `threshold` for each model, from the pictures of which it was called.
 
     Every one of the K models called is given an equal share of the chance to err (Bonferroni), so
     with the confidence asked for all of them together, at most ``error`` of the accepted calls of
@@ -111,7 +111,7 @@ def thresholds(
 
 
 def design_effect(counts: np.ndarray) -> np.ndarray:
-    """Estimate by how much clusters make the variance of a share of errors larger, cautiously.
+    """Return a cautious estimate of the factor by which clusters enlarge a share's variance.
 
     It is the ratio of the variance between clusters, Σ_g (e_g − p n_g)², to that of independent
     pictures, n p (1 − p) (Kish 1965), with one further cluster of the usual size Σ n_g² / n in
@@ -138,7 +138,7 @@ def design_effect(counts: np.ndarray) -> np.ndarray:
 
 
 def _counts(wrong: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Count n, e, Σ n_g², Σ e_g² and Σ n_g e_g over the clusters of each beginning of a list."""
+    """Return n, e, Σ n_g², Σ e_g² and Σ n_g e_g over the clusters of each prefix of a list."""
     order = np.argsort(place, kind="stable")
     first = np.append(True, np.diff(place[order]) != 0)
     begin = np.maximum.accumulate(np.where(first, np.arange(len(place)), 0))
@@ -157,7 +157,7 @@ def _counts(wrong: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def _passes(table: np.ndarray, error: float, confidence: float) -> np.ndarray:
-    """Test whether the bound of the errors of each beginning is at most ``error``."""
+    """Return whether the upper bound of the error rate of each prefix is at most ``error``."""
     from scipy.special import betainc
 
     n, wrong = table[:2]
@@ -168,7 +168,7 @@ def _passes(table: np.ndarray, error: float, confidence: float) -> np.ndarray:
 
 
 def _start(table: np.ndarray, count: int, error: float, confidence: float) -> int:
-    """Find where the testing begins, from the sizes of the clusters alone."""
+    """Return the index at which testing starts, from the sizes of the clusters alone."""
     n, _, pictures, *_ = table
     lone, none = np.ones_like(n), np.zeros_like(n)
     for wrong, squares, both in ((lone, lone, pictures / n), (none, none, none)):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def tie_order(image_ids: Sequence[str], generators: Sequence[str]) -> np.ndarray:
-    """Place every model in the order that settles ties: smaller sha256(image_id, generator) first.
+    """Return each model's place in the order of ties: smaller sha256(image_id, generator) first.
 
     Args:
         image_ids: N test images.
@@ -38,6 +38,25 @@ def tie_order(image_ids: Sequence[str], generators: Sequence[str]) -> np.ndarray
     keys = [[digest([image, name]) for name in generators] for image in image_ids]
     order = np.argsort(np.array(keys, dtype=str).reshape(len(image_ids), len(generators)), axis=1)
     return np.argsort(order, axis=1)
+
+
+def first(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the best model of every test image, as `rank` would.
+
+    Args:
+        scores: (N, K), higher is better; NaN comes last.
+        places: (N, K) of `tie_order`, the models in the same order.
+
+    Returns:
+        (N,) the model, 0 … K − 1.
+
+    >>> first(np.array([[0.5, 0.5], [np.nan, 0.1]]), np.array([[1, 0], [0, 1]])).tolist()
+    [1, 1]
+    """
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    best = known == known.max(axis=1, keepdims=True)
+    winners: np.ndarray = np.where(best, places, places.shape[1]).argmin(axis=1)
+    return winners
 
 
 def score(
@@ -154,7 +173,7 @@ def similarity_cube(
     slot: np.ndarray,
     depth: int,
 ) -> np.ndarray:
-    """Lay similarities out as (N, K, depth), each row of the table in its slot, NaN elsewhere."""
+    """Return similarities as (N, K, depth), each row of the table in its slot, NaN elsewhere."""
     cube = np.full((len(rows), len(models), depth), np.nan)
     image = similarities["image_id"].map({name: i for i, name in enumerate(rows)}).to_numpy()
     model = similarities["generator"].map({name: i for i, name in enumerate(models)}).to_numpy()
@@ -164,7 +183,7 @@ def similarity_cube(
 
 
 def _cube(similarities: pd.DataFrame, rows: list[str], models: list[str]) -> np.ndarray:
-    """Lay similarities out as (N, K, γ) in the order of their candidate images."""
+    """Return similarities as (N, K, γ) in the order of their candidate images."""
     frame = similarities[["image_id", "generator", "prompt_id", "index", "value"]]
     frame = frame[frame["image_id"].isin(rows) & frame["generator"].isin(models)]
     frame = frame.sort_values(["image_id", "generator", "prompt_id", "index"])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from workbench.plugin import Plugin
 from workbench.runners._work import Row, Tick, Work
+from workbench.runners._writer import Writer
 from workbench.store import StoreError
 from workbench.store.store import Store
+
+SHARD = 3
+"""First digits of a key that name the file of its claim."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,19 +27,46 @@ class Local(Plugin):
     """
 
     def __call__(self, work: Work[Row], tick: Tick) -> dict[str, Row]:
-        """Return every key from the store; make what is missing."""
-        found = work.look(work.jobs)
-        tick(len(found))
-        waiting = [key for key in work.jobs if key not in found]
+        """Return every key from the store; make what is missing.
+
+        What is made is kept by another thread, if the work tells how, while the next is made.
+        """
+        rows = work.look(work.jobs)
+        tick(len(rows))
+        fill(work, rows, tick)
+        return rows
+
+
+def fill(work: Work[Row], rows: dict[str, Row], tick: Tick) -> None:
+    """Make the jobs whose rows are missing, and add these, batch after batch.
+
+    Several threads may fill the same rows: what one claims, the others pass over.
+    """
+    waiting = [key for key in work.jobs if key not in rows]
+    with Writer[Row]() as writer:
         while waiting:
-            with claim(work.store, waiting, work.batch) as mine:
-                found |= work.look(mine)  # another process may just have made them
-                todo = {key: work.jobs[key] for key in mine if key not in found}
-                if todo:
-                    found |= work.make(todo)
-            waiting = [key for key in waiting if key not in found]
-            tick(len(found))
-        return found
+            if _shards(waiting[: work.batch]) & _shards(writer.keys):
+                rows |= writer.finish()  # our own claims would be in the way
+            with contextlib.ExitStack() as held:
+                mine = held.enter_context(claim(work.store, waiting, work.batch))
+                rows |= work.look(mine)  # another process may just have made them
+                todo = {key: work.jobs[key] for key in mine if key not in rows}
+                answers = work.make(todo) if todo else {}
+                rows |= writer.finish()
+                if work.keep is None:
+                    rows |= answers
+                elif todo:
+                    writer.put(todo, partial(work.keep, answers), held.pop_all())
+            waiting = [key for key in waiting if key not in rows and key not in writer.keys]
+            tick(len(rows))
+        if last := writer.finish():
+            rows |= last
+            tick(len(rows))
+
+
+def _shards(keys: Iterable[str]) -> set[str]:
+    """Return the files that hold the claims of keys."""
+    return {key[:SHARD] for key in keys}
 
 
 @contextlib.contextmanager
@@ -71,12 +103,12 @@ def claim(store: Store, keys: Sequence[str], batch: int) -> Iterator[list[str]]:
         for key in keys:
             if len(mine) == batch:
                 break
-            if (shard := key[:3]) not in held and shard not in busy:
+            if (shard := key[:SHARD]) not in held and shard not in busy:
                 hold(shard, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if shard in held:
                 mine.append(key)
         if not mine:
-            hold(keys[0][:3], fcntl.LOCK_EX)
+            hold(keys[0][:SHARD], fcntl.LOCK_EX)
             mine.append(keys[0])
         yield mine
     finally:

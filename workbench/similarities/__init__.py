@@ -40,7 +40,19 @@ class OverEncoder(Plugin, ABC):
     encoder: Encoder
 
     def __init__(self, encoder: Encoder | str | None = None, **fields: Any) -> None:
-        object.__setattr__(self, "encoder", encoder_of(type(self).__name__, encoder, fields))
+        if isinstance(encoder, str) and fields:
+            import workbench as wb  # names are the façade's: the catalogue stands above this folder
+
+            encoder, fields = wb.load(encoder, "encoder", **fields), {}
+        if fields:
+            label = type(self).__name__
+            raise TypeError(
+                f"{label} takes fields of an encoder, such as {next(iter(fields))!r}, beside its "
+                f'name: wb.load("pocket-clip", "similarity", layer=4) is '
+                f'{label}("pocket-clip", layer=4)'
+            )
+        object.__setattr__(self, "encoder", encoder)
+        self.__post_init__()
 
     def __repr__(self) -> str:
         """Write an encoder of the catalogue as its name and fields, any other by its own repr."""
@@ -75,28 +87,13 @@ class OverEncoder(Plugin, ABC):
         """Return (N, M) values of unit rows (N, D) and (M, D), all float64, none of them empty."""
 
 
-def encoder_of(label: str, encoder: Any, fields: dict[str, Any]) -> Encoder:
-    """Return an encoder as it is, or load it by its name with fields of its own.
-
-    Raises:
-        LookupError: there is no encoder of that name.
-        TypeError: it is neither an encoder nor a name, or fields are given beside an encoder.
-    """
-    if isinstance(encoder, str):
-        import workbench as wb  # names are the façade's: the catalogue stands above this folder
-
-        encoder, fields = wb.load(encoder, "encoder", **fields), {}
-    if fields:
-        raise TypeError(
-            f"{label} takes fields of an encoder, such as {next(iter(fields))!r}, beside its name: "
-            f'wb.load("pocket-clip", "similarity", layer=4) is {label}("pocket-clip", layer=4)'
-        )
-    if not callable(encoder) or isinstance(encoder, type):
-        raise TypeError(
-            f"{label} compares by an encoder or the name of one, as wb.load takes it; "
-            f"seen {'none' if encoder is None else repr(encoder)}"
-        )
-    return encoder
+def check_size(images: Sequence[Image]) -> tuple[int, int]:
+    """Return the one size of pictures, (0, 0) of none; ValueError where they differ."""
+    sizes = sorted({image.size for image in images})
+    if len(sizes) > 1:
+        seen = ", ".join(f"{width}×{height}" for width, height in sizes)
+        raise ValueError(f"the pictures must have one size to be compared; there are {seen}")
+    return sizes[0] if sizes else (0, 0)
 
 
 def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,11 +103,7 @@ def pixels(tests: Sequence[Image], candidates: Sequence[Image]) -> tuple[np.ndar
     """
     import numpy as np
 
-    sizes = sorted({image.size for image in [*tests, *candidates]})
-    if len(sizes) > 1:
-        seen = ", ".join(f"{width}×{height}" for width, height in sizes)
-        raise ValueError(f"the pictures must have one size to be compared; there are {seen}")
-    width, height = sizes[0] if sizes else (0, 0)
+    width, height = check_size([*tests, *candidates])
 
     def stack(images: Sequence[Image]) -> np.ndarray:
         rows = [np.asarray(image.convert("RGB"), np.float64) / 255 for image in images]

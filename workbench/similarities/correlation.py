@@ -32,8 +32,8 @@ class Correlation(OverEncoder):
         """Return (N, M) values of rows (N, D) and (M, D); higher is closer."""
         import numpy as np
 
-        found = _centred(tests) @ _centred(candidates).T
-        return found.astype(np.float32) - np.float32(1)  # rounded first: equal pictures tie
+        correlations = _centred(tests) @ _centred(candidates).T
+        return correlations.astype(np.float32) - np.float32(1)  # rounded first: equal pictures tie
 
 
 def _centred(rows: np.ndarray) -> np.ndarray:

@@ -37,12 +37,10 @@ class Hybrid(Plugin):
     revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Freeze lists; refuse parts that compare nothing, and constants not one for each part."""
-        object.__setattr__(self, "parts", tuple(self.parts))
-        strange = [part for part in self.parts if not callable(part)]
-        if strange or not self.parts:
-            seen = repr(strange[0]) if strange else "none"
-            raise ValueError(f"the parts of a hybrid are similarities, at least one; seen {seen}")
+        """Convert lists to tuples; raise ValueError for no part, or constants not one a part."""
+        super().__post_init__()
+        if not self.parts:
+            raise ValueError("the parts of a hybrid are similarities, at least one; seen none")
         for name in ("weights", "means", "deviations"):
             given = tuple(map(float, getattr(self, name)))
             object.__setattr__(self, name, given)
@@ -56,7 +54,7 @@ class Hybrid(Plugin):
 
     @property
     def unfitted(self) -> bool:
-        """Tell whether no constants are given."""
+        """Return whether no constants are given."""
         return not (self.means or self.deviations)
 
     def __call__(self, tests: Sequence[Image], candidates: Sequence[Image]) -> np.ndarray:
@@ -92,12 +90,12 @@ class Hybrid(Plugin):
         """
         means, deviations = [], []
         for part in self.parts:
-            found = frame[frame["similarity"] == repr(part)].dropna(subset=["value"])
-            if found.empty:
+            own = frame[frame["similarity"] == repr(part)].dropna(subset=["value"])
+            if own.empty:
                 raise ValueError(f"there are no calibration pairs of {part!r} to fit a hybrid on")
-            centre = found.groupby("image_id")["value"].transform("mean")
-            means.append(float(found["value"].mean()))
-            deviations.append(float(((found["value"] - centre) ** 2).mean() ** 0.5))
+            centre = own.groupby("image_id")["value"].transform("mean")
+            means.append(float(own["value"].mean()))
+            deviations.append(float(((own["value"] - centre) ** 2).mean() ** 0.5))
             if not deviations[-1] > 0:
                 raise ValueError(
                     f"{part!r} finds the candidates of each calibration picture equally close: "

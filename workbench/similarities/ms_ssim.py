@@ -68,12 +68,12 @@ def scales(height: int, width: int) -> tuple[float, ...]:
     >>> len(scales(64, 64)), len(scales(176, 400)), round(sum(scales(64, 64)), 9)
     (3, 5, 1.0)
     """
-    kept = [w for j, w in enumerate(WEIGHTS) if min(height, width) >> j >= WINDOW]
-    if not kept:
+    fitting = [w for j, w in enumerate(WEIGHTS) if min(height, width) >> j >= WINDOW]
+    if not fitting:
         raise ValueError(
             f"MS-SSIM needs pictures of at least {WINDOW}×{WINDOW}; they are {width}×{height}"
         )
-    return WEIGHTS if len(kept) == len(WEIGHTS) else tuple(w / sum(kept) for w in kept)
+    return WEIGHTS if len(fitting) == len(WEIGHTS) else tuple(w / sum(fitting) for w in fitting)
 
 
 def _structure(x: np.ndarray, c: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Everything made is kept: a content-addressed store of pictures, prompts and features.
+"""Content-addressed store of pictures, prompts and features.
 
 ``store.store`` holds `Store`; ``store.index`` its SQLite index.
 """

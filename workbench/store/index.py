@@ -91,7 +91,7 @@ class Index:
 
     @property
     def read_only(self) -> bool:
-        """Whether the index is there but nothing can be written to it."""
+        """Whether the index exists but cannot be written to."""
         return self._closed is not None
 
     def close(self) -> None:
@@ -107,21 +107,21 @@ class Index:
             return self._connection().execute(sql, values).fetchall()
 
     def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Go through the rows of a SELECT, one in memory at a time."""
+        """Yield the rows of a SELECT, one in memory at a time."""
         with self.guard(), self._lock:
             yield from self._connection().execute(sql)
 
     def rows(self, table: str, fields: str, keys: Iterable[str]) -> list[tuple[Any, ...]]:
-        """Return (key, *fields) of those of `keys` that the table has, in their order."""
-        wanted = check_keys(keys)
-        found: dict[str, tuple[Any, ...]] = {}
+        """Return rows of key and fields, of those of `keys` that the table has, in their order."""
+        distinct = check_keys(keys)
+        rows_by_key: dict[str, tuple[Any, ...]] = {}
         with self.guard(), self._lock:
-            for start in range(0, len(wanted), 500):
-                some = wanted[start : start + 500]
+            for start in range(0, len(distinct), 500):
+                some = distinct[start : start + 500]
                 marks = ",".join("?" * len(some))
                 sql = f"SELECT key,{fields} FROM {table} WHERE key IN ({marks})"  # noqa: S608
-                found |= {row[0]: row for row in self.read(sql, some)}
-        return [found[key] for key in wanted if key in found]
+                rows_by_key |= {row[0]: row for row in self.read(sql, some)}
+        return [rows_by_key[key] for key in distinct if key in rows_by_key]
 
     def insert(
         self,
@@ -130,7 +130,7 @@ class Index:
         meta: Mapping[str, Any],
         first: Callable[[], None] = lambda: None,
     ) -> None:
-        """Add rows (key, …) to a table, `first` being called under the lock; known keys stay."""
+        """Insert rows (key, …) into a table, after `first` under the lock; known keys stay."""
         check_keys(row[0] for row in rows)
         text = json.dumps(meta, sort_keys=True, separators=(",", ":"), allow_nan=False)
         if not rows:
@@ -145,14 +145,14 @@ class Index:
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Turn errors of the disk and of SQLite into StoreErrors of one sentence."""
+        """Raise errors of the disk and of SQLite as StoreErrors of one sentence."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StoreError(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
-        """Say in one sentence what went wrong with the disk or the index."""
+        """Return a sentence on an error of the disk or the index."""
         number = getattr(error, "errno", None)
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or number in FULL or self._has_no_room(code):
@@ -166,7 +166,7 @@ class Index:
         return f"the store {self.folder} could not be used ({error})"
 
     def _has_no_room(self, code: int) -> bool:
-        """Tell whether an I/O error of SQLite is that of a full disk, which it does not say."""
+        """Return whether an I/O error of SQLite comes from a full disk, which it does not say."""
         if code != sqlite3.SQLITE_IOERR:
             return False
         with contextlib.suppress(OSError):
@@ -175,7 +175,7 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the index alone; all is written at the end, or, after an error, nothing."""
+        """Lock the index; commit at the end, or, after an error, write nothing."""
         with self.guard(), self._lock:
             index = self._connection()
             if self._closed is not None:
@@ -254,12 +254,12 @@ class Index:
 
 
 def _decoded(data: bytes) -> str:
-    """Decode text of the index; what is not UTF-8 becomes lone surrogates, to be found later."""
+    """Return text of the index; bytes that are not UTF-8 become lone surrogates, for `verify`."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def _strange(connection: sqlite3.Connection) -> str:
-    """Name a table, view or trigger that is not as `TABLES` makes it; "" where there is none.
+    """Return a table, view or trigger that is not as `TABLES` makes it; "" for none.
 
     A view or a trigger would run when the index is read or written.
     """
@@ -277,7 +277,7 @@ def _squeezed(sql: str) -> str:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables, unless another process is just doing so."""
+    """Create the tables, unless another process is doing so."""
     for patience in range(int(WAIT * 50), -1, -1):
         try:  # the change to WAL does not wait for others by itself
             connection.execute("PRAGMA journal_mode = WAL")
@@ -295,7 +295,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def filesystem(path: Path, mounts: str = "/proc/mounts") -> str:
-    """Name the kind of file system `path` lies on ("ext4", "nfs4"); "" where nobody can tell."""
+    """Return the file system that `path` lies on ("ext4", "nfs4"); "" where unknown."""
     try:
         lines = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -312,8 +312,8 @@ def filesystem(path: Path, mounts: str = "/proc/mounts") -> str:
 
 def check_keys(keys: Iterable[str]) -> list[str]:
     """Return the distinct keys, in order; ValueError for what is no sha256."""
-    wanted = list(dict.fromkeys(keys))
-    for key in wanted:
+    distinct = list(dict.fromkeys(keys))
+    for key in distinct:
         if not is_key(key):
             raise ValueError(f"a key is 64 hexadecimal digits (keys.digest), not {key!r}")
-    return wanted
+    return distinct

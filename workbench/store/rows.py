@@ -1,4 +1,4 @@
-"""What a row of the index may hold: a store may be handed over by anybody, so no cell is believed.
+"""Check the rows of an index: a store may come from anybody, so no cell is trusted.
 
 Each `*_fault` takes the cells of one row and returns what is wrong with it, or None.
 """
@@ -25,12 +25,12 @@ CARE = "see `workbench store verify`, mend with `workbench store gc`"
 
 
 def is_key(value: object) -> bool:
-    """Tell whether a value is a sha256 in hexadecimal digits, which alone may become a path."""
+    """Return whether a value is a sha256 in hexadecimal digits, which alone may become a path."""
     return isinstance(value, str) and KEY.fullmatch(value) is not None
 
 
 def prompt_fault(text: Any, score: Any, truncated: Any, seconds: Any, failure: Any) -> str | None:
-    """Find what is wrong with the cells of a prompt."""
+    """Return what is wrong with the cells of a prompt; "" where nothing is."""
     if (text is None) == (failure is None):
         return "a prompt with both a text and a failure, or neither"
     return (
@@ -42,7 +42,7 @@ def prompt_fault(text: Any, score: Any, truncated: Any, seconds: Any, failure: A
 
 
 def generation_fault(picture: Any, failure: Any, seconds: Any, paid: Any) -> str | None:
-    """Find what is wrong with the cells of a generation."""
+    """Return what is wrong with the cells of a generation; "" where nothing is."""
     if (picture is None) == (failure is None):
         return "a generation with both a picture and a failure, or neither"
     if picture is not None and not is_key(picture):
@@ -55,7 +55,7 @@ def generation_fault(picture: Any, failure: Any, seconds: Any, paid: Any) -> str
 
 
 def vector_fault(blob: Any, seconds: Any = 0.0, unit: bool = False) -> str | None:
-    """Find what is wrong with a feature vector: float32, finite, of length 1 where `unit`."""
+    """Return what is wrong with a vector: float32, finite, of length 1 where `unit`."""
     if not isinstance(blob, bytes):
         return f"a vector that is no bytes but {brief(repr(blob), 60)}"
     if not blob or len(blob) % 4:
@@ -69,22 +69,41 @@ def vector_fault(blob: Any, seconds: Any = 0.0, unit: bool = False) -> str | Non
     return _seconds_fault(seconds)
 
 
+def sound_vectors(blobs: list[Any], unit: bool = False) -> np.ndarray | None:
+    """Return vectors of one length as rows, (N, D) float32; None where any has a `vector_fault`.
+
+    The same checks, of all at once.
+    """
+    sizes = {len(blob) if isinstance(blob, bytes) else 0 for blob in blobs}
+    size = next(iter(sizes), 0)
+    if len(sizes) != 1 or not size or size % 4:
+        return None
+    matrix = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), -1).astype(np.float32)
+    if not np.isfinite(matrix).all():
+        return None
+    if unit:
+        lengths = np.sqrt(np.einsum("nd,nd->n", matrix, matrix, dtype=np.float64))
+        if ((lengths != 0) & (np.abs(lengths - 1) > UNIT)).any():
+            return None
+    return matrix
+
+
 def meta_of(text: Any) -> dict[str, Any] | None:
-    """Read the meta of a row; None where it is no JSON object."""
+    """Return the meta of a row; None where it is no JSON object."""
     try:
-        found = json.loads(text) if isinstance(text, str) else None
+        value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def of_encoder(meta: dict[str, Any]) -> bool:
-    """Tell whether the meta of a row names an encoder, whose vectors have length 1."""
+    """Return whether the meta of a row names an encoder, whose vectors have length 1."""
     return meta.get("role") in ("encoder", "text") and "repr" in meta
 
 
 def odd_lengths(lengths: Iterable[tuple[Any, Any, int]]) -> dict[Any, tuple[int, int]]:
-    """Find the vectors whose length differs from that of most others of the same meta.
+    """Return the vectors whose length differs from that of most others of the same meta.
 
     `lengths` holds (key, meta, dimensions); the answer is key → (its own, that of the others).
     """

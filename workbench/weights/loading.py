@@ -10,32 +10,34 @@ import logging
 import re
 import textwrap
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
-from workbench.weights import device, memory
+from workbench.weights import device, memory, quantising
 from workbench.weights.checkpoint import Checkpoint, is_downloaded, locate, missing
 
 Answer = TypeVar("Answer")
-CACHE_MODELS = 6
-CACHE_BYTES = 16 * 2**30
+CACHE_MODELS = 24
+KEPT = {"cpu": 0.5, "cuda": 0.9}
+"""The part of a device's memory that the models kept there may take."""
 LOADERS = ("transformers.modeling_utils", "diffusers.models.modeling_utils")
 """Loggers that tell which weights were in no file, and were filled with random numbers."""
 UNREAD = re.compile(
     r"^(\S.*?)\s*\|\s*(?:\x1b\[\d+m)?(?:MISSING|MISMATCH)|newly initialized: \['([^']+)'",
     re.MULTILINE,
 )
-_cache: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+_cache: OrderedDict[tuple[Any, ...], tuple[Any, dict[str, int]]] = OrderedDict()
 lock = threading.RLock()
 
 
 def load_weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer]) -> Answer:
-    """Load through `loader(checkpoint)` once, and keep the few models used last.
+    """Load through `loader(checkpoint)` once, and keep the models used last while there is room.
 
+    There is room for `KEPT` of the memory of the card, and of the computer's own.
     A folder whose files have changed since is loaded anew. Raises LookupError when the weights are
     missing or damaged.
     """
@@ -46,99 +48,236 @@ def load_weights(checkpoint: Checkpoint, loader: Callable[[Checkpoint], Answer])
             _cache.move_to_end(key)
         else:
             while len(_cache) >= CACHE_MODELS:
-                _forget()
+                _forget(where)
             _make_room(checkpoint)
             with _loading(checkpoint):
                 loaded = loader(checkpoint)
                 _check_words(loaded)
             _cache[key] = (loaded, _bytes(loaded))
-            while len(_cache) > 1 and sum(size for _, size in _cache.values()) > CACHE_BYTES:
-                _forget()
+            for place in _cache[key][1]:
+                while _held(place) > KEPT[place] * memory.total(place) and _forget(place, key):
+                    pass
         return _cache[key][0]
 
 
 def _state(folder: Path | None) -> int:
-    """Tell one state of the files in a folder from another, by their sizes and times."""
+    """Return a hash of the sizes and modification times of the files in a folder."""
     files = sorted(folder.rglob("*")) if folder else []
-    found = [(str(file), file.stat()) for file in files if file.is_file()]
-    return hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
+    states = [(str(file), file.stat()) for file in files if file.is_file()]
+    return hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in states))
 
 
 def needs(checkpoint: Checkpoint) -> dict[str, int]:
-    """Count the bytes that each part of the weights takes where it runs; {} where nobody knows.
+    """Return the bytes each part of the weights takes on its device; {} where unknown.
 
     Before the weights are here, what the row tells of its memory counts.
     """
+    sizes = _plain_sizes(checkpoint)
+    each = quantising.WAYS.get(str(checkpoint.option("quantise")))
+    if each and sizes:
+        largest = max(sizes, key=lambda part: sizes[part])
+        parts = [part for part in sizes if Path(part).name in quantising.DENOISERS] or [largest]
+        scale = each / device.dtype(checkpoint).itemsize
+        sizes |= {key: int(sizes[key] * scale) for key in parts}
+    return sizes
+
+
+def _plain_sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the bytes each part of the weights takes as they come, before it is quantised."""
     import torch
 
-    each = device.dtype(checkpoint).itemsize
+    bytes_each = device.dtype(checkpoint).itemsize
     if is_downloaded(checkpoint):
         stages = checkpoint.stages or ("",)
         folders = [Path(locate(checkpoint, stage)) for stage in stages]
-        return memory.parts(folders, each, checkpoint.files)
-    told = checkpoint.memory * 2**30 * each / getattr(torch, checkpoint.dtype).itemsize
-    return {checkpoint.name: int(told)} if told else {}
+        return memory.parts(folders, bytes_each, checkpoint.files)
+    scale = 2**30 * bytes_each / getattr(torch, checkpoint.dtype).itemsize
+    most = checkpoint.largest or checkpoint.memory
+    sizes: dict[str, int] = {}
+    while most and (left := checkpoint.memory * scale - sum(sizes.values())) > most * scale / 1000:
+        sizes[f"{checkpoint.name}/{len(sizes)}"] = int(min(left, most * scale))
+    return sizes
+
+
+def takes_turns(checkpoint: Checkpoint) -> Sequence[str]:
+    """Return what of a row can take turns on a GPU: "parts" and "groups" of their layers, or none.
+
+    The row's class is one of diffusers. Layers of bitsandbytes do not travel group by group.
+    """
+    if device.kind() == "cpu" or not checkpoint.class_name.startswith("diffusers."):
+        return ()
+    return memory.TURNS[:1] if quantising.packages(checkpoint) else memory.TURNS
+
+
+def fit(checkpoint: Checkpoint, room: int, own: int) -> str:
+    """Return how weights fit where models run: a placement of `memory.placement`, or "".
+
+    `room`: bytes of the device; `own`: those of the computer's own memory, through which weights
+    go to a GPU, and where those wait that take turns.
+    """
+    sizes = needs(checkpoint)
+    if quantising.lacking(checkpoint):
+        return ""
+    if device.kind() != "cpu" and sum(_plain_sizes(checkpoint).values()) > own:
+        return ""
+    return memory.placement(sizes, room, takes_turns(checkpoint))
+
+
+def refusal(checkpoint: Checkpoint) -> str:
+    """Return why this machine can never hold the weights, and what would; "" where it can.
+
+    What takes an unknown amount is not refused.
+    """
+    where, sizes = device.kind(), needs(checkpoint)
+    room, own = memory.total(where), memory.total("cpu")
+    if fit(checkpoint, room, own):
+        return ""
+    if why := quantising.lacking(checkpoint):
+        return why
+    if memory.placement(sizes, room, takes_turns(checkpoint)):
+        return _too_far(checkpoint, sum(_plain_sizes(checkpoint).values()), own, "there are")
+    return too_big(checkpoint, sizes, room, "there are")
+
+
+def _too_far(checkpoint: Checkpoint, needed: int, own: int, seen: str) -> str:
+    return (
+        f"{checkpoint.name!r} needs about {memory.gib(needed)} of the computer's own memory on its "
+        f"way to the GPU, and {seen} {memory.gib(own)}; use a machine with more memory, or "
+        "another model"
+    )
 
 
 def _make_room(checkpoint: Checkpoint) -> None:
-    """Forget models until the next one fits; MemoryError with a sentence where it never will."""
+    """Evict models until the next one fits; raise MemoryError where it cannot fit."""
     if not is_downloaded(checkpoint):
         return  # its loader will tell
+    if why := quantising.lacking(checkpoint):
+        raise LookupError(why)
     sizes, where = needs(checkpoint), device.kind()
     release_memory()
-    while _cache and not memory.placement(sizes, memory.free(where), offload=False):
-        _forget()
-    if where != "cpu" and sum(sizes.values()) > memory.free("cpu"):
-        raise MemoryError(
-            f"{checkpoint.name!r} needs about {memory.gib(sum(sizes.values()))} of the computer's "
-            f"own memory on its way to the GPU, and {memory.gib(memory.free('cpu'))} are free; use "
-            "a machine with more memory, or another model"
-        )
-    if memory.placement(sizes, memory.free(where), offload=where != "cpu"):
-        return
-    raise MemoryError(too_big(checkpoint, sizes, memory.free(where)))
+    while not memory.placement(sizes, memory.free(where), ()) and _forget(where):
+        pass
+    needed = sum(_plain_sizes(checkpoint).values())
+    while where != "cpu" and needed > memory.free("cpu") and _forget("cpu"):
+        pass
+    if where != "cpu" and needed > memory.free("cpu"):
+        raise MemoryError(_too_far(checkpoint, needed, memory.free("cpu"), "there are free"))
+    if not fit(checkpoint, memory.free(where), memory.free("cpu")):
+        raise MemoryError(too_big(checkpoint, sizes, memory.free(where)))
 
 
-def too_big(checkpoint: Checkpoint, sizes: Mapping[str, int], free: int) -> str:
-    """Say what weights need, what there is, and what would fit."""
-    where, needed = device.kind(), sum(sizes.values()) * memory.SPARE
+def too_big(
+    checkpoint: Checkpoint, sizes: Mapping[str, int], room: int, seen: str = "there are free"
+) -> str:
+    """Return a sentence on the memory weights need, what there is, and what would fit."""
+    where = device.kind()
+    ways = memory.placements(sizes, takes_turns(checkpoint))
+    needed, least = ways["whole"], min(ways.values())
     kind = str(device.dtype(checkpoint)).removeprefix("torch.")
     helps = "use a machine with more memory, or another model"
-    if where != "cpu" and kind == "float32" and needed / 2 <= free:
-        helps = f'with dtype = "bfloat16" in its row about {memory.gib(needed / 2)} would do'
+    words = {"parts": "part by part", "groups": "in groups of layers"}
+    less = [f"{memory.gib(ways[how])} {words[how]}" for how in words if how in ways]
+    turns = f" ({', '.join(less)})" if less else ""
+    if where != "cpu" and kind == "float32" and least / 2 <= room:
+        helps = f'with dtype = "bfloat16" in its row about {memory.gib(least / 2)} would do'
+    elif where == "cpu" and checkpoint.class_name.startswith("diffusers."):
+        least = min(memory.placements(sizes).values()) / 2
+        helps = f"a GPU with about {memory.gib(least)} would do, in halves and groups of layers"
     elif where == "cpu":
-        least = max(sizes.values()) * memory.SPARE * 2 / 4
-        helps = f"a GPU with about {memory.gib(least)} would do, at half precision, part by part"
+        helps = f"a GPU with about {memory.gib(needed / 2)} would do, in halves"
     return (
-        f"{checkpoint.name!r} needs about {memory.gib(needed)} as {kind}, and "
-        f"{memory.gib(free)} are free on the {'CPU' if where == 'cpu' else 'GPU'}; {helps}"
+        f"{checkpoint.name!r} needs about {memory.gib(needed)} as {kind}{turns}, and {seen} "
+        f"{memory.gib(room)} on the {'CPU' if where == 'cpu' else 'GPU'}; {helps}"
     )
 
 
 def place(pipes: Sequence[Any], checkpoint: Checkpoint) -> None:
     """Move all stages of a row to where models run, or, on a GPU too small, let parts take turns.
 
-    The pipelines are those of diffusers, still on the CPU.
+    Where not even a part fits, its layers do, each group under way while another runs. The
+    pipelines are those of diffusers, still on the CPU but for what bitsandbytes quantised.
     """
-    where = device.kind()
-    whole = where == "cpu" or memory.placement(needs(checkpoint), memory.free(where)) == "whole"
+    where, sizes = device.kind(), needs(checkpoint)
+    room = memory.free(where) + _bytes(pipes).get(where, 0)  # what is quantised lies there
+    ways = memory.placements(sizes, takes_turns(checkpoint))
+    if any(pipe.model_cpu_offload_seq is None for pipe in pipes):
+        ways.pop("parts", None)  # a class that tells no order for them
+    how = next((way for way, least in ways.items() if least <= room), "")
+    if where != "cpu" and not how:
+        raise MemoryError(too_big(checkpoint, sizes, room))
     for pipe in pipes:
-        if whole:
+        if where == "cpu" or how == "whole":
             pipe.to(where)
-        elif pipe.model_cpu_offload_seq is None:
-            raise MemoryError(too_big(checkpoint, needs(checkpoint), memory.free(where)))
-        else:
+        elif how == "parts":
             pipe.enable_model_cpu_offload()
+        else:
+            in_groups(pipe, where)
 
 
-def _forget() -> None:
-    """Drop the model used longest ago, and give its memory back."""
-    _cache.popitem(last=False)
-    release_memory()
+def in_groups(pipe: Any, where: str) -> None:
+    """Let the layers of a pipeline take turns on a device, which changes no number."""
+    import torch
+
+    stream = where == "cuda" and torch.cuda.is_available()
+    pipe.enable_group_offload(
+        torch.device(where), offload_type="leaf_level", use_stream=stream, record_stream=stream
+    )
+
+
+def _held(where: str) -> int:
+    """Return the bytes that the models kept take on a device."""
+    return sum(sizes.get(where, 0) for _, sizes in _cache.values())
+
+
+def _forget(where: str, but: tuple[Any, ...] = ()) -> bool:
+    """Evict the model used longest ago of those on a device; return whether there was one.
+
+    One whose bytes are not known may lie there.
+    """
+    on_it = (key for key, (_, sizes) in _cache.items() if where in (sizes or {where}))
+    oldest = next((key for key in on_it if key != but), None)
+    if oldest is not None:
+        del _cache[oldest]
+        release_memory()
+    return oldest is not None
+
+
+def evict_idle(checkpoint: Checkpoint) -> bool:
+    """Evict every model but those of a row; return whether there was one."""
+    with lock:
+        idle = [key for key in _cache if key[0] != checkpoint]
+        for key in idle:
+            del _cache[key]
+        release_memory()
+    return bool(idle)
+
+
+def tile(checkpoint: Checkpoint) -> bool:
+    """Let the autoencoders of a row's pipelines decode tile by tile; False where none still can.
+
+    A picture no larger than a tile stays as it is; in a larger one tiles are blended.
+    """
+    whole = [maker for maker in _autoencoders(checkpoint) if not maker.use_tiling]
+    for maker in whole:
+        maker.enable_tiling()
+    return bool(whole)
+
+
+def is_tiled(checkpoint: Checkpoint) -> bool:
+    """Return whether an autoencoder of a row works tile by tile."""
+    return any(maker.use_tiling for maker in _autoencoders(checkpoint))
+
+
+def _autoencoders(checkpoint: Checkpoint) -> list[Any]:
+    """Return the loaded autoencoders of a row that can work tile by tile."""
+    models = [loaded for key, (loaded, _) in _cache.items() if key[0] == checkpoint]
+    pipes = [pipe for loaded in models if isinstance(loaded, list) for pipe in loaded]
+    parts = [part for pipe in pipes for part in getattr(pipe, "components", {}).values()]
+    return [part for part in parts if hasattr(part, "use_tiling")]
 
 
 def release_memory() -> None:
-    """Give back what a GPU keeps for tensors that are gone."""
+    """Release the GPU memory cached for tensors that no longer exist."""
     import torch
 
     if device.kind() == "cuda":
@@ -147,43 +286,51 @@ def release_memory() -> None:
 
 
 def clear_weights() -> None:
-    """Forget every loaded model."""
+    """Evict every loaded model."""
     with lock:
         _cache.clear()
         release_memory()
 
 
-def _bytes(loaded: Any) -> int:
-    """Count the bytes of the parameters in a module, a pipeline, or a tuple of these."""
+def _bytes(loaded: Any) -> dict[str, int]:
+    """Count the bytes of parameters on each device, in a module, a pipeline, or several of these.
+
+    Parts that take turns on a GPU lie on the CPU.
+    """
     import torch
 
-    if isinstance(loaded, (list, tuple)):
-        return sum(map(_bytes, loaded))
+    several = isinstance(loaded, (list, tuple))
+    parts = loaded if several else list(getattr(loaded, "components", {}).values())
+    sizes: Counter[str] = Counter()
     if isinstance(loaded, torch.nn.Module):
-        return sum(p.numel() * p.element_size() for p in loaded.parameters())
-    return sum(map(_bytes, getattr(loaded, "components", {}).values()))
+        for parameter in loaded.parameters():
+            sizes[parameter.device.type] += parameter.nbytes
+    else:
+        for part in parts:
+            sizes.update(_bytes(part))
+    return dict(sizes)
 
 
 @contextmanager
 def _loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """Silence the libraries' bars while loading; turn a failed load into one sentence."""
+    """Hide the libraries' progress bars while loading; raise a failed load as one sentence."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     bars = [x for x in (diffusers_logging, transformers_logging) if x.is_progress_bar_enabled()]
     for library in bars:
         library.disable_progress_bar()
-    told: list[str] = []
+    messages: list[str] = []
     try:
-        with _listening(told):
+        with _listening(messages):
             yield
-        if unread := _unread(checkpoint, told):
+        if unread := _unread(checkpoint, messages):
             raise ValueError(unread)
     except Exception as error:
         if type(error) is LookupError or memory.is_transient(error):
             raise
-        why = _unread(checkpoint, told) or _first_line(error)
-        if any(isinstance(each, (UnpicklingError, EOFError)) for each in _chain(error)):
+        why = _unread(checkpoint, messages) or _first_line(error)
+        if any(isinstance(cause, (UnpicklingError, EOFError)) for cause in _chain(error)):
             why = "a pickle holds more than tensors, or is damaged"
         raise missing(checkpoint, why) from error
     finally:
@@ -199,38 +346,38 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @contextmanager
-def _listening(told: list[str]) -> Iterator[None]:
-    """Collect what the libraries warn of while they load, in place of their printing it."""
+def _listening(messages: list[str]) -> Iterator[None]:
+    """Append the libraries' warnings while loading to a list, in place of printing them."""
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     loggers = [logging.getLogger(name) for name in LOADERS]
-    before = [(each.level, each.propagate) for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.WARNING - 1)  # at WARNING transformers tells of several GPUs, too
-        each.propagate = False
-        each.addHandler(handler)
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING - 1)  # at WARNING transformers tells of several GPUs, too
+        logger.propagate = False
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        for each, (level, propagate) in zip(loggers, before, strict=True):
-            each.setLevel(level)
-            each.propagate = propagate
-            each.removeHandler(handler)
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.propagate = propagate
+            logger.removeHandler(handler)
 
 
-def _unread(checkpoint: Checkpoint, told: Sequence[str]) -> str:
-    """Name a tensor that the files lack, by what a library told; "" where they lack none.
+def _unread(checkpoint: Checkpoint, messages: Sequence[str]) -> str:
+    """Return a sentence naming a tensor the files lack, from a library's messages; else "".
 
     The head of a language model that only reads prompts does not count.
     """
-    names = ["".join(found) for text in told for found in UNREAD.findall(text)]
+    names = ["".join(groups) for text in messages for groups in UNREAD.findall(text)]
     if checkpoint.role == "generator":
         names = [name for name in names if "lm_head" not in name]
     return f"their files lack {names[0]}, or have it in another shape" if names else ""
 
 
 def _check_words(loaded: Any) -> None:
-    """Refuse tokenizers that the libraries made of nothing, for want of a file; ValueError."""
+    """Raise ValueError for a tokenizer without vocabulary, which a missing file leads to."""
     if hasattr(loaded, "all_special_ids") and hasattr(loaded, "__len__"):
         if len(loaded) <= len(set(loaded.all_special_ids)):
             raise ValueError("the vocabulary of their tokenizer is not there")
@@ -243,6 +390,6 @@ def _check_words(loaded: Any) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Shorten an error of a library to its first line, and the next where that only leads to it."""
+    """Return the first line of an error, and the second where the first ends in a colon."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return textwrap.shorten(" ".join(lines[: 1 + lines[0].endswith(":")]), 200, placeholder=" …")

@@ -1,4 +1,4 @@
-"""What a loader may do: read safetensors, ask no network, run no code beside weights."""
+"""Limits of every loader: safetensors only, no network, no code beside weights."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def safe_loader_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _shards(index: Path) -> set[str]:
-    """Read the names of the files that weights are cut into; none of a damaged index."""
+    """Return the shard files that a weights index names; none for a damaged index."""
     try:
         return set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What the widgets share: their frames, thumbnails, escaped HTML, comparisons, pages."""
+"""Parts shared by the widgets: frames, thumbnails, escaped HTML, comparisons, pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from workbench import frames, images
+from workbench import attribution, frames, images
+from workbench.images import marks
 from workbench.store import StoreError
 from workbench.store.store import Store
 
@@ -30,13 +31,13 @@ COLUMNS = {
 
 
 class Keys(anywidget.AnyWidget):
-    """Nothing to see: keeps the keys of its panel from JupyterLab's command mode."""
+    """Invisible: keeps keys pressed in its panel from JupyterLab's command mode."""
 
     _esm = HERE / "_page.js"
 
 
 class Page(ipywidgets.VBox):
-    """Lay out the parts of a widget, whose keys are its own; without a kernel `still` stands in."""
+    """Container of a widget's parts; without a kernel `still` stands in."""
 
     def __init__(self, *parts: ipywidgets.Widget) -> None:
         super().__init__(children=[*parts, Keys(layout={"display": "none"})])
@@ -52,23 +53,34 @@ class Page(ipywidgets.VBox):
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every text is escaped, and the style sheet comes along."""
+    """Return a template of this folder as HTML, every text escaped, with the style sheet."""
     body = _templates().get_template(template).render(**values)
     sheet = (HERE / "_page.css").read_text(encoding="utf-8")
     return f'<div class="workbench-page"><style>{sheet}</style>{body}</div>'
+
+
+def still(kind: str, **values: Any) -> str:
+    """Return a widget's state as HTML that needs no style sheet, every text escaped.
+
+    Args:
+        kind: ``confusion``, ``comparer``, ``explorer``, ``gallery`` or ``picture``.
+        **values: of its part of the template.
+    """
+    return _templates().get_template("stills.html").render(kind=kind, **values)
 
 
 @cache
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
-    return Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    folders = FileSystemLoader([HERE, Path(attribution.__file__).parent])
+    environment = Environment(loader=folders, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"fitted": marks.fitted, "dots": marks.dots}
+    return environment
 
 
 def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
-    """Take the frames out of what a widget was given, and hold those needed to their columns.
+    """Return the frames in what a widget was given, those needed checked.
 
     Args:
         result: an `attribution.Attribution`, an `benchmark.Evaluation`, or frames by name, as
@@ -80,30 +92,30 @@ def tables(result: Any, *needed: str) -> dict[str, pd.DataFrame]:
     """
     import pandas as pd
 
-    told = result if isinstance(result, Mapping) else getattr(result, "frames", None)
-    if not isinstance(told, Mapping):
-        told = getattr(result, "__dict__", {})
-    found = {name: each for name, each in told.items() if isinstance(each, pd.DataFrame)}
-    absent = [name for name in needed if name not in found]
+    given = result if isinstance(result, Mapping) else getattr(result, "frames", None)
+    if not isinstance(given, Mapping):
+        given = getattr(result, "__dict__", {})
+    by_name = {name: table for name, table in given.items() if isinstance(table, pd.DataFrame)}
+    absent = [name for name in needed if name not in by_name]
     if absent:
         raise ValueError(
             f"this widget needs the frames {', '.join(needed)}; {', '.join(absent)} missing, there "
-            f"are: {', '.join(found) or 'none'}. wb.evaluate answers them"
+            f"are: {', '.join(by_name) or 'none'}. wb.evaluate answers them"
         )
-    bare = [name for name in needed if found[name].empty]
+    bare = [name for name in needed if by_name[name].empty]
     if bare:
         raise ValueError(f"there is nothing to show: the frame {bare[0]} has no rows")
     for name in needed:
         if name in frames.SCHEMAS:
-            found[name] = frames.check(found[name], name)
+            by_name[name] = frames.check(by_name[name], name)
             continue
-        absent = [column for column in COLUMNS[name] if column not in found[name]]
+        absent = [column for column in COLUMNS[name] if column not in by_name[name]]
         if absent:
             raise ValueError(
                 f"the {name} frame lacks the column {', '.join(map(repr, absent))}; "
-                f"it has: {', '.join(map(str, found[name].columns))}"
+                f"it has: {', '.join(map(str, by_name[name].columns))}"
             )
-    return found
+    return by_name
 
 
 def store_of(result: Any, store: Store | None) -> Store:
@@ -121,7 +133,7 @@ def thumbnail(store: Store, picture: str, side: int = SIDE) -> str | None:
 
 
 class Compared:
-    """Look up what spoke for a model in a picture: its candidate images and their similarities.
+    """Candidate images and their similarities, by test image and model.
 
     Args:
         similarities: frame of that name, of one similarity and one prompt an image (or a bank's).
@@ -145,14 +157,14 @@ class Compared:
         self._store = store
 
     def models(self, image: str, gamma: int | None = None) -> dict[str, dict[str, Any]]:
-        """Tell of each model, nearest first: its values (γ,), and its best candidate image.
+        """Return model → its values (γ,) and its best candidate image, nearest first.
 
         Args:
             image: an image_id; nothing is known of one that was not compared.
             gamma: candidate images with a smaller index count alone; all when left out.
         """
         places = self._places.get(image, [])
-        found: dict[str, dict[str, Any]] = {}
+        models: dict[str, dict[str, Any]] = {}
         for name, index, picture, value in zip(*(x[places] for x in self._columns), strict=True):
             if gamma is None or index < gamma:
                 best = {
@@ -161,11 +173,11 @@ class Compared:
                     "picture": picture,
                     "value": float(value),
                 }
-                found.setdefault(name, best | {"values": []})["values"].append(float(value))
-        return found
+                models.setdefault(name, best | {"values": []})["values"].append(float(value))
+        return models
 
     def pair(self, image: str, true: str, other: Any, gamma: int | None = None) -> list[Any]:
-        """Set the best candidate images of the true model and of another side by side.
+        """Return the best candidate images of the true model and of another.
 
         Where the other is the true one, or missing, the nearest other model stands beside it.
         """
@@ -181,7 +193,7 @@ class Compared:
 
 
 class Pager(ipywidgets.HBox):
-    """Two buttons and where one is: ``start`` is the first of ``size`` things shown of ``total``.
+    """Two buttons and a position: ``start`` is the first of ``size`` items shown of ``total``.
 
     Args:
         size: of a page.
@@ -203,7 +215,7 @@ class Pager(ipywidgets.HBox):
         self._tell()
 
     def show(self, total: int) -> None:
-        """Begin anew, with other things to show."""
+        """Show other items, from the first."""
         self.start, self.total = 0, total
         self._tell()
 

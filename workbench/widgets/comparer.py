@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import evaluation, ranking
-from workbench.evaluation.statistics import Interval, accuracy_interval, paired_difference
+from workbench import catalogue, evaluation, ranking
+from workbench.encoders import Layered
+from workbench.evaluation.prompts import scenes
+from workbench.evaluation.statistics import (
+    Interval,
+    accuracy_interval,
+    paired_difference,
+    paired_tests,
+)
 from workbench.store.store import Store
-from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
+from workbench.widgets._page import (
+    Compared,
+    Page,
+    Pager,
+    render,
+    still,
+    store_of,
+    tables,
+    thumbnail,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +50,13 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """The name it has as an attributor of `Comparer.table`."""
+        """The name of the setting as an attributor of `Comparer.table`."""
         return f"{self.inverter}, {self.similarity}, {self.aggregate}, gamma={self.gamma}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a setting comes to: outcomes, rankings by image, and seconds per picture.
+    """Results of one setting: outcomes, rankings by image, and seconds per picture.
 
     ``accuracy`` is the interval of all pictures, and of those of each true model by its name.
     """
@@ -55,7 +70,7 @@ class Result:
 class Comparer(Page):
     """Compare two settings on the same pictures: inverter × similarity × aggregation × layer × γ.
 
-    Shows for A and B the accuracy with its 95 % interval over prompts and n, overall
+    Shows for A and B the accuracy with its 95 % interval over scenes and n, overall
     and by true model; the paired difference B − A with its interval and McNemar's p; the seconds a
     picture costs, to invert and to generate, as it was first made; and picture by picture who is
     right, and why. A γ below the largest takes the candidate images with a smaller index, which are
@@ -72,14 +87,14 @@ class Comparer(Page):
     def __init__(self, result: Any, *, store: Store | None = None) -> None:
         if "truth" not in tables(result):
             raise ValueError(
-                "the comparer needs the frame truth beside the others; experiment.crossed "
+                "the comparer needs the frame truth beside the others; benchmark.crossed "
                 "answers all of them"
             )
-        found = tables(result, "truth", "prompts", "candidates", "similarities")
-        self._truth, self._prompts = found["truth"], found["prompts"]
-        self._candidates, self._similarities = found["candidates"], found["similarities"]
-        told = self._prompts[["inverter", "image_id", "prompt"]].itertuples(index=False)
-        self._texts = {(inverter, image): text for inverter, image, text in told}
+        frames = tables(result, "truth", "prompts", "candidates", "similarities")
+        self._truth, self._prompts = frames["truth"], frames["prompts"]
+        self._candidates, self._similarities = frames["candidates"], frames["similarities"]
+        rows = self._prompts[["inverter", "image_id", "prompt"]].itertuples(index=False)
+        self._texts = {(inverter, image): text for inverter, image, text in rows}
         self._store = store_of(result, store)
         self._models = list(self._candidates["generator"].unique())
         self._parts: dict[tuple[str, str], pd.DataFrame] = {}
@@ -127,10 +142,10 @@ class Comparer(Page):
         _choose("part of a selection", parts, (*SIDES, "show"))
         if "show" in parts:
             _choose("choice of pictures", [parts["show"]], SHOWS)
-        wanted = {
+        changed = {
             side: self._controls[side].checked(parts[side]) for side in SIDES if side in parts
         }
-        for side, setting in wanted.items():
+        for side, setting in changed.items():
             self._controls[side].setting = setting
         self._show.value = parts.get("show", self._show.value)
         self._refresh()
@@ -141,13 +156,15 @@ class Comparer(Page):
         import pandas as pd
 
         settings = dict.fromkeys(self._controls[side].setting for side in SIDES)
-        outcomes = [self._result(each).outcomes for each in settings]
+        outcomes = [self._result(setting).outcomes for setting in settings]
         return evaluation.measure(pd.concat(outcomes, ignore_index=True))
 
     def still(self) -> str:
         """Return the comparison of A and B, and the pictures shown, as HTML."""
         settings = {side: asdict(self._controls[side].setting) for side in SIDES}
-        return render("comparer.html", settings=settings, **self._comparison(), **self._pictures())
+        numbers = self._comparison()
+        lines = {"results": numbers["rows"], "seconds": numbers["seconds"]}
+        return still("comparer", settings=settings, **lines, **self._pictures())
 
     def _another(self, first: Setting, inverters: list[str], similarities: list[str]) -> Setting:
         """Return a setting that differs from the first in one thing."""
@@ -166,16 +183,16 @@ class Comparer(Page):
         self._list()
 
     def _list(self) -> None:
-        """Choose the pictures to show, and begin with the first."""
-        one, two = (each.outcomes["correct"].to_numpy(bool) for each in self._pair())
-        kept = {
+        """Select the pictures to show, and show the first page."""
+        one, two = (result.outcomes["correct"].to_numpy(bool) for result in self._pair())
+        masks = {
             "all": one | ~one,
             "only A right": one & ~two,
             "only B right": two & ~one,
             "both wrong": ~one & ~two,
         }
-        self._places = kept[self._show.value].nonzero()[0]
-        self._counts = {name: int(which.sum()) for name, which in kept.items()}
+        self._places = masks[self._show.value].nonzero()[0]
+        self._counts = {name: int(which.sum()) for name, which in masks.items()}
         self._pages.show(len(self._places))
         self._draw()
 
@@ -192,7 +209,7 @@ class Comparer(Page):
         return self._parts[inverter, similarity]
 
     def _result(self, setting: Setting) -> Result:
-        """Attribute and measure with a setting, once."""
+        """Return the results of a setting, computed once."""
         if setting not in self._results:
             self._results[setting] = self._made(setting)
         return self._results[setting]
@@ -208,7 +225,7 @@ class Comparer(Page):
         for row in ranked.itertuples():
             rankings.setdefault(row.image_id, []).append(row)
         accuracy = {
-            name: accuracy_interval(part["correct"], part["prompt"])
+            name: accuracy_interval(part["correct"], scenes(part))
             for name, part in self._slices(outcomes)
         }
         seconds = self._seconds(setting.inverter, setting.gamma)
@@ -219,33 +236,34 @@ class Comparer(Page):
         return [("all", outcomes), *outcomes.groupby("truth", sort=True)]
 
     def _seconds(self, inverter: str, gamma: int) -> float:
-        """Tell the seconds per picture: one inversion, and γ candidate images of every model."""
+        """Return the seconds per picture: one inversion, and γ candidate images of every model."""
         prompts = self._prompts[self._prompts["inverter"] == inverter]
-        made = self._candidates[self._candidates["index"] < gamma]
-        spent = made.groupby("prompt_id")["seconds"].sum()
+        candidates = self._candidates[self._candidates["index"] < gamma]
+        spent = candidates.groupby("prompt_id")["seconds"].sum()
         drawn = prompts["prompt_id"].map(spent).fillna(0.0)
         return float((prompts["seconds"].fillna(0.0) + drawn).mean())
 
     def _comparison(self) -> dict[str, Any]:
-        """Lay out the numbers of A and B."""
+        """Return the numbers of A and B as values of the template."""
         one, two = self._pair()
         rows = []
         for (name, left), (_, right) in zip(
             self._slices(one.outcomes), self._slices(two.outcomes), strict=True
         ):
-            difference, p = paired_difference(right, left)
+            difference, _ = paired_difference(right, left)
+            tests = paired_tests(right, left) if name == "all" else None
             rows.append(
                 {
                     "name": name,
-                    "cells": [each.accuracy[name] for each in (one, two)],
+                    "cells": [result.accuracy[name] for result in (one, two)],
                     "difference": difference,
-                    "p": p if name == "all" else None,
+                    "p": tests and (tests.sign_flip, tests.mcnemar),
                 }
             )
         return {"rows": rows, "seconds": [one.seconds, two.seconds]}
 
     def _pictures(self) -> dict[str, Any]:
-        """Lay out the page of pictures."""
+        """Return the page of pictures as values of the template."""
         places = self._places[self._pages.start : self._pages.start + PAGE]
         counts = ", ".join(f"{name} {count}" for name, count in self._counts.items())
         return {
@@ -255,7 +273,7 @@ class Comparer(Page):
         }
 
     def _card(self, place: int) -> dict[str, Any]:
-        """Lay out one picture: who is right, and why."""
+        """Return one picture's card: who is right, and why."""
         row = self._truth.iloc[place]
         image = row["image_id"]
         return {
@@ -266,10 +284,10 @@ class Comparer(Page):
         }
 
     def _side(self, side: str, place: int, image: str) -> dict[str, Any]:
-        """Lay out what one setting made of a picture."""
+        """Return the result of one setting on a picture, as values of the template."""
         setting = self._controls[side].setting
-        found = self._result(setting)
-        row = found.outcomes.iloc[place]
+        result = self._result(setting)
+        row = result.outcomes.iloc[place]
         at = (setting.inverter, setting.similarity)
         if at not in self._compared:
             self._compared[at] = Compared(self._part(*at), self._candidates, self._store)
@@ -278,14 +296,14 @@ class Comparer(Page):
             "side": side,
             "correct": bool(row["correct"]),
             "prompt": self._texts.get((setting.inverter, image)),
-            "ranking": [r for r in found.rankings.get(image, []) if r.score == r.score],
+            "ranking": [r for r in result.rankings.get(image, []) if r.score == r.score],
             "pair": self._compared[at].pair(image, row["truth"], row["predicted"], setting.gamma),
             "failure": failure if isinstance(failure, str) else "",
         }
 
 
 class Controls(ipywidgets.VBox):
-    """The controls of one setting; ``setting`` is what they say."""
+    """Controls of one setting; ``setting`` is their state."""
 
     def __init__(
         self,
@@ -320,7 +338,7 @@ class Controls(ipywidgets.VBox):
 
     @property
     def setting(self) -> Setting:
-        """The setting that the controls say; setting it tells nobody."""
+        """The setting of the controls; assigning it calls no observer."""
         return Setting(
             self._inverter.value, self._layer.value, self._aggregate.value, self._gamma.value
         )
@@ -330,7 +348,7 @@ class Controls(ipywidgets.VBox):
         self._quiet = True
         try:
             stem = next(
-                stem for stem, found in self._layers.items() if setting.similarity in found.values()
+                stem for stem, names in self._layers.items() if setting.similarity in names.values()
             )
             self._inverter.value, self._stem.value = setting.inverter, stem
             self._layer.value, self._aggregate.value = setting.similarity, setting.aggregate
@@ -341,20 +359,20 @@ class Controls(ipywidgets.VBox):
     def checked(self, fields: Mapping[str, Any]) -> Setting:
         """Return the setting with other fields; ValueError where there is no such thing."""
         _choose("field of a setting", fields, FIELDS)
-        wanted = Setting(**{**asdict(self.setting), **fields})
-        similarities = [name for found in self._layers.values() for name in found.values()]
-        _choose("inverter", [wanted.inverter], self._inverter.options)
-        _choose("similarity", [wanted.similarity], similarities)
-        _choose("aggregation", [wanted.aggregate], self._aggregate.options)
-        _choose("gamma", [wanted.gamma], range(1, self._gamma.max + 1))
-        return wanted
+        changed = Setting(**{**asdict(self.setting), **fields})
+        similarities = [name for names in self._layers.values() for name in names.values()]
+        _choose("inverter", [changed.inverter], self._inverter.options)
+        _choose("similarity", [changed.similarity], similarities)
+        _choose("aggregation", [changed.aggregate], self._aggregate.options)
+        _choose("gamma", [changed.gamma], range(1, self._gamma.max + 1))
+        return changed
 
     def _offer(self) -> None:
         """Offer the layers of the similarity, or hide the choice where there is none."""
-        found = self._layers[self._stem.value]
+        names = self._layers[self._stem.value]
         with self._layer.hold_trait_notifications():
-            self._layer.options = found
-        self._layer.layout.display = None if len(found) > 1 else "none"
+            self._layer.options = names
+        self._layer.layout.display = None if len(names) > 1 else "none"
 
     def _tell(self) -> None:
         if not self._quiet:
@@ -367,29 +385,43 @@ def layers(similarities: list[str]) -> dict[str, dict[str, str]]:
     Returns:
         the similarity without its layer → layer → similarity.
 
-    >>> layers(['Cosine("clip")', 'Cosine("clip", layer=1, pooling="mean")', "SSIM()"])["SSIM()"]
+    >>> clip, mean = 'Cosine("pocket-clip")', 'Cosine("pocket-clip", layer=1, pooling="mean")'
+    >>> layers([clip, mean, "SSIM()"])["SSIM()"]
     {'projected': 'SSIM()'}
-    >>> layers(['Cosine("clip")', 'Cosine("clip", layer=1, pooling="mean")'])['Cosine("clip")']
-    {'projected': 'Cosine("clip")', 'layer 1, mean': 'Cosine("clip", layer=1, pooling="mean")'}
+    >>> list(layers([clip, mean])[clip])
+    ['projected', 'layer 1, mean']
     """
-    found: dict[str, dict[str, str]] = {}
+    groups: dict[str, dict[str, str]] = {}
     for name in similarities:
-        part = re.fullmatch(r'(.*?)((?:, layer=\d+)?)((?:, pooling="\w+")?)(\)+)', name)
-        if part is None:
-            found[name] = {"projected": name}
-            continue
-        start, layer, pooling, end = part.groups()
-        label = f"{layer}{pooling}".removeprefix(", ").replace("layer=", "layer ")
-        label = label.replace("pooling=", "").replace('"', "")
-        found.setdefault(start + end, {})[label or "projected"] = name
+        stem, layer = _stem_and_layer(name)
+        groups.setdefault(stem, {})[layer] = name
     return {
-        stem if len(some) > 1 else next(iter(some.values())): some for stem, some in found.items()
+        stem if len(group) > 1 else next(iter(group.values())): group
+        for stem, group in groups.items()
     }
 
 
-def _choose(what: str, wanted: Any, known: Any) -> None:
-    """Refuse what is not known; ValueError."""
-    for each in wanted:
-        if each not in known:
-            told = ", ".join(map(str, known))
-            raise ValueError(f"no {what} {each!r}; there are: {told}")
+def _stem_and_layer(name: str) -> tuple[str, str]:
+    """Return the repr of a similarity at its encoder's default layer and pooling, and these.
+
+    A similarity without layers, or of a class or a catalogue row that is not here, stays whole.
+    """
+    try:
+        similarity = catalogue.parse(name)
+    except (LookupError, ValueError):
+        return name, "projected"
+    encoder = getattr(similarity, "encoder", None)
+    if not isinstance(encoder, Layered):
+        return name, "projected"
+    layer = [] if encoder.layer is None else [f"layer {encoder.layer}"]
+    pooling = [] if encoder.pooling == "cls" else [encoder.pooling]
+    projected: Any = replace(encoder, layer=None, pooling="cls")  # type: ignore[type-var]
+    return repr(type(similarity)(projected)), ", ".join(layer + pooling) or "projected"
+
+
+def _choose(what: str, chosen: Any, known: Any) -> None:
+    """Raise ValueError for a name that is not known."""
+    for name in chosen:
+        if name not in known:
+            names = ", ".join(map(str, known))
+            raise ValueError(f"no {what} {name!r}; there are: {names}")

@@ -1,4 +1,4 @@
-"""Confusion inspector: from a cell of the confusion matrix to its pictures, and to why."""
+"""Confusion inspector: the pictures of a cell of the confusion matrix, and their similarities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import ipywidgets
 import traitlets
 
 from workbench.store.store import Store
-from workbench.widgets._page import Compared, Page, Pager, render, store_of, tables, thumbnail
+from workbench.widgets._page import (
+    Compared,
+    Page,
+    Pager,
+    render,
+    still,
+    store_of,
+    tables,
+    thumbnail,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +28,7 @@ PAGE = 6
 """Pictures on a page."""
 NONE = "no prediction"
 HINT = "Choose a cell of the matrix to see its pictures."
+ONLY_FIRST = "Candidate images are kept of the first attributor alone."
 ORDERS = {"smallest margin first": True, "largest margin first": False}
 
 
@@ -59,15 +69,14 @@ class ConfusionInspector(Page):
     def __init__(
         self, result: Any, *, store: Store | None = None, attributor: str | None = None
     ) -> None:
-        found = tables(result, "images", "prompts", "candidates", "similarities", "outcomes")
-        self._outcomes = _conditioned(found["outcomes"])
+        frames = tables(result, "images", "prompts", "candidates", "similarities", "outcomes")
+        self._outcomes = _conditioned(frames["outcomes"])
         self._store = store_of(result, store)
-        self._compared = Compared(found["similarities"], found["candidates"], self._store)
-        prompts = found["prompts"].drop_duplicates("image_id")
+        self._compared = Compared(frames["similarities"], frames["candidates"], self._store)
+        prompts = frames["prompts"].drop_duplicates("image_id")
         self._prompts = dict(zip(prompts["image_id"], prompts["prompt"], strict=True))
-        self._labels = _labels(self._outcomes, found["candidates"])
+        self._labels = _labels(self._outcomes, frames["candidates"])
         self._first = self._outcomes["attributor"].iloc[0]
-        self._matrix = Matrix()
         self._attributor = self._choice("attributor", _attributors(result, self._outcomes))
         self._condition = self._choice("pictures", _conditions(self._outcomes))
         self._order = ipywidgets.ToggleButtons(options=ORDERS, style={"button_width": "auto"})
@@ -76,6 +85,7 @@ class ConfusionInspector(Page):
         self._shown = ipywidgets.HTML()
         if attributor is not None:
             self._attributor.value = _known(attributor, self._attributor.options)
+        self._matrix = Matrix(**self._counts())  # it begins with its cells, and waits for no update
         self._matrix.observe(self._picked, "chosen")
         self._order.observe(lambda _: self._sort(), "value")
         super().__init__(
@@ -85,7 +95,7 @@ class ConfusionInspector(Page):
             self._shown,
             self._pages,
         )
-        self._count()
+        self._sort()
         for control in (self._attributor, self._condition):
             control.observe(lambda _: self._count(), "value")
 
@@ -121,13 +131,13 @@ class ConfusionInspector(Page):
         """Return the matrix as a table, and the pictures of the chosen cell, as HTML."""
         matrix = self._matrix
         rows = zip(matrix.rows, matrix.counts, strict=True)
-        return render("confusion.html", columns=matrix.columns, rows=list(rows), **self._values())
+        return still("confusion", columns=matrix.columns, rows=list(rows), **self._values())
 
     def _choice(self, name: str, options: dict[str, Any]) -> ipywidgets.Dropdown:
-        """Make a control, which is seen only where there is a choice."""
-        made = ipywidgets.Dropdown(options=options, description=name, layout={"width": "auto"})
-        made.layout.display = None if len(options) > 1 else "none"
-        return made
+        """Return a dropdown, hidden where it has a single option."""
+        control = ipywidgets.Dropdown(options=options, description=name, layout={"width": "auto"})
+        control.layout.display = None if len(options) > 1 else "none"
+        return control
 
     def _present(self) -> pd.DataFrame:
         table = self._outcomes
@@ -140,6 +150,13 @@ class ConfusionInspector(Page):
 
     def _count(self) -> None:
         """Count the present outcomes; the chosen cell stays chosen."""
+        with self._matrix.hold_sync():
+            for name, value in self._counts().items():
+                setattr(self._matrix, name, value)
+        self._sort()
+
+    def _counts(self) -> dict[str, Any]:
+        """Return the rows, the columns and the counts of the matrix."""
         import pandas as pd
 
         table = self._present()
@@ -148,10 +165,7 @@ class ConfusionInspector(Page):
         columns = [*self._labels, *lost]
         counts = pd.crosstab(table["truth"], table["predicted"].fillna(NONE))
         counts = counts.reindex(index=rows, columns=columns, fill_value=0)
-        with self._matrix.hold_sync():
-            self._matrix.rows, self._matrix.columns = rows, columns
-            self._matrix.counts = counts.astype(int).to_numpy().tolist()
-        self._sort()
+        return {"rows": rows, "columns": columns, "counts": counts.astype(int).to_numpy().tolist()}
 
     def _picked(self, _: Any) -> None:
         self.chosen = tuple(self._matrix.chosen) or None
@@ -168,29 +182,29 @@ class ConfusionInspector(Page):
         self._shown.value = render("confusion.html", **self._values())
 
     def _values(self) -> dict[str, Any]:
-        """Lay out the page of pictures."""
+        """Return the page of pictures as values of the template."""
         start = self._pages.start
         rows = self._rows.iloc[start : start + PAGE].to_dict("records")
         if self.chosen is None:
             return {"message": HINT}
         true, predicted = self.chosen
-        kept = self._attributor.value == self._first
+        has_candidates = self._attributor.value == self._first
         return {
             "cell": f"true {true}, predicted {predicted}",
             "message": "" if len(self._rows) else "No picture is in this cell; choose another.",
-            "note": "" if kept else "Candidate images are kept of the first attributor alone.",
-            "cards": [self._card(row, kept) for row in rows],
+            "note": "" if has_candidates else ONLY_FIRST,
+            "cards": [self._card(row, has_candidates) for row in rows],
         }
 
-    def _card(self, row: dict[str, Any], kept: bool) -> dict[str, Any]:
-        """Lay out one picture, and what spoke for it where that is kept."""
+    def _card(self, row: dict[str, Any], has_candidates: bool) -> dict[str, Any]:
+        """Return one picture's card, with its candidate images where they are kept."""
         image, margin = row["image_id"], row["margin"]
-        sides = self._compared.pair(image, row["truth"], row["predicted"]) if kept else []
+        sides = self._compared.pair(image, row["truth"], row["predicted"]) if has_candidates else []
         failure = row.get("failure")
         return {
             "uri": thumbnail(self._store, image) if ":" not in image else None,
             "natural": row["prompt"],
-            "prompt": self._prompts.get(image) if kept else None,
+            "prompt": self._prompts.get(image) if has_candidates else None,
             "margin": f"{margin:.4f}" if margin == margin else "",
             "failure": failure if isinstance(failure, str) else "",
             "sides": sides,
@@ -199,7 +213,7 @@ class ConfusionInspector(Page):
 
 
 def strips(sides: list[dict[str, Any]]) -> dict[str, Any]:
-    """Place the similarities of several models on one axis, in percent of its length.
+    """Return the similarities of several models as positions on one axis, in percent.
 
     Args:
         sides: what `Compared.pair` answers.
@@ -226,19 +240,19 @@ def _conditioned(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labels(outcomes: pd.DataFrame, candidates: pd.DataFrame) -> list[str]:
-    """Name all models, those of the zoo in its order first."""
+    """Return all models, those of the zoo in its order first."""
     others = sorted({*outcomes["truth"], *outcomes["predicted"].dropna()})
     return list(dict.fromkeys([*candidates["generator"], *others]))
 
 
 def _attributors(result: Any, outcomes: pd.DataFrame) -> dict[str, str]:
-    """Name the attributors, shortly where the result does."""
+    """Return label → attributor, by short names where the result has them."""
     short = {name: label for label, name in getattr(result, "attributors", {}).items()}
     return {short.get(name, name): name for name in outcomes["attributor"].unique()}
 
 
 def _conditions(outcomes: pd.DataFrame) -> dict[str, tuple[str, float]]:
-    """Name every attack and its intensity."""
+    """Return label → attack and intensity."""
     pairs = outcomes[["attack", "intensity"]].drop_duplicates().itertuples(index=False)
     return {
         "untouched" if attack == "none" else f"{attack} at {intensity:g}": (attack, intensity)
@@ -247,8 +261,8 @@ def _conditions(outcomes: pd.DataFrame) -> dict[str, tuple[str, float]]:
 
 
 def _known(attributor: str, options: dict[str, str]) -> str:
-    """Return an attributor by its name or its short one; ValueError."""
-    found = options.get(attributor, attributor)
-    if found not in options.values():
+    """Return an attributor by its name or its short one; ValueError for an unknown one."""
+    name = options.get(attributor, attributor)
+    if name not in options.values():
         raise ValueError(f"no attributor named {attributor!r}; there are: {', '.join(options)}")
-    return found
+    return name

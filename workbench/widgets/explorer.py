@@ -1,50 +1,58 @@
-"""The pictures of a run on a map: hover, lasso, and look at what was gathered."""
+"""Explorer: the pictures of a run on maps, to be filtered, searched, chosen, compared, tagged.
+
+The rooms: `_maps` (their layout; `_map`: one map and what lies on it; `_umap`: in the background),
+`_legend`, `_filters`, `_search`, `_detail` (a picture beside its test image, by `_difference`),
+`gallery`, `_table`, `_tags`, `_export`, `_points` (what is told of a point). Here they are tied.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 
-from workbench import catalogue, figures, images, pipeline
+from workbench import pipeline
 from workbench.evaluation import projection
 from workbench.store import StoreError
 from workbench.store.store import Store
-from workbench.widgets._page import Page, render, store_of, tables, thumbnail
-from workbench.widgets.gallery import Gallery
+from workbench.text import first_line
+from workbench.widgets import _points, _search
+from workbench.widgets._controls import button, choice, row
+from workbench.widgets._detail import Detail
+from workbench.widgets._export import drawn, written
+from workbench.widgets._filters import Filters
+from workbench.widgets._legend import Legend
+from workbench.widgets._map import THUMBNAIL, ViewBar
+from workbench.widgets._maps import Maps
+from workbench.widgets._page import Page, render, still, store_of, tables, thumbnail
+from workbench.widgets._points import BY, NEAREST, TOLD, Points, encoders_of
+from workbench.widgets._table import Table
+from workbench.widgets._tags import Tags
+from workbench.widgets._umap import in_turn
+from workbench.widgets.gallery import SHOWN, Gallery
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NEAREST = 5
-"""Candidate images that a test image is tied to."""
-CROWD = 2000
-"""Points from which on they are drawn smaller."""
-UNKNOWN = "unknown"
-TOLD = ("picture of", "prompt", "inverter", "similarity", "first place", "outcome")
-BY = {"model": "generator", "inverter": "inverter", "outcome": "outcome"}
-OUTCOMES = {"right": "#0072B2", "wrong": "#D55E00", "unknown": "#999999", "candidate": "#c8c8c8"}
-GROUND = "#ffffff"
-"""Behind the points, in both themes of JupyterLab: the colours of the models are made for it."""
-TIE = "#444444"
-HINT = (
-    "Drag to move, scroll to zoom; press until the circle has closed, then drag, to lasso, or take "
-    "the lasso beside the map. Choose in the gallery to see where a picture lies."
-)
+KIN = 8
+"""Nearest pictures shown of one that was clicked."""
 
 
 class Explorer(Page):
     """Walk through the space of one or two encoders: test images and their candidate images.
 
-    A lasso on a map fills the gallery, what is chosen in the gallery is marked on the maps, and
-    what is hovered on one side is hovered on the other. ``selection`` is the points chosen, a
-    frame, and can be set. Below each map stands its trustworthiness: no more than that share of the
-    neighbours it shows is to be believed.
+    A lasso on a map fills the gallery and leads the table; a click opens a picture beside its test
+    image, with their difference and its neighbours; what is chosen or hovered on one side is so on
+    the other. ``selection`` is the points chosen, a frame, and can be set, as ``filters`` can;
+    ``tags`` is a frame of what was tagged. Below each map stands its trustworthiness, 1 where every
+    neighbour that it shows is one in the space.
+
+    A first UMAP is laid out in the background, with PCA meanwhile; ``wait`` waits for it.
 
     Args:
         result: an `attribution.Attribution`, or frames as `evaluate` answers them.
@@ -55,6 +63,7 @@ class Explorer(Page):
             has one.
         method: ``umap`` or ``pca``, see `projection.project`.
         seed: of the map.
+        tags: tags to begin with, as ``tags`` answers them.
 
     Raises:
         ValueError: the frames are absent or empty, or no encoder is known.
@@ -70,57 +79,35 @@ class Explorer(Page):
         size: int = 64,
         method: str = "umap",
         seed: int = 0,
+        tags: pd.DataFrame | None = None,
     ) -> None:
         frames = tables(result, "images", "prompts", "candidates", "similarities")
-        self._store = store_of(result, store)
-        self._points = projection.points(frames)
-        if self._points.empty:
-            raise ValueError("there is nothing to show: no picture of this run could be opened")
-        self._related = projection.related(frames)
+        self._store, self._seed = store_of(result, store), seed
+        self._points = Points(frames)
         setting = getattr(result, "setting", None)
         size = getattr(getattr(setting, "attributor", None), "size", size)
         load = pipeline.pictures_of(frames["images"], self._store)
-        ids = list(self._points["picture"])
+        ids = self._points.ids
+        self._encoders = encoders_of(encoders, frames)
         self._matrices = {
-            repr(each): pipeline.encode(ids, each, self._store, size, pictures=load).rows(ids)
-            for each in _encoders(encoders, frames)
+            repr(encoder): pipeline.encode(ids, encoder, self._store, size, pictures=load).rows(ids)
+            for encoder in self._encoders
         }
-        self._seed, self._row = seed, {x: i for i, x in enumerate(self._points["picture"])}
-        self._table = _told(self._points)
+        self._table = self._points.texts
+        self._tags = Tags(tags)
         self._chosen: np.ndarray = np.array([], dtype=int)
-        self._linking = False
-        self._by = ipywidgets.ToggleButtons(
-            options=[name for name in BY if self._table[BY[name]].nunique() > 1] or ["model"],
-            description="colour",
-        )
-        self._method = ipywidgets.ToggleButtons(
-            options=list(projection.METHODS), value=method, description="map"
-        )
-        self._near = ipywidgets.Button(description=f"add {NEAREST} nearest", icon="link")
-        self._clear = ipywidgets.Button(description="choose none", icon="times")
-        self._folder = ipywidgets.Text(value="out/selection", description="export to")
-        self._export = ipywidgets.Button(description="export", icon="download")
-        self._legend, self._detail = ipywidgets.HTML(), ipywidgets.HTML()
-        self._gallery = Gallery(
-            self._store, label="pictures chosen on the map", empty="Nothing is chosen yet."
-        )
-        self._side = ipywidgets.HBox()
-        self._gallery.observe(self._picked, "selected")
-        self._gallery.observe(self._pointed, "hovered")
-        self._by.observe(lambda _: self._colour(), "value")
-        self._method.observe(lambda _: self._anew(), "value")
-        self._near.on_click(lambda _: self._add_nearest())
-        self._clear.on_click(lambda _: self._choose([]))
-        self._export.on_click(lambda _: self._write())
-        super().__init__(
-            ipywidgets.HBox([self._by, self._method], layout={"flex_flow": "wrap"}),
-            self._side,
-            self._legend,
-            ipywidgets.HBox([self._near, self._clear, self._folder, self._export]),
-            self._detail,
-            self._gallery,
-        )
-        self._anew()
+        self._shown = np.ones(len(self._points.ids), dtype=bool)
+        self._pinned: int | None = None
+        self._dark, self._active, self._soon = False, 0, in_turn()
+        self._make(method)
+        self._maps.lay_out(method)
+        for plot in self._maps:
+            plot.layer.observe(self._grounded, "dark")
+        self._tell()
+        super().__init__(*self._parts())
+        self.add_class("workbench-explorer")
+
+    # What can be read and set
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -130,298 +117,328 @@ class Explorer(Page):
     @selection.setter
     def selection(self, chosen: Iterable[Any]) -> None:
         """Choose points by digest, by place in ``points``, or by a part of that frame."""
-        wanted: Any = chosen
-        if hasattr(wanted, "columns"):
-            wanted = wanted["picture"]
-        places = []
-        for each in wanted:
-            place = self._row.get(each, -1) if isinstance(each, str) else int(each)
-            if not 0 <= place < len(self._points):
-                raise ValueError(
-                    f"no point {each!r}: a point is the digest of a picture of this run, or a "
-                    f"number from 0 to {len(self._points) - 1}"
-                )
-            places.append(place)
-        self._choose(places)
+        self._choose(self._points.places(chosen))
 
     @property
     def points(self) -> pd.DataFrame:
-        """All points of the first map, with ``x`` and ``y``."""
-        places = self._places[0]
-        return self._points.assign(x=places[:, 0], y=places[:, 1])
+        """All points of the first map, with ``x`` and ``y`` and their ``tags``."""
+        places = self._maps[0].places
+        return self._points.frame.assign(
+            x=places[:, 0], y=places[:, 1], tags=self._tags.of(self._points.ids)
+        )
+
+    @property
+    def tags(self) -> pd.DataFrame:
+        """What was tagged: ``picture`` (a digest) and ``tag``, a row each."""
+        return self._tags.frame
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """The filters set: column → (lowest, highest), a list of values, or words of a text.
+
+        >>> explorer.filters = {"outcome": ["wrong"], "margin": (0, 0.1)}  # doctest: +SKIP
+        """
+        return self._filters.value
+
+    @filters.setter
+    def filters(self, wanted: Mapping[str, Any]) -> None:
+        """Set other filters; of points that do not meet them none is chosen."""
+        self._filters.set(wanted)
+
+    def tag(self, tag: str, pictures: Iterable[Any] | None = None) -> None:
+        """Give a tag to points, those chosen when left out; ValueError where it is empty."""
+        self._tags.add(self._named(pictures), tag)
+        self._retag()
+
+    def untag(self, tag: str, pictures: Iterable[Any] | None = None) -> None:
+        """Take a tag from points, from those chosen when left out."""
+        self._tags.drop(self._named(pictures), tag)
+        self._retag()
+
+    def search(self, text: str) -> pd.DataFrame:
+        """Choose the pictures whose prompts are nearest to a text, and return these prompts.
+
+        By the text tower of an encoder where one is at hand, by shared words otherwise.
+
+        Returns:
+            frame with ``prompt`` and ``similarity``, the nearest first, at most five.
+        """
+        prompts, how = _search.nearest(self._points.prompts, text, self._encoders, self._store)
+        self._answer(text, prompts, how)
+        return prompts
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the maps are laid out, or for so many seconds."""
+        self._maps.background.wait(seconds)
+
+    def close(self) -> None:
+        """Close the widget, and cancel a layout in the making."""
+        self._maps.background.cancel()
+        super().close()
 
     def export(self, folder: str | Path) -> Path:
         """Write the points chosen (all where none is): a table, their pictures, and Parquet.
 
-        ``points.csv`` is the frame, ``pictures/`` holds a PNG each, and ``points.parquet`` has x,
-        y, neighbors and image{bytes, path}, the columns that Embedding Atlas reads.
+        ``points.csv`` is the frame, ``tags.csv`` what was tagged, ``pictures/`` holds a PNG each,
+        and ``points.parquet`` has x, y, neighbors and image{bytes, path}, the columns that
+        Embedding Atlas reads.
 
         Raises:
             OSError: they cannot be written.
             StoreError: the store has a picture no longer.
         """
-        table = self.points if not len(self._chosen) else self.selection
-        folder = Path(folder)
-        (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        table.to_csv(folder / "points.csv", index=False)
-        data = [images.png_bytes(self._store.picture(name)) for name in table["picture"]]
-        for name, png in zip(table["picture"], data, strict=True):
-            (folder / "pictures" / f"{name}.png").write_bytes(png)
-        rows = [self._row[name] for name in table["picture"]]
-        matrix = next(iter(self._matrices.values()))[rows]
-        table["neighbors"] = _neighbours(matrix)
-        table["image"] = [
-            {"bytes": png, "path": f"pictures/{name}.png"}
-            for name, png in zip(table["picture"], data, strict=True)
-        ]
-        table.to_parquet(folder / "points.parquet", index=False)
-        return folder
+        chosen = self.points if not len(self._chosen) else self.selection
+        matrix = next(iter(self._matrices.values()))
+        return written(
+            Path(folder), chosen, self.tags, matrix[self._points.places(chosen)], self._store
+        )
 
     def still(self) -> str:
-        """Draw the maps as a picture, for where no kernel runs."""
-        from matplotlib.figure import Figure
+        """Return the maps as HTML with a picture, for where no kernel runs."""
+        maps = [(plot.name, plot.places, self._maps.trust(plot)) for plot in self._maps]
+        shown = drawn(self._points.frame, maps, BY[self._by.value])
+        return still("explorer", **shown, chosen=len(self._chosen))
 
-        figure = Figure(figsize=(6.6 * len(self._maps), 4.4), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(1, len(self._maps)))
-        for ax, name, at, trust in zip(
-            axes, self._matrices, self._places, self._trust, strict=True
-        ):
-            by = BY[self._by.value]
-            figures.space(self._points, at, by=by, trust=trust, title=name, ax=ax)
-        made = io.BytesIO()
-        figure.savefig(made, format="png", dpi=80)
-        uri = "data:image/png;base64," + base64.b64encode(made.getvalue()).decode("ascii")
-        return render("explorer.html", uri=uri, chosen=len(self._chosen))
+    # What it is made of
 
-    def _map(self, places: np.ndarray) -> Any:
-        """Make a map of the points at (N, 2) places."""
-        import jscatter
-
-        table = self._table.assign(x=places[:, 0], y=places[:, 1], preview="")
-        plot = jscatter.Scatter(data=table, x="x", y="y", height=360)
-        view = plot.widget  # made first: what is set before it is lost on it
-        plot.background(GROUND)
-        plot.axes(False)
-        plot.camera(distance=1.15)  # the outermost points whole
-        plot.size(
-            by="kind",
-            map={"test": 9, "candidate": 4} if len(table) > CROWD else {"test": 11, "candidate": 6},
+    def _make(self, method: str) -> None:
+        """Make the controls."""
+        names = [name for name in BY if self._table[BY[name]].nunique() > 1] or ["model"]
+        self._by = choice("colour", names, names[0])
+        self._method = choice("map", projection.METHODS, method)
+        self._maps = Maps(
+            self._table, self._matrices, self._store, seed=self._seed, thumbnail=self._small,
+            column=BY[self._by.value], palette=self._palette(), chosen=self._lassoed,
+            hovered=self._hovered, failed=self._say,
+        )  # fmt: skip
+        self._maps.background.stopped = lambda: setattr(self._method, "value", "pca")
+        self._query = ipywidgets.Text(
+            placeholder="search the prompts, then Enter", continuous_update=False
         )
-        plot.opacity(0.75)
-        plot.tooltip(
-            enable=True,
-            properties=list(TOLD),
-            preview="preview",
-            preview_type="image",
-            preview_image_height=96,
+        tags = self._tags.of(self._points.ids)
+        self._filters = Filters(_points.facts(self._points.frame, tags), self._sift)
+        self._legend, self._bar = Legend(), ViewBar(maps=len(self._matrices))
+        self._message = ipywidgets.HTML()
+        self._detail = Detail(self._store, TOLD, self._open)
+        self._gallery = Gallery(
+            self._store, label="pictures chosen on the map", empty="Nothing is chosen yet."
         )
-        view.observe(self._lassoed, "selection")
-        view.observe(self._hovered, "hovering")
-        return plot
+        self._rows = Table(_points.rows(self._points.frame, tags), self._open)
+        self._tabs = ipywidgets.Tab([self._gallery, self._rows], titles=["gallery", "table"])
+        self._tag = ipywidgets.Text(placeholder="a tag", layout={"width": "130px"})
+        self._folder = ipywidgets.Text(value="out/selection", layout={"width": "150px"})
+        self._by.observe(lambda _: self._recolour(), "value")
+        self._method.observe(lambda change: self._maps.lay_out(change["new"]), "value")
+        self._query.observe(lambda change: self._ask(change["new"]), "value")
+        self._legend.observe(lambda _: self._sift(), "hidden")
+        self._gallery.observe(self._picked, "selected")
+        self._gallery.observe(self._pointed, "hovered")
+        self._tabs.observe(lambda _: self._fill_table(), "selected_index")
+        self._bar.observe(lambda change: self._maps.draw_pictures(change["new"]), "pictures")
 
-    def _anew(self) -> None:
-        """Lay the points out anew, and say so: a first UMAP takes its time."""
-        self._detail.value = _sentence("The points are being laid out …")
-        self._project()
-        self._detail.value = _sentence(HINT)
+    def _parts(self) -> list[ipywidgets.Widget]:
+        """Return the parts in the order they are shown."""
+        actions = [
+            button(f"add {NEAREST} nearest", "link", self._add_nearest),
+            button("choose none", "times", lambda: self._lassoed(self._active, [])),
+            self._tag,
+            button("tag", "tag", lambda: self._tagged(self.tag)),
+            button("untag", "ban", lambda: self._tagged(self.untag)),
+            self._folder,
+            button("export", "download", self._write),
+        ]
+        stage = ipywidgets.Box([*self._maps, self._detail])
+        stage.add_class("workbench-stage").add_class(f"maps-{len(self._maps)}")
+        return [
+            row(self._by, self._method, self._maps.background),
+            row(self._query, self._filters),
+            self._legend,
+            self._bar,
+            stage,
+            row(*actions),
+            self._message,
+            self._tabs,
+        ]
 
-    def _project(self) -> None:
-        """Lay the points out anew."""
-        self._places = [
-            projection.project(matrix, self._method.value, seed=self._seed, store=self._store)
-            for matrix in self._matrices.values()
-        ]
-        self._trust = [
-            projection.trustworthiness(matrix, at)
-            for matrix, at in zip(self._matrices.values(), self._places, strict=True)
-        ]
-        self._maps = [self._map(at) for at in self._places]
-        columns = []
-        for plot, name, trust in zip(self._maps, self._matrices, self._trust, strict=True):
-            text = (
-                f"{name}: trustworthiness {trust:.2f} of 1. Neighbours may be believed that far; "
-                "distances, sizes and directions may not."
-            )
-            parts = [plot.widget, ipywidgets.HTML(_sentence(text))]
-            columns.append(ipywidgets.VBox(parts, layout={"flex": "1 1 0", "min_width": "0"}))
-        self._colour()
-        self._mark(self._chosen)
-        self._side.children = columns  # last: a map that is shown meanwhile would miss its colours
+    # Colours and filters
+
+    def _palette(self) -> dict[str, str]:
+        return self._points.palette(BY[self._by.value], self._dark)
 
     def _colour(self) -> None:
-        column = BY[self._by.value]
-        palette = self._palette(column)
         for plot in self._maps:
-            plot.color(by=column, map=palette)
+            plot.paint(BY[self._by.value], self._palette())
         self._tell()
 
-    def _palette(self, column: str) -> dict[str, str]:
-        names = sorted(self._table[column].unique())
-        if column == "outcome":
-            return {name: OUTCOMES[name] for name in names}
-        known = [name for name in names if name != UNKNOWN]
-        return figures.colours(known) | ({UNKNOWN: "#000000"} if UNKNOWN in names else {})
+    def _recolour(self) -> None:
+        """Colour by another column; all its classes are shown."""
+        self._legend.hidden = []
+        self._colour()
+        self._choose(self._chosen)
 
-    def _lassoed(self, change: Any) -> None:
-        if not self._linking:
-            self._choose(change["new"])
+    def _grounded(self, change: Any) -> None:
+        """Lay the ground that the page has, told by the browser."""
+        if change["new"] != self._dark:
+            self._dark = change["new"]
+            for plot in self._maps:
+                plot.ground(self._dark)
+            self._colour()
+
+    def _sift(self) -> None:
+        """Show the points that meet the filters and whose class is shown."""
+        column = self._table[BY[self._by.value]]
+        self._shown = self._filters.mask() & ~column.isin(self._legend.hidden).to_numpy()
+        self._maps.show(None if self._shown.all() else np.flatnonzero(self._shown))
+        self._choose(self._chosen)
+
+    # What is chosen
+
+    def _lassoed(self, number: int, places: Any) -> None:
+        """Take what was chosen on a map; one point alone is opened, too."""
+        self._active = number
+        self._choose(places)
+        self._pin(int(places[0]) if len(places) == 1 else None)
 
     def _choose(self, places: Sequence[int] | np.ndarray) -> None:
-        """Choose points, on every map and in the gallery."""
-        self._chosen = np.unique(np.asarray(places, dtype=int))
-        self._mark(self._chosen)
-        rows = self._table.iloc[self._chosen]
-        palette = self._palette(BY[self._by.value])
+        """Choose points, of those that are shown, on every map, in the gallery and the table."""
+        chosen = np.unique(np.asarray(places, dtype=int))
+        self._chosen = chosen[self._shown[chosen]]
+        some = self._chosen[:SHOWN]
+        rows = self._table.iloc[some]
         self._gallery.show(
-            self._points["picture"].iloc[self._chosen].tolist(),
+            [self._points.ids[place] for place in some],
             rows["caption"].tolist(),
-            rows[BY[self._by.value]].map(palette).tolist(),
+            rows[BY[self._by.value]].map(self._palette()).tolist(),
+            more=len(self._chosen) - len(some),
         )
+        self._maps.mark(self._chosen)
         self._tell()
-
-    def _mark(self, places: Sequence[int] | np.ndarray) -> None:
-        wanted = np.asarray(places, dtype=np.uint32)
-        self._linking = True
-        try:
-            for plot in self._maps:
-                if not np.array_equal(plot.widget.selection, wanted):
-                    plot.widget.selection = wanted
-        finally:
-            self._linking = False
+        self._fill_table()
 
     def _picked(self, change: Any) -> None:
-        """Mark on the maps what is chosen in the gallery, or all of it where nothing is."""
-        places = [self._row[name] for name in change["new"]]
-        self._mark(places or self._chosen)
+        """Mark on the maps what is chosen in the gallery, all of it where nothing is; open it."""
+        places = [self._points.row[name] for name in change["new"]]
+        self._maps.mark(np.asarray(places or self._chosen))
+        self._pin(places[-1] if places else None)
 
-    def _hovered(self, change: Any) -> None:
-        if not self._linking and change["new"] is not None and change["new"] >= 0:
-            self._point(int(change["new"]))
-
-    def _pointed(self, change: Any) -> None:
-        if change["new"] is not None and change["new"] in self._row:
-            self._point(self._row[change["new"]])
-
-    def _point(self, place: int) -> None:
-        """Hover a point everywhere, and tell of it."""
-        row, name = self._table.iloc[place], self._points["picture"].iat[place]
-        picture = thumbnail(self._store, name)
-        self._linking = True
-        try:
-            for plot in self._maps:
-                plot.widget.data.at[place, "preview"] = picture or ""  # before its tooltip asks
-                if plot.widget.hovering != place:
-                    plot.widget.hovering = place
-        finally:
-            self._linking = False
-        near = self._nearest(place)
-        self._tie(self._points["image_id"].iat[place], near["picture"])
-        self._detail.value = render(
-            "explorer.html",
-            point=row.to_dict(),
-            picture=picture,
-            told=TOLD,
-            near=[
-                {"uri": thumbnail(self._store, each.picture), "name": each.generator,
-                 "value": each.similarity}
-                for each in near.itertuples()
-            ],
-        )  # fmt: skip
-
-    def _tie(self, test: str, near: Iterable[str]) -> None:
-        """Draw a line on every map from a test image to each of its nearest candidate images."""
-        from jscatter import Line
-
-        ends = [self._row[name] for name in near if name in self._row]
-        for plot in self._maps:
-            at = plot.widget.points[:, :2].tolist()
-            plot.widget.annotations = [
-                Line([at[self._row[test]], at[end]], line_color=TIE, line_width=2) for end in ends
-            ]
-
-    def _nearest(self, place: int) -> pd.DataFrame:
-        """Return the nearest candidate images of a test image; of a candidate image, its own."""
-        point = self._points.iloc[place]
-        near = self._related[self._related["image_id"] == point["image_id"]]
-        return near.nlargest(NEAREST, "similarity")
-
-    def _add_nearest(self) -> None:
-        tests = [place for place in self._chosen if self._points["kind"].iat[place] == "test"]
-        near = [name for place in tests for name in self._nearest(place)["picture"]]
-        self._choose([*self._chosen, *(self._row[name] for name in near if name in self._row)])
+    def _fill_table(self) -> None:
+        """Show in the table what is chosen, once somebody looks at it."""
+        if self._tabs.selected_index == 1:
+            chosen = np.zeros(len(self._points.ids), dtype=bool)
+            chosen[self._chosen] = True
+            self._rows.show(chosen, self._shown)
 
     def _tell(self) -> None:
-        """Count the legend anew: of the points chosen, of all where none is."""
-        column = BY[self._by.value]
-        some = self._table if not len(self._chosen) else self._table.iloc[self._chosen]
-        counts = some[column].value_counts()
-        palette = self._palette(column)
-        self._legend.value = render(
-            "explorer.html",
-            legend=[(name, colour, int(counts.get(name, 0))) for name, colour in palette.items()],
-            chosen=len(self._chosen),
-            total=len(self._table),
-        )
+        """Update the counts of the legend: of the chosen points, or of all shown."""
+        column = self._table[BY[self._by.value]]
+        count = len(self._chosen)
+        some = column.iloc[self._chosen] if count else column[self._shown]
+        counts = some.value_counts()
+        palette = self._palette()
+        entries = [(name, colour, int(counts.get(name, 0))) for name, colour in palette.items()]
+        total, shown = len(column), int(self._shown.sum())
+        words = f"of the {count} chosen" if count else f"of all {total} pictures"
+        if shown < total:
+            words += f"; {total - shown} hidden by the filters"
+        self._legend.show(entries, f"{words}. {self._points.stars}")
+
+    # What is looked at
+
+    def _hovered(self, number: int, place: int) -> None:
+        self._active = number
+        self._point(place)
+
+    def _pointed(self, change: Any) -> None:
+        if change["new"] is not None and change["new"] in self._points.row:
+            self._point(self._points.row[change["new"]])
+
+    def _point(self, place: int) -> None:
+        """Highlight a point on every map; where none is pinned, show its details."""
+        self._maps.hover(place)
+        if self._pinned is not None:
+            return
+        self._maps.tie(*self._points.rivals(place))
+        near = self._points.candidates(place)[["picture", "generator", "similarity"]]
+        rows = list(near.itertuples(index=False, name=None))
+        self._detail.hover(self._table.iloc[place].to_dict(), self._points.ids[place], rows)
+
+    def _open(self, picture: str) -> None:
+        self._pin(self._points.row[picture])
+
+    def _pin(self, place: int | None) -> None:
+        """Open a picture beside the one it is compared with, and its neighbours in the space."""
+        self._pinned = place
+        self._maps.pin(place)
+        if place is None:
+            self._maps.tie(None)
+            self._detail.clear()
+            return
+        self._maps.tie(*self._points.rivals(place))
+        name, matrix = list(self._matrices.items())[self._active]
+        kin, cosines = _points.nearest(matrix, place, KIN)
+        rows = self._table.iloc[kin]
+        captions = [
+            f"{'★ ' * (kind == 'test')}{model}, {cosine:.3f}"
+            for kind, model, cosine in zip(rows["kind"], rows["generator"], cosines, strict=True)
+        ]
+        words = f"nearest pictures in {name}, by cosine; click one to open it"
+        colours = rows[BY[self._by.value]].map(self._palette()).tolist()
+        near = ([self._points.ids[each] for each in kin], captions, colours, words)
+        point, picture = self._table.iloc[place].to_dict(), self._points.ids[place]
+        self._detail.pin(point, picture, self._points.other(place), near)
+
+    def _add_nearest(self) -> None:
+        tests = [place for place in self._chosen if self._points.tests[place]]
+        near = [end for place in tests for end in self._points.rivals(place)[1]]
+        self._choose([*self._chosen, *near])
+
+    def _small(self, place: int) -> str | None:
+        return thumbnail(self._store, self._points.ids[place], THUMBNAIL)
+
+    # Search, tags, export
+
+    def _ask(self, text: str) -> None:
+        """Search beside the kernel's own work: a text tower may take its time."""
+        if text.strip():
+            self._say(f"Searching for “{text}” …")
+            threading.Thread(target=self._look, args=(text,), daemon=True).start()
+
+    def _look(self, text: str) -> None:
+        try:
+            answer = _search.nearest(self._points.prompts, text, self._encoders, self._store)
+            self._soon(partial(self._answer, text, *answer))
+        except Exception as error:  # a thread that ended without a word would look alive for ever
+            self._soon(partial(self._say, f"Not searched: {first_line(error)}."))
+
+    def _answer(self, text: str, prompts: pd.DataFrame, how: str) -> None:
+        """Choose the pictures of the prompts found, and say which these are."""
+        self._choose(np.flatnonzero(self._points.frame["prompt"].isin(prompts["prompt"])))
+        self._pin(None)
+        self._say(_search.sentence(text, prompts, how))
+
+    def _named(self, pictures: Iterable[Any] | None) -> list[str]:
+        places = self._chosen if pictures is None else self._points.places(pictures)
+        return [self._points.ids[place] for place in places]
+
+    def _tagged(self, act: Any) -> None:
+        """Tag or untag what is chosen in the gallery, or all that is chosen."""
+        pictures = self._gallery.selected or self._named(None)
+        try:
+            act(self._tag.value, pictures)
+            self._say(f"Tags: {', '.join(self._tags.words) or 'none'}; {len(self.tags)} given.")
+        except ValueError as error:
+            self._say(f"Not tagged: {first_line(error)}.")
+
+    def _retag(self) -> None:
+        tags = self._tags.of(self._points.ids)
+        self._filters.refresh("tags", tags)
+        self._rows.refresh("tags", tags)
 
     def _write(self) -> None:
         try:
-            text = f"Written to {self.export(self._folder.value)}."
+            self._say(f"Written to {self.export(self._folder.value)}.")
         except (OSError, StoreError) as error:
-            text = f"Not written: {error}."
-        self._detail.value = _sentence(text)
+            self._say(f"Not written: {error}.")
 
-
-def _encoders(given: Any, frames: Any) -> list[Any]:
-    """Settle the encoders: those given, or the one of the first similarity in the frames."""
-    if given is not None:
-        found = list(given) if isinstance(given, (list, tuple)) else [given]
-        if not 1 <= len(found) <= 2:
-            raise ValueError(f"one or two encoders are shown side by side; seen {len(found)}")
-        return found
-    name = str(frames["similarities"]["similarity"].iloc[0])
-    try:
-        return [catalogue.parse(name).encoder]
-    except (AttributeError, LookupError, ValueError):
-        raise ValueError(
-            f"the similarity {name} has no encoder of its own: say which by encoders=…"
-        ) from None
-
-
-def _told(points: pd.DataFrame) -> pd.DataFrame:
-    """Put points into the words of a tooltip; every cell is text."""
-    tests = points["kind"] == "test"
-    model = points["generator"].astype(object).where(points["generator"].notna(), UNKNOWN)
-    similar = points["similarity"].map("{:.4f}".format).where(points["similarity"].notna(), "–")
-    text = {
-        "kind": points["kind"],
-        "generator": model,
-        "picture of": model.where(~tests, "the test image, by " + model.astype(str)),
-        "prompt": points["prompt"],
-        "inverter": points["inverter"],
-        "similarity": similar,
-        "first place": points["predicted"],
-        "outcome": points["outcome"].astype(object).where(tests, "candidate"),
-        "caption": model + ", " + similar.astype(object).where(~tests, "the test image"),
-    }
-    import pandas as pd
-
-    table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in text.items()})
-    return table.fillna("–").astype(str)
-
-
-def _neighbours(matrix: np.ndarray) -> list[dict[str, list[Any]]]:
-    """Return the nearest rows of each, itself left out, as Embedding Atlas reads them."""
-    from sklearn.neighbors import NearestNeighbors
-
-    count = min(NEAREST, len(matrix) - 1)
-    if count < 1:
-        return [{"ids": [], "distances": []} for _ in matrix]
-    far, near = NearestNeighbors(n_neighbors=count).fit(matrix).kneighbors()
-    return [
-        {"ids": ids.tolist(), "distances": gaps.tolist()}
-        for ids, gaps in zip(near, far, strict=True)
-    ]
-
-
-def _sentence(text: str) -> str:
-    return render("explorer.html", text=text)
+    def _say(self, text: str) -> None:
+        self._message.value = render("explorer.html", text=text)

@@ -10,10 +10,14 @@ import anywidget
 import traitlets
 
 from workbench.store.store import Store
-from workbench.widgets._page import SIDE, thumbnail
+from workbench.widgets._page import SIDE, still, thumbnail
 
 SHOWN = 200
 """Pictures shown at a time; of the others their number is told."""
+STILLS = 24
+"""Pictures that stay where no kernel runs."""
+ACROSS = 6
+"""Pictures of these beside one another."""
 
 
 class Gallery(anywidget.AnyWidget):
@@ -49,7 +53,11 @@ class Gallery(anywidget.AnyWidget):
         self.on_msg(self._asked)
 
     def show(
-        self, pictures: Sequence[str], captions: Sequence[str], colours: Sequence[str] = ()
+        self,
+        pictures: Sequence[str],
+        captions: Sequence[str],
+        colours: Sequence[str] = (),
+        more: int = 0,
     ) -> None:
         """Show other pictures; nothing is chosen then.
 
@@ -57,6 +65,7 @@ class Gallery(anywidget.AnyWidget):
             pictures: (N,) digests, each once; the first 200 are shown.
             captions: (N,) texts.
             colours: (N,) of the line below each thumbnail, as CSS writes them; none if left out.
+            more: pictures beyond these, of which the number alone is told.
 
         Raises:
             ValueError: there are not N of each, or a picture is there twice.
@@ -78,8 +87,25 @@ class Gallery(anywidget.AnyWidget):
         with self.hold_sync():
             self.selected = []
             self.hovered = None
-            self.set_trait("more", len(pictures) - len(items))
+            self.set_trait("more", len(pictures) - len(items) + more)
             self.set_trait("items", items)
+
+    def still(self) -> str:
+        """Return the first 24 pictures as HTML that needs no kernel; texts escaped."""
+        pictures = [
+            {"uri": thumbnail(self._store, item["id"], self.side), "caption": item["caption"]}
+            for item in self.items[:STILLS]
+        ]
+        left = len(self.items) + self.more - len(pictures)
+        message = f"… and {left} more pictures: run the cell to see them." if left else ""
+        if not pictures:
+            message = self.empty
+        return still("gallery", pictures=pictures, across=ACROSS, side=self.side, message=message)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle
+        return data | {"text/html": self.still()}, metadata
 
     @traitlets.validate("selected")
     def _known(self, proposal: Any) -> list[str]:
@@ -90,9 +116,9 @@ class Gallery(anywidget.AnyWidget):
         return list(dict.fromkeys(proposal["value"]))
 
     def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Return a view that asks for the thumbnails in its sight."""
+        """Send the thumbnails that a view asks for as they scroll into sight."""
         if content.get("type") == "thumbnails":
             shown = {item["id"] for item in self.items}
-            wanted = [name for name in content["ids"] if name in shown]
-            found = {name: thumbnail(self._store, name, self.side) for name in wanted}
-            self.send({"type": "thumbnails", "pictures": found})
+            names = [name for name in content["ids"] if name in shown]
+            thumbnails = {name: thumbnail(self._store, name, self.side) for name in names}
+            self.send({"type": "thumbnails", "pictures": thumbnails})

@@ -7,7 +7,9 @@ pictures; tokenizers know single letters.
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.support.models.parts import SIZE, Model, bert_tokenizer
 
@@ -333,6 +335,14 @@ def _smolvlm(path: Path) -> None:
     _save(SmolVLMForConditionalGeneration(config), processor, path)
 
 
+def _captioner(kind: str, write: Callable[[Path], None], **options: Any) -> Model:
+    return Model("inverter", CAPTIONER, f"transformers.{kind}", write, options)
+
+
+def _chat(kind: str, write: Callable[[Path], None], **options: Any) -> Model:
+    return Model("inverter", CHAT, f"transformers.{kind}", write, options)
+
+
 MODELS = {
     "tiny-blip": Model(
         "inverter",
@@ -341,56 +351,16 @@ MODELS = {
         _blip,
         options={"max_length": 12},
     ),
-    "tiny-git": Model(
-        "inverter", CAPTIONER, "transformers.GitForCausalLM", _git, options={"max_length": 8}
+    "tiny-git": _captioner("GitForCausalLM", _git, max_length=8),
+    "tiny-blip2": _captioner("Blip2ForConditionalGeneration", _blip2, max_length=8),
+    "tiny-kosmos-2": _captioner(
+        "Kosmos2ForConditionalGeneration", _kosmos_2, max_length=8, prompt="<grounding>An image of"
     ),
-    "tiny-blip2": Model(
-        "inverter",
-        CAPTIONER,
-        "transformers.Blip2ForConditionalGeneration",
-        _blip2,
-        options={"max_length": 8},
+    "tiny-florence-2": _captioner(
+        "Florence2ForConditionalGeneration", _florence_2, max_length=8, prompt="<CAPTION>"
     ),
-    "tiny-kosmos-2": Model(
-        "inverter",
-        CAPTIONER,
-        "transformers.Kosmos2ForConditionalGeneration",
-        _kosmos_2,
-        options={"max_length": 8, "prompt": "<grounding>An image of"},
-    ),
-    "tiny-florence-2": Model(
-        "inverter",
-        CAPTIONER,
-        "transformers.Florence2ForConditionalGeneration",
-        _florence_2,
-        options={"max_length": 8, "prompt": "<CAPTION>"},
-    ),
-    "tiny-llava": Model(
-        "inverter",
-        CHAT,
-        "transformers.LlavaForConditionalGeneration",
-        _llava,
-        options={"max_new_tokens": 8},
-    ),
-    "tiny-qwen3-vl": Model(
-        "inverter",
-        CHAT,
-        "transformers.Qwen3VLForConditionalGeneration",
-        _qwen3_vl,
-        options={"max_new_tokens": 8},
-    ),
-    "tiny-qwen2-5-vl": Model(
-        "inverter",
-        CHAT,
-        "transformers.Qwen2_5_VLForConditionalGeneration",
-        _qwen2_5_vl,
-        options={"max_new_tokens": 8},
-    ),
-    "tiny-smolvlm": Model(
-        "inverter",
-        CHAT,
-        "transformers.SmolVLMForConditionalGeneration",
-        _smolvlm,
-        options={"max_new_tokens": 8},
-    ),
+    "tiny-llava": _chat("LlavaForConditionalGeneration", _llava, max_new_tokens=8),
+    "tiny-qwen3-vl": _chat("Qwen3VLForConditionalGeneration", _qwen3_vl, max_new_tokens=8),
+    "tiny-qwen2-5-vl": _chat("Qwen2_5_VLForConditionalGeneration", _qwen2_5_vl, max_new_tokens=8),
+    "tiny-smolvlm": _chat("SmolVLMForConditionalGeneration", _smolvlm, max_new_tokens=8),
 }

@@ -6,13 +6,12 @@ import string
 from pathlib import Path
 
 from tests.support.models.parts import (
-    DIFFUSERS,
     SIZE,
-    Model,
     autoencoder,
     flow,
     flow_autoencoder,
     loud,
+    of_diffusers,
     save,
 )
 
@@ -320,38 +319,16 @@ def _cogview_4(path: Path) -> None:
 
 
 MODELS = {
-    "tiny-flux-2": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.Flux2Pipeline",
-        _flux_2,
-        options={"text_encoder_out_layers": (1, 2)},
-    ),
-    "tiny-sana": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.SanaPipeline",
+    "tiny-flux-2": of_diffusers("Flux2Pipeline", _flux_2, text_encoder_out_layers=(1, 2)),
+    "tiny-sana": of_diffusers(
+        "SanaPipeline",
         _sana,
-        options={
-            "guidance": 3.0,
-            "use_resolution_binning": False,
-            "complex_human_instruction": ["Answer in", "detail: "],
-        },
+        guidance=3.0,
+        use_resolution_binning=False,
+        complex_human_instruction=["Answer in", "detail: "],
     ),
-    "tiny-lumina-2": Model(
-        "generator", DIFFUSERS, "diffusers.Lumina2Pipeline", _lumina_2, options={"guidance": 3.0}
-    ),
-    "tiny-qwen-image": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.QwenImagePipeline",
-        _qwen_image,
-        options={"guidance": 3.0},
-    ),
-    "tiny-z-image": Model(
-        "generator", DIFFUSERS, "diffusers.ZImagePipeline", _z_image, options={"guidance": 3.0}
-    ),
-    "tiny-cogview-4": Model(
-        "generator", DIFFUSERS, "diffusers.CogView4Pipeline", _cogview_4, options={"guidance": 3.0}
-    ),
+    "tiny-lumina-2": of_diffusers("Lumina2Pipeline", _lumina_2, guidance=3.0),
+    "tiny-qwen-image": of_diffusers("QwenImagePipeline", _qwen_image, guidance=3.0),
+    "tiny-z-image": of_diffusers("ZImagePipeline", _z_image, guidance=3.0),
+    "tiny-cogview-4": of_diffusers("CogView4Pipeline", _cogview_4, guidance=3.0),
 }

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.models.parts import (
-    DIFFUSERS,
     SIZE,
     UNCHECKED,
-    Model,
     autoencoder,
     bert_tokenizer,
     clip_text,
     clip_tokenizer,
     ddim,
+    of_diffusers,
     save,
     small_unet,
     t5,
@@ -140,20 +139,9 @@ def _lcm(path: Path) -> None:
 
 
 MODELS = {
-    "tiny-sd": Model(
-        "generator", DIFFUSERS, "diffusers.StableDiffusionPipeline", _sd, options={"guidance": 3.0}
-    ),
-    "tiny-ld": Model(
-        "generator", DIFFUSERS, "diffusers.LDMTextToImagePipeline", _ld, options={"guidance": 3.0}
-    ),
-    "tiny-if": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.IFPipeline",
-        _if,
-        options={"guidance": 3.0},
-        stages=("base", "upsampler"),
-    ),
-    "tiny-xl": Model("generator", DIFFUSERS, "diffusers.StableDiffusionXLPipeline", _xl),
-    "tiny-lcm": Model("generator", DIFFUSERS, "diffusers.LatentConsistencyModelPipeline", _lcm),
+    "tiny-sd": of_diffusers("StableDiffusionPipeline", _sd, guidance=3.0),
+    "tiny-ld": of_diffusers("LDMTextToImagePipeline", _ld, guidance=3.0),
+    "tiny-if": of_diffusers("IFPipeline", _if, stages=("base", "upsampler"), guidance=3.0),
+    "tiny-xl": of_diffusers("StableDiffusionXLPipeline", _xl),
+    "tiny-lcm": of_diffusers("LatentConsistencyModelPipeline", _lcm),
 }

@@ -30,6 +30,13 @@ class Model:
     """Why it cannot be built here: of such a one only the folder is made."""
 
 
+def of_diffusers(
+    kind: str, write: Callable[[Path], None], stages: tuple[str, ...] = (), **options: Any
+) -> Model:
+    """Return the model of a pipeline of diffusers, with the options of its row."""
+    return Model("generator", DIFFUSERS, f"diffusers.{kind}", write, options, stages)
+
+
 def save(pipeline, path: Path) -> None:
     for module in pipeline.components.values():
         if hasattr(module, "half"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.models.parts import (
-    DIFFUSERS,
     SIZE,
     WIDTH,
     Model,
@@ -14,6 +13,7 @@ from tests.support.models.parts import (
     clip_text,
     clip_tokenizer,
     clip_with_projection,
+    of_diffusers,
     save,
     token_autoencoder,
 )
@@ -222,20 +222,12 @@ MODELS = {
         "workbench.generators._image_tokens.ImageTokenPipeline",
         _dalle,
     ),
-    "tiny-vq": Model("generator", DIFFUSERS, "diffusers.VQDiffusionPipeline", _vq),
-    "tiny-amused": Model("generator", DIFFUSERS, "diffusers.AmusedPipeline", _amused),
-    "tiny-cascade": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.StableCascadePriorPipeline",
-        _cascade,
-        stages=("prior", "decoder"),
+    "tiny-vq": of_diffusers("VQDiffusionPipeline", _vq),
+    "tiny-amused": of_diffusers("AmusedPipeline", _amused),
+    "tiny-cascade": of_diffusers(
+        "StableCascadePriorPipeline", _cascade, stages=("prior", "decoder")
     ),
-    "tiny-wuerstchen": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.WuerstchenPriorPipeline",
-        _wuerstchen,
-        stages=("prior", "decoder"),
+    "tiny-wuerstchen": of_diffusers(
+        "WuerstchenPriorPipeline", _wuerstchen, stages=("prior", "decoder")
     ),
 }

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.models.parts import (
-    DIFFUSERS,
     SIZE,
     UNCHECKED,
-    Model,
     autoencoder,
     bert_tokenizer,
     clip_text,
@@ -17,6 +15,7 @@ from tests.support.models.parts import (
     flow,
     flow_autoencoder,
     loud,
+    of_diffusers,
     save,
     t5,
 )
@@ -187,42 +186,12 @@ def _hunyuan_dit(path: Path) -> None:
 
 
 MODELS = {
-    "tiny-pixart": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.PixArtAlphaPipeline",
-        _pixart,
-        options={"use_resolution_binning": False},
-    ),
-    "tiny-sigma": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.PixArtSigmaPipeline",
-        _sigma,
-        options={"use_resolution_binning": False},
-    ),
-    "tiny-sd3": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.StableDiffusion3Pipeline",
-        _sd3,
-        options={"guidance": 3.0},
-    ),
-    "tiny-flux": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.FluxPipeline",
-        _flux,
-        options={"max_sequence_length": 256},
-    ),
-    "tiny-auraflow": Model(
-        "generator", DIFFUSERS, "diffusers.AuraFlowPipeline", _auraflow, options={"guidance": 3.0}
-    ),
-    "tiny-hunyuan-dit": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.HunyuanDiTPipeline",
-        _hunyuan_dit,
-        options={"guidance": 3.0, "use_resolution_binning": False},
+    "tiny-pixart": of_diffusers("PixArtAlphaPipeline", _pixart, use_resolution_binning=False),
+    "tiny-sigma": of_diffusers("PixArtSigmaPipeline", _sigma, use_resolution_binning=False),
+    "tiny-sd3": of_diffusers("StableDiffusion3Pipeline", _sd3, guidance=3.0),
+    "tiny-flux": of_diffusers("FluxPipeline", _flux, max_sequence_length=256),
+    "tiny-auraflow": of_diffusers("AuraFlowPipeline", _auraflow, guidance=3.0),
+    "tiny-hunyuan-dit": of_diffusers(
+        "HunyuanDiTPipeline", _hunyuan_dit, guidance=3.0, use_resolution_binning=False
     ),
 }

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.models.parts import (
-    DIFFUSERS,
     SIZE,
     WIDTH,
-    Model,
     as_published,
     clip_with_projection,
     ddim,
     movq,
+    of_diffusers,
     save,
     small_unet,
     t5,
@@ -198,20 +197,12 @@ def _kandinsky_3(path: Path) -> None:
 
 
 MODELS = {
-    "tiny-karlo": Model("generator", DIFFUSERS, "diffusers.UnCLIPPipeline", _karlo),
-    "tiny-kandinsky": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.KandinskyPriorPipeline",
-        _kandinsky,
-        stages=("prior", "decoder"),
+    "tiny-karlo": of_diffusers("UnCLIPPipeline", _karlo),
+    "tiny-kandinsky": of_diffusers(
+        "KandinskyPriorPipeline", _kandinsky, stages=("prior", "decoder")
     ),
-    "tiny-kandinsky-2-2": Model(
-        "generator",
-        DIFFUSERS,
-        "diffusers.KandinskyV22PriorPipeline",
-        _kandinsky_2_2,
-        stages=("prior", "decoder"),
+    "tiny-kandinsky-2-2": of_diffusers(
+        "KandinskyV22PriorPipeline", _kandinsky_2_2, stages=("prior", "decoder")
     ),
-    "tiny-kandinsky-3": Model("generator", DIFFUSERS, "diffusers.Kandinsky3Pipeline", _kandinsky_3),
+    "tiny-kandinsky-3": of_diffusers("Kandinsky3Pipeline", _kandinsky_3),
 }

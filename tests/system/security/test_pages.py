@@ -109,9 +109,11 @@ def test_texts_are_inert_in_every_widget(result, frames, evaluated, zoo, shared_
     )
     explorer.selection = range(len(explorer.points))
     for place, prompt in enumerate(explorer.points["prompt"]):
+        explorer._pin(None)
         explorer._point(place)
         inert(explorer._detail.value, prompt)
-    inert(explorer._legend.value, *TEXTS)
+        explorer._pin(place)
+        inert(explorer._detail.value, prompt)
     inert(explorer.still())
     inspector = wb.widgets.ConfusionInspector(evaluated, store=shared_store)
     shown = []

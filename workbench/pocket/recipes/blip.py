@@ -30,17 +30,17 @@ def vision_state(clip: Path) -> dict[str, Tensor]:
         for k, v in load_file(clip / "open_clip_model.safetensors").items()
     }
     width = state["class_embedding"].shape[0]
-    found = {
+    renamed = {
         "embeddings.class_embedding": state["class_embedding"].reshape(1, 1, -1),
         "embeddings.position_embedding": state["positional_embedding"][None],
         "embeddings.patch_embedding.weight": state["conv1.weight"],
         "embeddings.patch_embedding.bias": torch.zeros(width),
     }
     for kind in ("weight", "bias"):
-        found[f"post_layernorm.{kind}"] = state[f"ln_post.{kind}"]
+        renamed[f"post_layernorm.{kind}"] = state[f"ln_post.{kind}"]
         for layer in range(MODEL["vision_cfg"]["layers"]):
             old, new = f"transformer.resblocks.{layer}.", f"encoder.layers.{layer}."
-            found[f"{new}self_attn.qkv.{kind}"] = state[f"{old}attn.in_proj_{kind}"]
+            renamed[f"{new}self_attn.qkv.{kind}"] = state[f"{old}attn.in_proj_{kind}"]
             for theirs, ours in (
                 ("attn.out_proj", "self_attn.projection"),
                 ("ln_1", "layer_norm1"),
@@ -48,8 +48,8 @@ def vision_state(clip: Path) -> dict[str, Tensor]:
                 ("mlp.c_fc", "mlp.fc1"),
                 ("mlp.c_proj", "mlp.fc2"),
             ):
-                found[f"{new}{ours}.{kind}"] = state[f"{old}{theirs}.{kind}"]
-    return found
+                renamed[f"{new}{ours}.{kind}"] = state[f"{old}{theirs}.{kind}"]
+    return renamed
 
 
 def train(target: Path) -> History:

@@ -143,12 +143,12 @@ def see(
         vision.output_tokens = True
         _, patches = vision(batch_tensor([augment(pixels[i], step.rng) for i in rows]))
         vision.output_tokens = False
-        told = head(patches).split(kinds, dim=-1)
+        logits = head(patches).split(kinds, dim=-1)
         wanted = (shares(x[rows], kind) for x, kind in zip((shapes, colours), kinds, strict=True))
         return torch.stack(
             [
                 F.cross_entropy(t.flatten(0, 1), w.flatten(0, 1))
-                for t, w in zip(told, wanted, strict=True)
+                for t, w in zip(logits, wanted, strict=True)
             ]
         ).sum()
 
@@ -188,10 +188,10 @@ def train(target: Path) -> dict[str, History]:
         seen, read, scale = model(images, tokens[rows])
         logits, target = scale.clamp(max=100) * seen @ read.T, torch.arange(BATCH)
         contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        told = F.binary_cross_entropy_with_logits(
+        word_loss = F.binary_cross_entropy_with_logits(
             head(SHARPNESS * torch.stack([seen, read])), words[rows].expand(2, -1, -1)
         )
-        return contrast + WORDS * told
+        return contrast + WORDS * word_loss
 
     second = fit(
         "clip",

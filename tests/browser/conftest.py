@@ -132,6 +132,14 @@ class Notebook:
             assert time.monotonic() < end, f"after {seconds} s this is still false: {expression}"
             time.sleep(0.05)
 
+    def paint(self, dark: bool) -> None:
+        """Change JupyterLab's theme."""
+        self.page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
+            THEMES[dark],
+        )
+        self.page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[dark]}']", state="attached")
+
     def unreadable(self, selector: str = ".jp-Notebook") -> list[str]:
         """List the texts below an element whose contrast with what lies behind is under 3:1."""
         return self.page.locator(selector).first.evaluate(UNREADABLE)

@@ -397,8 +397,7 @@ def test_umap_runs_beside_the_kernel_and_is_cancelled(notebook):
 def test_stars_have_rims_and_the_dark_theme_a_dark_map_and_readable_texts(notebook):
     page = notebook.page
     notebook.execute("explorer._lassoed(0, [0]); explorer._choose([0, 1, 2])")
-    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, "JupyterLab Dark")
+    notebook.paint(dark=True)
     notebook.wait("explorer._dark and explorer._maps[1].scatter.background_color[0] < 0.2")
     page.wait_for_timeout(800)
     ground = page.evaluate(
@@ -407,5 +406,5 @@ def test_stars_have_rims_and_the_dark_theme_a_dark_map_and_readable_texts(notebo
     )
     assert ground == "rgb(24, 26, 29)"
     assert notebook.unreadable(".workbench-panel") == []
-    page.evaluate(change, "JupyterLab Light")
+    notebook.paint(dark=False)
     notebook.wait("not explorer._dark")

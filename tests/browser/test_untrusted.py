@@ -22,36 +22,41 @@ from workbench.evaluation import benchmark
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 IN_LAB = ".jp-OutputArea-output:not([data-mime-type*=stderr])"
 ON_GITHUB = "section.output"
-WAYS = ["light", "dark", "GitHub", "GitHub, dark"]
 PROMPTS = [f"scene {n} <b>" for n in range(6)]
 
 
-def shown(way: str, path: Path, lab, browser) -> list[str]:
-    """Show a notebook untrusted; return what it has lost, and the texts that cannot be read."""
-    dark, book = "dark" in way, nbformat.read(path, as_version=4)
+def shown(path: Path, lab, browser) -> list[str]:
+    """Show a notebook untrusted in all four ways; return what it has lost, and unreadable texts."""
+    book = nbformat.read(path, as_version=4)
     outputs = sum(len(cell.get("outputs", [])) for cell in book.cells)
-    if "GitHub" in way:
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
-        page.set_content(viewers.page_of_github(book, dark))
-        assert page.locator(ON_GITHUB).count() == outputs
-        lost = viewers.lost(page, ON_GITHUB, dark)
-        page.close()
-        return lost
     shutil.copy(path, lab.folder / path.name)
-    notebook = lab.look(path.name, dark=dark)
+    notebook = lab.look(path.name)
     notebook.page.locator(".jp-Cell").last.scroll_into_view_if_needed()
     assert notebook.page.locator(IN_LAB).count() == outputs
-    return viewers.lost(notebook.page, IN_LAB, dark) + notebook.unreadable(IN_LAB)
+    lost = {}
+    for dark in (False, True):
+        notebook.paint(dark)
+        lost["dark" if dark else "light"] = [
+            *viewers.lost(notebook.page, IN_LAB, dark),
+            *notebook.unreadable(IN_LAB),
+        ]
+    pages = viewers.pages_of_github(book)
+    for dark, html in pages.items():
+        page = browser.new_page(viewport={"width": 1000, "height": 900})
+        page.set_content(html)
+        assert page.locator(ON_GITHUB).count() == outputs
+        lost["GitHub, dark" if dark else "GitHub"] = viewers.lost(page, ON_GITHUB, dark)
+        page.close()
+    return [f"{way}: {each}" for way, found in lost.items() for each in found]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_looks_right_before_it_is_trusted(path, way, lab, browser):
+def test_a_notebook_looks_right_before_it_is_trusted(path, lab, browser):
     form = nbformat.read(path, as_version=4).metadata.get("workbench", {}).get("form")
     if form != RUN["FORM"]:
         pytest.skip(f"its outputs are of form {form}, not {RUN['FORM']}: make notebooks")
-    assert shown(way, path, lab, browser) == []
+    assert shown(path, lab, browser) == []
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +107,8 @@ def kept(tmp_path_factory, shared_store) -> Path:
     return folder / "kept.ipynb"
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_our_objects_leave_looks_right_before_it_is_trusted(way, kept, lab, browser):
-    assert shown(way, kept, lab, browser) == []
+def test_what_our_objects_leave_looks_right_before_it_is_trusted(kept, lab, browser):
+    assert shown(kept, lab, browser) == []
 
 
 def test_lost_layout_is_found(kept, browser):
@@ -119,7 +123,7 @@ def test_lost_layout_is_found(kept, browser):
     )
     book.cells = [cell]
     page = browser.new_page()
-    page.set_content(viewers.page_of_github(book))
+    page.set_content(viewers.pages_of_github(book)[False])
     words = " ".join(viewers.lost(page, ON_GITHUB, dark=True))
     for each in ("a tower: 4 pictures", "a white slab", "output 1: empty", "out of shape"):
         assert each in words

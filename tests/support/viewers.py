@@ -48,8 +48,8 @@ def github(html: str) -> str:
     )
 
 
-def page_of_github(notebook: nbformat.NotebookNode, dark: bool = False) -> str:
-    """Return a notebook as a page, as GitHub would show it; each output is a section."""
+def pages_of_github(notebook: nbformat.NotebookNode) -> dict[bool, str]:
+    """Return a notebook as GitHub would show it, light and dark; each output is a section."""
     from nbconvert import HTMLExporter
 
     book = nbformat.from_dict(notebook)
@@ -69,8 +69,8 @@ def page_of_github(notebook: nbformat.NotebookNode, dark: bool = False) -> str:
             source["outputs"] = [output]
             body = github(alone.from_notebook_node(single)[0])
             parts.append(f'<section class="output">{body}</section>')
-    style = LOOK + SHEETS[dark]
-    return f'<!doctype html><meta charset="utf-8"><style>{style}</style>{"".join(parts)}'
+    head, body = '<!doctype html><meta charset="utf-8">', "".join(parts)
+    return {dark: f"{head}<style>{LOOK}{sheet}</style>{body}" for dark, sheet in SHEETS.items()}
 
 
 LONE = 3

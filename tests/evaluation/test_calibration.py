@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support import toys
-from workbench import paths
+from workbench import paths, ranking
 from workbench.attribution.fitting import fit
 from workbench.attributors.regeneration import Regeneration
 from workbench.calibrations.learned import Learned
@@ -87,10 +87,13 @@ def test_the_threshold_is_finite_for_an_easy_zoo_and_infinite_for_too_few(preset
     assert table["threshold"] == easy.value
     assert table["threshold_from"].startswith("workbench calibrate --preset ")
     assert set(easy.confidence.thresholds.values()) != {math.inf}
+    assert easy.advice == ""
     assert "accepts 240 of 240 calibration pictures, 0 of them wrong" in easy.provenance
     few = calibration.threshold(settle(preset, zoo=toys.zoo()), 20, store=store)  # below 59
     assert set(few.confidence.thresholds.values()) == {math.inf}
     assert few.value == math.inf
+    assert "0 are wrong" in few.advice
+    assert few.advice.endswith("; if it stays so, some 59 prompts (--n 59) may do.")
     assert tomllib.loads(few.toml())["presets"]["toy"]["threshold"] == "inf"
 
 
@@ -131,6 +134,19 @@ def test_twins_leave_nothing_to_accept(preset, store):
     zoo = {"one": toys.Toy((1, 0, 0)), "two": toys.Toy((1, 0, 0), noise=0.0500001)}
     found = calibration.threshold(settle(preset, zoo=zoo), 20, store=store)
     assert found.value == math.inf
+    assert "more prompts would not change that" in found.advice
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.02, 0.04])
+def test_as_many_pictures_as_advised_pass_and_fewer_do_not(share):
+    def found(count):
+        right = np.ones(count, dtype=bool)
+        right[: math.ceil(share * count)] = False
+        return ranking.threshold([0.5] * count, right)
+
+    count = int(ranking.enough(share))
+    assert found(count) == 0.5
+    assert found(count - 1) == math.inf
 
 
 def test_selection_threshold_bank_and_evaluation_share_no_prompt(preset):

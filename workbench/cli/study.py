@@ -272,6 +272,8 @@ def calibrate(
         if grid is not None:
             result.grid.to_csv(grid, index=False)
         print(result.toml(), end="")
+        if not select and result.advice:
+            terminal.note(result.advice)
 
 
 def make_figures(

@@ -11,6 +11,7 @@ found as lines for presets.toml.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from workbench.keys import digest
 from workbench.pipeline.progress import Progress
 from workbench.plugin import Fitted
 from workbench.ranking import conformal
-from workbench.ranking.confidence import Confidence, cross_fit, fit_confidence
+from workbench.ranking.confidence import Confidence, calls, cross_fit, fit_confidence
+from workbench.ranking.fixed_sequence import ERROR, START, enough
 from workbench.similarities.cosine import Cosine
 from workbench.similarities.mse import NegativeMSE
 from workbench.similarities.ssim import SSIM
@@ -66,7 +68,8 @@ class Threshold:
 
     ``value``: the threshold of the margin. ``conformal``: the quantile of the attribution sets.
     ``known``: the scores of each model's own pictures. ``confidence``: the probability of each
-    model, with the threshold that decides.
+    model, with the threshold that decides. ``advice``: where nothing is ever called, how far from
+    it these pictures are, and whether more prompts would help.
     """
 
     preset: str
@@ -76,6 +79,7 @@ class Threshold:
     provenance: str
     outcomes: pd.DataFrame = field(repr=False)
     confidence: Confidence | None = None
+    advice: str = ""
 
     def toml(self) -> str:
         """Write the lines for presets.toml; calibration scores have 6 significant digits.
@@ -273,6 +277,7 @@ def threshold(
     truth = truth.assign(prompt=scenes(truth))  # what counts as one, whichever way it is drawn
     learned = fit_confidence(stages.scores, truth, more, seed=seed)
     sure = cross_fit(stages.scores, truth, more, seed=seed)
+    judged = calls(sure).merge(outcomes[["image_id", "correct"]], on="image_id")
     accepted = learned.accept(sure)[["image_id", "accepted"]]
     called = outcomes.drop(columns="accepted").merge(accepted, on="image_id")
     called = called[called["accepted"]]
@@ -292,6 +297,35 @@ def threshold(
         provenance,
         outcomes,
         learned,
+        "" if len(called) else advice(judged["confidence"], judged["correct"], n),
+    )
+
+
+def advice(confidence: pd.Series, correct: pd.Series, n: int) -> str:
+    """Tell how many prompts would let the surest quarter of the pictures be called.
+
+    Args:
+        confidence: of each calibration picture, by a `Confidence` of other prompts.
+        correct: whether the model called is the true one.
+        n: prompts that these pictures are of.
+
+    >>> sure = pd.Series([0.9] * 10 + [0.5] * 30)
+    >>> print(advice(sure, sure > 0.5, 10).partition("; ")[2])
+    if it stays so, some 59 prompts (--n 59) may do.
+    """
+    order = confidence.to_numpy().argsort(kind="stable")[::-1]
+    surest = order[: max(1, round(START * len(order)))]
+    wrong = int((~correct.to_numpy(dtype=bool))[surest].sum())
+    pictures = enough(wrong / len(surest))
+    if pictures == float("inf"):
+        then = "more prompts would not change that, better models or another setting may"
+    else:
+        prompts = max(n + 1, math.ceil(n * pictures / len(surest)))
+        then = f"if it stays so, some {prompts} prompts (--n {prompts}) may do"
+    return (
+        f"Nothing is ever called with these lines: of the {len(surest)} surest of {len(order)} "
+        f"calibration pictures {wrong} are wrong, and with 95 % confidence at most {ERROR:.0%} of "
+        f"what is called may be; {then}."
     )
 
 

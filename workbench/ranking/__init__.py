@@ -14,6 +14,7 @@ from workbench.ranking.aggregate import mean as mean
 from workbench.ranking.aggregate import softmax as softmax
 from workbench.ranking.confidence import Confidence as Confidence
 from workbench.ranking.confidence import fit_confidence as fit_confidence
+from workbench.ranking.fixed_sequence import enough as enough
 from workbench.ranking.fixed_sequence import threshold as threshold
 from workbench.ranking.fixed_sequence import thresholds as thresholds
 from workbench.ranking.rank import decide as decide

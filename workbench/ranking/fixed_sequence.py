@@ -110,6 +110,29 @@ def thresholds(
     }
 
 
+def enough(share: float, error: float = ERROR, confidence: float = 0.95) -> float:
+    """Return how many pictures must be seen for so many errors among them to pass a test.
+
+    Args:
+        share: of errors among the pictures; they stand alone (clusters take more pictures).
+        error: as of `threshold`.
+        confidence: likewise.
+
+    Returns:
+        the number of pictures; ``inf`` where a million would not do, and none could where
+        `share` is at least `error`.
+
+    >>> enough(0.0), enough(0.02), enough(0.05)
+    (59.0, 181.0, inf)
+    """
+    from scipy.special import betainc
+
+    pictures = np.arange(1.0, 1_000_001) if share < error else np.ones(0)
+    wrong = np.ceil(share * pictures)
+    passed = betainc(wrong + 1, np.maximum(pictures - wrong, 1e-9), error) >= confidence
+    return float(pictures[np.argmax(passed)]) if passed.any() else float("inf")
+
+
 def design_effect(counts: np.ndarray) -> np.ndarray:
     """Return a cautious estimate of the factor by which clusters enlarge a share's variance.
 

@@ -22,8 +22,6 @@ from workbench.catalogue import presets
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "data" / "reference"
-BEFORE = "bootstrap over prompts"
-"""The intervals of summaries that do not tell how theirs were found."""
 ANSWERED = {
     "**Which inverter** for which model? (the paper's first open question)": "inverters",
     "Does PEZ favour the model whose text encoder it searches with?": "bias",
@@ -41,6 +39,8 @@ CONTROLS = {
     "natural prompt, known beforehand": "natural",
     "matched bank, nothing regenerated": "matched_bank",
     "arbitrary bank, nothing regenerated": "arbitrary_bank",
+    "colour alone, of the same candidate images": "colour_alone",
+    "size alone": "size_alone",
     "chance": "chance",
 }
 LEARNED = {"method": "learned metric"}
@@ -102,6 +102,9 @@ def accuracy_by_model() -> str:
         _percent(each["top2"]) for each in summaries
     ]
     rows["inverted prompt, decided instead of forced"] = [_decided(each) for each in summaries]
+    rows["Cllr of the likelihood ratios (its minimum; 1 tells nothing)"] = [
+        f"{each['cllr']['cllr']:.2f} ({each['cllr']['minimum']:.2f})" for each in summaries
+    ]
     rows["taken for another most often"] = [_confused(each) for each in summaries]
     return _accuracy(rows, "../")
 
@@ -126,7 +129,7 @@ def _accuracy(rows: dict[str, list[str]], up: str = "") -> str:
     note = (
         f"n = {first['accuracy']['n']} fresh pictures: {settings['n']} evaluation prompts, each "
         f"drawn by {len(settings['zoo'])} models; γ = {settings['gamma']}; forced choice, a failed "
-        f"picture is a miss; in brackets the 95 % interval, {settings.get('intervals', BEFORE)}. "
+        f"picture is a miss; in brackets the 95 % interval, {settings['intervals']}. "
         "Made by"
     )
     return "\n".join(
@@ -134,12 +137,20 @@ def _accuracy(rows: dict[str, list[str]], up: str = "") -> str:
             f"| accuracy | {' | '.join(f'preset `{name}`' for name in summaries)} |",
             "|---|" + "---|" * len(summaries),
             *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items()),
-            *("", note, "", *commands, ""),
+            *("", *_warned(summaries), note, "", *commands, ""),
             "and kept, settings and digests of the weights included, in "
             f"[data/reference/accuracy.json]({up}data/reference/accuracy.json).",
             "",
         ]
     )
+
+
+def _warned(summaries: dict[str, Any]) -> list[str]:
+    """Return the paragraph of what the evaluations warned of, if anything."""
+    told = [
+        f"in `{name}` {warning}" for name, each in summaries.items() for warning in each["warnings"]
+    ]
+    return [f"**Read the controls first**: {'; '.join(told)}.", ""] if told else []
 
 
 def gallery() -> str:

@@ -102,6 +102,12 @@ UNREADABLE = """
 """
 
 
+def painted(page: Any, dark: bool) -> None:
+    """Wait until JupyterLab shows a theme: while it changes, all of its window is hidden."""
+    page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[dark]}']", state="attached")
+    page.locator("#main").wait_for(state="visible")
+
+
 @dataclass
 class Notebook:
     """A notebook open in the browser, all cells run; `page` is playwright's."""
@@ -138,7 +144,7 @@ class Notebook:
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
             THEMES[dark],
         )
-        self.page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[dark]}']", state="attached")
+        painted(self.page, dark)
 
     def unreadable(self, selector: str = ".jp-Notebook") -> list[str]:
         """List the texts below an element whose contrast with what lies behind is under 3:1."""
@@ -201,7 +207,7 @@ class Lab:
             }""",
             [THEMES[dark], run],
         )
-        page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[dark]}']", state="attached")
+        painted(page, dark)
         number, kernel = self._kernel(name)
         self.open_ones.append((context, number, kernel))
         assert not failed, "\n".join(failed)

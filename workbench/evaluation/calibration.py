@@ -309,6 +309,7 @@ def advice(confidence: pd.Series, correct: pd.Series, n: int) -> str:
         correct: whether the model called is the true one.
         n: prompts that these pictures are of.
 
+    >>> import pandas as pd
     >>> sure = pd.Series([0.9] * 10 + [0.5] * 30)
     >>> print(advice(sure, sure > 0.5, 10).partition("; ")[2])
     if it stays so, some 59 prompts (--n 59) may do.

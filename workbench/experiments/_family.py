@@ -148,10 +148,11 @@ def chosen(table: pd.DataFrame, metric: str, **key: Any) -> Any:
 
 def told(table: pd.DataFrame, name: str = "difference", **key: Any) -> str:
     """Return a tested difference in words: ``+19.5 points (+14.0 to +25.0, p = 0.0012)``."""
-    gain, p = chosen(table, name, **key), chosen(table, f"p of the {name}, Holm", **key)
+    gain = chosen(table, name, **key)
+    p = chosen(table, f"p of the {name}, Holm", **key)["value"]
     return (
         f"{100 * gain['value']:+.1f} points ({100 * gain['low']:+.1f} to "
-        f"{100 * gain['high']:+.1f}, p = {p['value']:.2g})"
+        f"{100 * gain['high']:+.1f}, {'p < 1e-09' if p < 1e-9 else f'p = {p:.2g}'})"
     )
 
 

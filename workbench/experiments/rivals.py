@@ -122,7 +122,7 @@ class Rivals(Plugin):
         }
 
     def draw(self, frames: Mapping[str, pd.DataFrame], figure: Any) -> None:
-        """Draw who learns nothing and, over the prompts they learned from, who does."""
+        """Draw who learns nothing, who learned from most prompts, and what more prompts bring."""
         from workbench import figures
 
         table = frames["results"]
@@ -130,16 +130,24 @@ class Rivals(Plugin):
         parts = table["attributor"].str.extract(r"^(?P<rival>.+), (?P<prompts>\d+) prompts$")
         learned = table.assign(**parts).dropna(subset=["prompts"])
         learned = learned.assign(prompts=learned["prompts"].astype(int))
+        last = learned.loc[learned.groupby("rival")["prompts"].idxmax()]
+        last = last.sort_values("value", ascending=False)
         free = table[parts["prompts"].isna() & (table["attributor"] != "chance")]
-        figures.resize(figure, 11, max(3.6, 0.3 * len(free) + 1.6))
-        left, right = figure.subplots(1, 2)
+        figures.resize(figure, 11, max(3.6, 0.3 * max(len(free), len(last)) + 1.6) + 4)
+        (left, right), below = figure.subplots(2, 2, height_ratios=[3, 4])
         chance = 1 / frames["outcomes"]["truth"].nunique()
-        title = "Without training, and AEDR"
         bold = {"regeneration": "the preset"}
+        title = "Without training, and AEDR"
         figures.dots(free, by="attributor", chance=chance, bold=bold, title=title, ax=left)
+        title = "Trained on most prompts, and controls"
+        figures.dots(last, by="attributor", chance=chance, title=title, ax=right)
         learned = learned.rename(columns={"prompts": "training prompts"})
+        control = learned["rival"].isin(LOOKS)
         options: dict[str, Any] = {"x": "training prompts", "line": "rival", "chance": chance}
-        figures.curve(learned, title="Trained, and controls", ax=right, **options)
+        curves = (("What more prompts bring", ~control), ("The same for controls", control))
+        for ax, (title, chosen) in zip(below, curves, strict=True):
+            figures.curve(learned[chosen], title=title, ax=ax, **options)
+            ax.set_ylim(0, 1)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """State regeneration's accuracy, and what it was compared with."""

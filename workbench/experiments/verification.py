@@ -157,8 +157,9 @@ class Verification(Plugin):
         for ax, metric in zip((left, middle, right), metrics, strict=True):
             own = near[near["metric"] == metric]
             title = metric[:1].upper() + metric[1:]
-            chance = 0.5 if metric == "AUROC" else None
-            figures.dots(own, by="model", title=title, chance=chance, ax=ax)
+            area = metric == "AUROC"
+            chance = 0.5 if area else None
+            figures.dots(own, by="model", title=title, chance=chance, percent=not area, ax=ax)
 
     def answer(self, frames: Mapping[str, pd.DataFrame]) -> str:
         """State the AUROC of each model, and the rates over all of them."""

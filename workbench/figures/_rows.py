@@ -17,6 +17,7 @@ def rows(
     chance: float | None,
     bold: Mapping[str, str],
     ax: Any,
+    percent: bool = True,
 ) -> Any:
     """Draw a dot and an interval for each row of a table, the values in a column on the right.
 
@@ -28,6 +29,7 @@ def rows(
         chance: where a guess would lie.
         bold: label → what it is; told below, and set in bold.
         ax: matplotlib Axes to draw into; new ones when None.
+        percent: whether the values are shares; else they are written as they are, as AUROC is.
     """
     from workbench.figures._canvas import axes, beside, count, pt, tidy
     from workbench.figures.colours import GREYS
@@ -42,23 +44,24 @@ def rows(
         ax.plot([row.low, row.high], [place, place], zorder=2, **line)
         dot = {"color": colour, "ms": pt(6), "mew": 0, "clip_on": False, "zorder": 3}
         ax.plot([row.value], [place], "s" if strong else "o", **dot)
-        beside(ax, place, f"{row.value:.1%}", strong)
+        beside(ax, place, f"{row.value:.1%}" if percent else f"{row.value:.2f}", strong)
     ax.set_yticks(range(len(table)), labels)
     for tick, label in zip(ax.get_yticklabels(), labels, strict=False):  # none where y is shared
         tick.set_fontweight("bold" if label in bold else "normal")
     ax.set_ylim(len(table) - 0.5, -0.6)
     ax.set_xlim(min(0.0, float(table["low"].min())), 1.0)
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    tidy(ax, title, _below(count(table["n"]), len(table), chance, bold, labels), grid="x")
+    ax.xaxis.set_major_formatter("{x:.0%}" if percent else "{x:.1f}")
+    guess = "" if chance is None else f"{100 * chance:.3g}%" if percent else f"{chance:.3g}"
+    tidy(ax, title, _below(count(table["n"]), len(table), guess, bold, labels), grid="x")
     return ax
 
 
 def _below(
-    n: str, lines: int, chance: float | None, bold: Mapping[str, str], labels: Collection[str]
+    n: str, lines: int, chance: str, bold: Mapping[str, str], labels: Collection[str]
 ) -> str:
     """Return what stands below the rows: n, and what interval, dashes and bold letters are."""
     parts = [f"n = {n} pictures{' each' if lines > 1 else ''}", "bar: 95% interval over scenes"]
-    parts += [] if chance is None else [f"dashes: chance, {100 * chance:.3g}%"]
+    parts += [f"dashes: chance, {chance}"] if chance else []
     kinds = dict.fromkeys(what for label, what in bold.items() if label in labels and what)
     parts += [f"bold: {', '.join(kinds)}"] if kinds else []
     return "; ".join(parts)

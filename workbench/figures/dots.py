@@ -17,6 +17,7 @@ def dots(
     chance: float | None = None,
     bold: Mapping[str, str] | None = None,
     sort: bool = True,
+    percent: bool = True,
     title: str = "Accuracy",
     ax: Any = None,
 ) -> Any:
@@ -30,6 +31,7 @@ def dots(
         chance: where a guess would lie.
         bold: key → what it is, for those to point out: "the preset".
         sort: whether the highest value is on top; else the order is the table's.
+        percent: whether the values are shares; else they are written as they are, as AUROC is.
         title: of the Axes.
         ax: matplotlib Axes to draw into; new ones when left out.
 
@@ -58,4 +60,4 @@ def dots(
     palette = {words[key]: colour for key, colour in own.items()}
     strong = {words[key]: what for key, what in (bold or {}).items() if key in words}
     labels = [words[key] for key in table[by]]
-    return source(rows(table, labels, palette, title, chance, strong, ax), table)
+    return source(rows(table, labels, palette, title, chance, strong, ax, percent), table)

@@ -34,6 +34,8 @@ ANSWERED = {
     "What survives an attack?": "robustness",
     "And a source outside the zoo?": "openset",
     "What does one more candidate model cost?": "scalability",
+    "Which references, layer, number, aggregation, as RefPrint asks?": "reference_selection",
+    "The same on the gallery of real pictures?": "gallery/reference_selection",
 }
 """Question → the experiment whose sentence answers it."""
 CONTROLS = {
@@ -251,8 +253,37 @@ def treated() -> str:
             "",
             f"    {_command(told)}",
             "",
+            *_treated_in_the_zoo(),
         ]
     )
+
+
+def _treated_in_the_zoo() -> list[str]:
+    folder = REFERENCE / "robustness" / "treat_alike"
+    told = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    table = pd.read_csv(folder / "results.csv")
+    table = table[table["metric"] == "accuracy"]
+    alike = table["attributor"].str.contains("alike")
+    ways = {"clean candidates": table[~alike], "as estimated": table[alike]}
+    untouched = ways["clean candidates"].query("attack == 'none'").iloc[0]
+    lines = []
+    for row in ways["clean candidates"].itertuples():
+        level = f"{row.attack[:-2]}(intensity={row.intensity})"
+        at = f"attack == {row.attack!r} and intensity == {row.intensity}"
+        cells = [_interval(part.query(at).iloc[0].to_dict()) for part in ways.values()]
+        lines.append(f"| {'untouched' if row.attack == 'none' else f'`{level}`'} |")
+        lines[-1] += f" {' | '.join(cells)} |"
+    return [
+        f"The same on the pocket zoo, right of n = {untouched['n']} pictures of {told['n']} "
+        "prompts, γ = 4, by clean candidates and by candidates treated as estimated:",
+        "",
+        f"| after | {' | '.join(ways)} |",
+        "|---|---|---|",
+        *lines,
+        "",
+        f"    {_command(told)}",
+        "",
+    ]
 
 
 WAYS = ("alike", "as estimated")
@@ -282,10 +313,10 @@ def verified() -> str:
     mute = "" if strict else " The gallery has too few prompts to call any at the stricter level."
     return "\n".join(
         [
-            "Measured on the pocket zoo and on [the gallery of real pictures](../findings.md), other "
-            "prompts calibrating. Intervals are over the scenes of the test pictures; that other "
-            "calibration pictures would have given other limits is not in them, so the rates beside "
-            f"a level scatter about it by more than they say.{mute}",
+            "Measured on the pocket zoo and on [the gallery of real pictures](../findings.md), "
+            "other prompts calibrating. Intervals are over the scenes of the test pictures; that "
+            "other calibration pictures would have given other limits is not in them, so the rates "
+            f"beside a level scatter about it by more than they say.{mute}",
             "",
             f"| pictures | | {' | '.join(VERIFIED)} | n |",
             f"|---|---|{'---|' * len(VERIFIED)}---|",
@@ -402,7 +433,8 @@ def answers() -> str:
     ]
     for question, name in ANSWERED.items():
         told = json.loads((REFERENCE / name / "provenance.json").read_text(encoding="utf-8"))
-        link = f"[{name.replace('_', '-')}, seed {told['seed']}](../data/reference/{name})"
+        title = f"{Path(name).name.replace('_', '-')}, seed {told['seed']}"
+        link = f"[{title}](../data/reference/{name})"
         lines.append(f"| {question} | {told['answer']} {link} |")
     return "\n".join([*lines, ""])
 

@@ -133,8 +133,9 @@ class Rivals(Plugin):
         last = learned.loc[learned.groupby("rival")["prompts"].idxmax()]
         last = last.sort_values("value", ascending=False)
         free = table[parts["prompts"].isna() & (table["attributor"] != "chance")]
-        figures.resize(figure, 11, max(3.6, 0.3 * max(len(free), len(last)) + 1.6) + 4)
-        (left, right), below = figure.subplots(2, 2, height_ratios=[3, 4])
+        figures.resize(figure, 11, max(3.6, 0.34 * max(len(free), len(last)) + 1.8) + 4)
+        above, below = figure.subfigures(2, 1, height_ratios=[5, 4])
+        left, right = above.subplots(1, 2)
         chance = 1 / frames["outcomes"]["truth"].nunique()
         bold = {"regeneration": "the preset"}
         title = "Without training, and AEDR"
@@ -145,7 +146,7 @@ class Rivals(Plugin):
         control = learned["rival"].isin(LOOKS)
         options: dict[str, Any] = {"x": "training prompts", "line": "rival", "chance": chance}
         curves = (("What more prompts bring", ~control), ("The same for controls", control))
-        for ax, (title, chosen) in zip(below, curves, strict=True):
+        for ax, (title, chosen) in zip(below.subplots(1, 2), curves, strict=True):
             figures.curve(learned[chosen], title=title, ax=ax, **options)
             ax.set_ylim(0, 1)
 

@@ -97,6 +97,8 @@ def test_pairs_of_attributors_are_a_family_named_by_both():
 def test_a_difference_is_said_with_its_interval_and_its_p():
     table = two_tests()
     assert told(table, what="much") == "+90.0 points (+62.2 to +100.0, p = 0.12)"
+    table.loc[table["metric"] == "p of the difference, Holm", "value"] = 0.0  # rounded, never so
+    assert told(table, what="much") == "+90.0 points (+62.2 to +100.0, p < 1e-09)"
     assert detectable(table) == "5 scenes, in which a difference of 42 points is detectable"
 
 

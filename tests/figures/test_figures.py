@@ -302,3 +302,13 @@ def test_an_evaluation_fits_one_sheet(tmp_path, store):
             sheet = figures.evaluation(found)[0].figure
         figures.settle(sheet)
         assert faults(sheet) == [], venue
+
+
+def test_an_area_is_written_as_it_is_and_a_share_in_percent():
+    table = pd.DataFrame([{"score": "near", "value": 0.83, "low": 0.7, "high": 0.9, "n": 40}])
+    told = {}
+    for percent in (True, False):
+        ax = figures.dots(table, by="score", chance=0.5, percent=percent)
+        told[percent] = [*(text.get_text() for text in ax.texts), ax.get_xlabel()]
+    assert "83.0%" in told[True] and told[True][-1].endswith("dashes: chance, 50%")
+    assert "0.83" in told[False] and told[False][-1].endswith("dashes: chance, 0.5")

@@ -195,6 +195,7 @@ class Robustness(Plugin):
                 chance=chance,
                 ax=ax,
             )
+            interval = "band" if "band:" in ax.get_xlabel() else "bar"
             ax.set_xlabel("")
             ax.get_legend().remove()
         for ax in panels[len(attacks) :]:
@@ -202,8 +203,8 @@ class Robustness(Plugin):
         handles, labels = panels[0].get_legend_handles_labels()
         figures.legend(figure, handles, labels)
         figure.suptitle(
-            f"Accuracy over intensity, n = {table['n'].max()} pictures a point; bar: 95% interval\n"
-            "dotted: RefPrint's levels",
+            f"Accuracy over intensity, n = {table['n'].max()} pictures a point\n"
+            f"{interval}: 95% interval; dotted: RefPrint's levels",
             x=0.01,
             ha="left",
             fontsize="medium",

@@ -310,5 +310,7 @@ def test_an_area_is_written_as_it_is_and_a_share_in_percent():
     for percent in (True, False):
         ax = figures.dots(table, by="score", chance=0.5, percent=percent)
         told[percent] = [*(text.get_text() for text in ax.texts), ax.get_xlabel()]
-    assert "83.0%" in told[True] and told[True][-1].endswith("dashes: chance, 50%")
-    assert "0.83" in told[False] and told[False][-1].endswith("dashes: chance, 0.5")
+    assert "83.0%" in told[True]
+    assert told[True][-1].endswith("dashes: chance, 50%")
+    assert "0.83" in told[False]
+    assert told[False][-1].endswith("dashes: chance, 0.5")
